@@ -1,0 +1,9 @@
+//! The thinking half of Tocsin. Nothing here opens a socket or a file, reads a clock or throws dice.
+
+pub mod client;
+pub mod model;
+pub mod problem;
+pub mod promql;
+pub mod route;
+pub mod scrape;
+pub mod time;

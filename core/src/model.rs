@@ -1,0 +1,15 @@
+//! The nouns that every room shares: labels, matchers, samples, and where they come from.
+
+pub mod exposition;
+pub mod histogram;
+pub mod labels;
+pub mod matcher;
+pub mod relabel;
+pub mod sample;
+pub mod source;
+
+pub use histogram::Histogram;
+pub use labels::{Fingerprint, LabelBuilder, LabelSet, METRIC_NAME};
+pub use matcher::{MatchOp, Matcher};
+pub use sample::{STALE, Sample, Series, Value, is_stale};
+pub use source::{Select, Source, SourceError};

@@ -1,0 +1,1 @@
+//! The text that a target serves, read into samples.

@@ -1,0 +1,53 @@
+//! Samples: one value at one time.
+
+use std::sync::Arc;
+
+use crate::time::Timestamp;
+
+use super::histogram::Histogram;
+use super::labels::LabelSet;
+
+/// The bits of the staleness marker: a NaN that says "this series ended here".
+///
+/// Source: Prometheus `value.StaleNaN`.
+pub const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
+/// The staleness marker as a value.
+pub const STALE: f64 = f64::from_bits(STALE_BITS);
+
+/// Returns whether a value is the staleness marker; other NaNs are ordinary values.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE_BITS
+}
+
+#[derive(Clone, Debug)]
+pub enum Value {
+    Float(f64),
+    Histogram(Arc<Histogram>),
+}
+
+impl Value {
+    /// Returns whether the value is a staleness marker; a histogram says so by its sum.
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Value::Float(value) => is_stale(*value),
+            Value::Histogram(histogram) => is_stale(histogram.sum),
+        }
+    }
+}
+
+/// One value at one time.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    pub at: Timestamp,
+    pub value: Value,
+}
+
+/// A series' samples over some span of time.
+///
+/// Shape: floats and histograms each in order of time, no instant twice over both; staleness markers are included, as floats.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    pub labels: LabelSet,
+    pub floats: Vec<(i64, f64)>,
+    pub histograms: Vec<(i64, Arc<Histogram>)>,
+}

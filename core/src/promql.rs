@@ -1,0 +1,4 @@
+//! PromQL: text → tree → checked tree → values.
+
+pub mod ast;
+pub mod functions;

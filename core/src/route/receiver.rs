@@ -1,0 +1,105 @@
+//! Receivers: where notifications go.
+
+use std::collections::BTreeMap;
+
+use crate::client::{HttpClient, Secret, Tls};
+use crate::time::Span;
+
+/// A named list of places that all hear of a notification.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receiver {
+    pub name: String,
+    pub integrations: Vec<Integration>,
+    /// Users who are paged through this receiver, until schedules say who is on call.
+    pub users: Vec<String>,
+}
+
+/// One place to send to. Texts are Go templates of Alertmanager, expanded when sending.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Integration {
+    pub send_resolved: bool,
+    pub channel: Channel,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Channel {
+    Webhook(Webhook),
+    PagerDuty(PagerDuty),
+    Email(Email),
+    /// The inbox on our own web page.
+    Inbox,
+    /// A kind that Alertmanager knows and we do not send to yet, such as `slack_configs`; a delivery to it is rejected, visibly.
+    Unserved {
+        kind: String,
+    },
+}
+
+impl Channel {
+    /// Returns the kind in one word: `webhook`, `pagerduty`, `email`, `inbox`, or the key of a kind that is not served.
+    pub fn kind(&self) -> &str {
+        match self {
+            Channel::Webhook(_) => "webhook",
+            Channel::PagerDuty(_) => "pagerduty",
+            Channel::Email(_) => "email",
+            Channel::Inbox => "inbox",
+            Channel::Unserved { kind } => kind,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Webhook {
+    /// Holds secrets often, so it is one.
+    pub url: Secret,
+    pub client: HttpClient,
+    /// At most this many alerts in one body; zero: no limit.
+    pub max_alerts: u32,
+    /// Zero: no limit of its own.
+    pub timeout: Span,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PagerDuty {
+    /// Integration key of Events API v2.
+    pub routing_key: Option<Secret>,
+    /// Key of the old Events API v1, which we refuse to send to; kept to say so.
+    pub service_key: Option<Secret>,
+    /// Address of `enqueue`.
+    pub url: String,
+    pub client: HttpClient,
+    pub client_name: String,
+    pub client_url: String,
+    pub description: String,
+    pub details: BTreeMap<String, String>,
+    pub images: Vec<BTreeMap<String, String>>,
+    pub links: Vec<BTreeMap<String, String>>,
+    pub source: String,
+    pub severity: String,
+    pub class: String,
+    pub component: String,
+    pub group: String,
+    pub timeout: Span,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Email {
+    /// Addresses separated by commas; a template.
+    pub to: String,
+    pub from: String,
+    pub hello: String,
+    /// `host:port`; port 465 speaks TLS from the first byte.
+    pub smarthost: String,
+    pub auth_username: Option<String>,
+    pub auth_password: Option<Secret>,
+    pub auth_identity: Option<String>,
+    pub auth_secret: Option<Secret>,
+    pub headers: BTreeMap<String, String>,
+    /// None: our own layout.
+    pub html: Option<String>,
+    pub text: Option<String>,
+    /// Refuse to send where the server offers no STARTTLS.
+    pub require_tls: bool,
+    /// TLS from the first byte on any port.
+    pub implicit_tls: bool,
+    pub tls: Tls,
+}

@@ -1,0 +1,54 @@
+//! The routing tree as configured.
+
+use std::collections::BTreeMap;
+
+use crate::model::Matcher;
+use crate::time::Span;
+
+use super::receiver::Receiver;
+use super::time_interval::TimeInterval;
+
+/// Everything that routing needs from the configuration.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    pub root: Route,
+    pub receivers: BTreeMap<String, Receiver>,
+    pub inhibitions: Vec<Inhibition>,
+    pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
+    /// After this long without news a foreign alert that named no end is taken as resolved.
+    pub resolve_timeout: Span,
+}
+
+/// One node of the tree. What a node does not say it takes from its parent; here that is already done, save for the matchers.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub receiver: String,
+    pub matchers: Vec<Matcher>,
+    pub group_by: GroupBy,
+    /// Whether the siblings behind this node are asked too.
+    pub continues: bool,
+    pub group_wait: Span,
+    pub group_interval: Span,
+    pub repeat_interval: Span,
+    /// Names of time intervals during which nothing is sent.
+    pub mute_time_intervals: Vec<String>,
+    /// Names of time intervals outside which nothing is sent; empty: always.
+    pub active_time_intervals: Vec<String>,
+    pub routes: Vec<Route>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    /// `['...']`: every label set is a group of its own.
+    All,
+    Labels(Vec<String>),
+}
+
+/// While an alert that satisfies `source` fires, alerts that satisfy `target` and agree on `equal` are muted.
+#[derive(Clone, Debug)]
+pub struct Inhibition {
+    pub name: String,
+    pub source: Vec<Matcher>,
+    pub target: Vec<Matcher>,
+    pub equal: Vec<String>,
+}

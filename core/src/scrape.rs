@@ -1,0 +1,3 @@
+//! Scraping, the thinking half: which targets a job has, and what a body of text means for the store.
+
+pub mod job;

@@ -1,0 +1,1 @@
+//! Integration tests of the pure half, one binary.

@@ -1,0 +1,1 @@
+//! The doing half of Tocsin: I/O, tasks and the one clock.
