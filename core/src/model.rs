@@ -11,5 +11,5 @@ pub mod source;
 pub use histogram::Histogram;
 pub use labels::{Fingerprint, LabelBuilder, LabelSet, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher};
-pub use sample::{STALE, Sample, Series, Value, is_stale};
+pub use sample::{Cell, Row, STALE, Sample, Series, SeriesRef, Value, is_stale};
 pub use source::{Select, Source, SourceError};

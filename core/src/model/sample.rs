@@ -51,3 +51,23 @@ pub struct Series {
     pub floats: Vec<(i64, f64)>,
     pub histograms: Vec<(i64, Arc<Histogram>)>,
 }
+
+/// A series' number in the store of this process; it means nothing after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesRef(pub u32);
+
+/// One value of a row.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    pub series: SeriesRef,
+    /// The value's own time where the target gave one; None: the row's.
+    pub at: Option<Timestamp>,
+    pub value: Value,
+}
+
+/// What one scrape, one evaluation of a rule group or one piece of a remote write brings: the unit of logging and of visibility.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub at: Timestamp,
+    pub cells: Vec<Cell>,
+}
