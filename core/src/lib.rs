@@ -1,5 +1,6 @@
 //! The thinking half of Tocsin. Nothing here opens a socket or a file, reads a clock or throws dice.
 
+pub mod access;
 pub mod client;
 pub mod model;
 pub mod problem;
