@@ -7,3 +7,4 @@ pub mod promql;
 pub mod route;
 pub mod scrape;
 pub mod time;
+pub mod yaml;
