@@ -8,3 +8,4 @@ pub mod promql;
 pub mod route;
 pub mod scrape;
 pub mod time;
+pub mod yaml;
