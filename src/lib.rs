@@ -7,3 +7,4 @@ pub mod demo;
 pub mod http;
 pub mod id;
 pub mod pipeline;
+pub mod scrape;
