@@ -1,5 +1,6 @@
 //! The thinking half of Tocsin. Nothing here opens a socket or a file, reads a clock or throws dice.
 
+pub mod access;
 pub mod client;
 pub mod model;
 pub mod problem;
@@ -8,3 +9,4 @@ pub mod route;
 pub mod scrape;
 pub mod template;
 pub mod time;
+pub mod yaml;

@@ -1,4 +1,10 @@
 //! PromQL: text → tree → checked tree → values.
 
 pub mod ast;
+pub mod check;
 pub mod functions;
+pub mod lex;
+pub mod parse;
+pub mod pretty;
+pub mod print;
+pub mod walk;

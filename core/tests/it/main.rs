@@ -1,1 +1,8 @@
 //! Integration tests of the pure half, one binary.
+
+// Tests read the corpora, which core itself never does.
+#![allow(clippy::disallowed_methods)]
+
+mod corpora;
+mod promql_parse;
+mod yaml;
