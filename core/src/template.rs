@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn pipes_and_built_in_functions() {
-        check("{{ .Name | printf \"%s-%d\" | len }}", "19");
+        check("{{ .Name | printf \"%s-%d\" | len }}", "16");
         check("{{ printf \"%.2f\" .Ratio }} {{ print 1 2 \"a\" }} {{ println \"b\" }}", "0.50 1 2a b\n");
         check("{{ and 1 0 .x.y.z }} {{ or 0 \"x\" }} {{ not 0 }}", "0 x true");
         check("{{ if and .Missing (eq .Missing.Deeper 1) }}x{{ end }}", "");

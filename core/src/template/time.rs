@@ -137,7 +137,7 @@ fn next_part(layout: &str) -> Option<(usize, Part)> {
         ("Z07", Part::Offset { z: true, colon: false, minutes: false }),
     ];
     let bytes = layout.as_bytes();
-    if matches!(bytes[0], b'.' | b',') && matches!(bytes.get(1), Some(b'0' | b'9')) {
+    if matches!(bytes.first(), Some(b'.' | b',')) && matches!(bytes.get(1), Some(b'0' | b'9')) {
         let digits = bytes[1..].iter().take_while(|byte| **byte == bytes[1]).count();
         if !bytes.get(1 + digits).is_some_and(u8::is_ascii_digit) {
             let part = Part::Fraction { digits: digits.min(9), cut: bytes[1] == b'9', separator: bytes[0] as char };
@@ -221,8 +221,9 @@ pub fn parse(layout: &str, text: &str) -> Result<GoTime, String> {
             form = &form[c.len_utf8()..];
             continue;
         };
-        rest = read.part(part, rest).ok_or_else(|| fault(&form[..len], rest))?;
-        form = &form[len..];
+        let behind = &form[len..];
+        rest = read.part(part, rest, behind).ok_or_else(|| fault(&form[..len], rest))?;
+        form = behind;
     }
     if !rest.is_empty() {
         return Err(format!("parsing time {text:?}: extra text: {rest:?}"));
@@ -258,7 +259,8 @@ fn take_name<'a>(text: &'a str, names: &[&str], len: Option<usize>) -> Option<(u
 }
 
 impl Read {
-    fn part<'a>(&mut self, part: Part, text: &'a str) -> Option<&'a str> {
+    /// Reads one element; `behind` is the layout that follows it.
+    fn part<'a>(&mut self, part: Part, text: &'a str, behind: &str) -> Option<&'a str> {
         let (number, rest) = match part {
             Part::LongMonth => take_name(text, &MONTHS, None).map(|(index, rest)| (index + 1, rest)),
             Part::Month => take_name(text, &MONTHS, Some(3)).map(|(index, rest)| (index + 1, rest)),
@@ -284,7 +286,9 @@ impl Read {
             Part::Minute | Part::ZeroMinute => self.minute = number,
             Part::Second | Part::ZeroSecond => {
                 self.second = number;
-                if rest.starts_with('.') && rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
+                // A fraction may follow the seconds where the layout names none.
+                let named = matches!(next_part(behind), Some((_, Part::Fraction { .. })));
+                if !named && rest.starts_with('.') && rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
                     return self.fraction(rest, 9, true);
                 }
             }
