@@ -1,11 +1,13 @@
 //! The thinking half of Tocsin. Nothing here opens a socket or a file, reads a clock or throws dice.
 
 pub mod access;
+pub mod alert;
 pub mod client;
 pub mod model;
 pub mod problem;
 pub mod promql;
 pub mod route;
+pub mod rule;
 pub mod scrape;
 pub mod template;
 pub mod time;

@@ -9,6 +9,7 @@
 mod builtins;
 mod execute;
 mod html;
+pub mod humanize;
 mod lexer;
 mod literal;
 pub mod number;

@@ -5,4 +5,6 @@
 
 mod corpora;
 mod promql_parse;
+mod rule_files;
+mod rule_template;
 mod yaml;
