@@ -2,6 +2,8 @@
 
 pub mod client;
 pub mod model;
+pub mod page;
+pub mod plane;
 pub mod problem;
 pub mod promql;
 pub mod route;
