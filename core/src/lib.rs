@@ -3,6 +3,8 @@
 pub mod access;
 pub mod client;
 pub mod model;
+pub mod page;
+pub mod plane;
 pub mod problem;
 pub mod promql;
 pub mod route;
