@@ -6,3 +6,6 @@
 mod corpora;
 mod promql_parse;
 mod yaml;
+mod corpora;
+mod exposition;
+mod relabel;
