@@ -3,7 +3,7 @@
 //! The rules, and the words of the faults, follow `checkAST` of Prometheus `promql/parser/parse.go`.
 
 use super::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Call, Cardinality, Expr, ExprKind, Place, ValueType, VectorSelector};
-use super::parse::ParseError;
+use super::parse::{ParseError, push_fault};
 use crate::model::METRIC_NAME;
 use crate::model::labels::quote;
 
@@ -87,7 +87,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn fault(&mut self, place: Place, message: impl Into<String>) {
-        self.faults.push(ParseError { place, message: message.into() });
+        push_fault(&mut self.faults, place, message.into());
     }
 
     /// Checks an expression and everything below it, and returns its type.
