@@ -4,8 +4,10 @@
 #![allow(clippy::disallowed_methods)]
 
 mod corpora;
+mod promql_mutation;
 mod promql_parse;
 mod yaml;
 mod corpora;
 mod exposition;
 mod relabel;
+mod promql_roundtrip;
