@@ -4,10 +4,9 @@
 #![allow(clippy::disallowed_methods)]
 
 mod corpora;
+mod exposition;
 mod promql_mutation;
 mod promql_parse;
-mod yaml;
-mod corpora;
-mod exposition;
-mod relabel;
 mod promql_roundtrip;
+mod relabel;
+mod yaml;
