@@ -4,6 +4,8 @@ pub mod access;
 pub mod alert;
 pub mod client;
 pub mod model;
+pub mod page;
+pub mod plane;
 pub mod problem;
 pub mod promql;
 pub mod route;

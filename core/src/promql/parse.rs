@@ -27,6 +27,9 @@ pub const NESTING_MAX: u32 = 150;
 /// A chain such as `a + b + c + …` is as high as it has operators.
 pub const HEIGHT_MAX: u32 = 600;
 
+/// Faults beyond this many are not told.
+pub const FAULTS_MAX: usize = 50;
+
 /// Which parts of the language are open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Syntax {
@@ -130,6 +133,12 @@ pub fn parse_metric(text: &str) -> Result<LabelSet, Vec<ParseError>> {
     let mut parser = Parser::new(text, Syntax::everything())?;
     let labels = parser.whole(Parser::metric);
     parser.finish(labels)
+}
+
+pub(super) fn push_fault(faults: &mut Vec<ParseError>, place: Place, message: String) {
+    if faults.len() < FAULTS_MAX {
+        faults.push(ParseError { place, message });
+    }
 }
 
 /// What is being read when a token does not fit, and what would.
@@ -238,7 +247,7 @@ impl<'a> Parser<'a> {
     }
 
     fn fault(&mut self, place: Place, message: impl Into<String>) {
-        self.faults.push(ParseError { place, message: message.into() });
+        push_fault(&mut self.faults, place, message.into());
     }
 
     /// Reads with `rule`; a token that does not fit is reported as standing within `within`.

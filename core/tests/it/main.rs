@@ -4,7 +4,11 @@
 #![allow(clippy::disallowed_methods)]
 
 mod corpora;
+mod exposition;
+mod promql_mutation;
 mod promql_parse;
 mod rule_files;
 mod rule_template;
+mod promql_roundtrip;
+mod relabel;
 mod yaml;

@@ -1,6 +1,7 @@
 //! The table of signatures.
 //!
-//! Source: Prometheus `promql/parser/functions.go` of 3.14, which holds every function of 3.5 as well.
+//! Source: Prometheus `promql/parser/functions.go` of 3.14, which holds every function of 3.5 as well; `first_over_time`
+//! is stable since then.
 
 use super::Function;
 use crate::promql::ast::ValueType::{self, InstantVector, RangeVector, Scalar, Text};
@@ -14,7 +15,7 @@ const fn experimental(name: &'static str, args: &'static [ValueType], variadic: 
 }
 
 /// Every function, in order of the names.
-pub static FUNCTIONS: [Function; 89] = [
+pub static FUNCTIONS: [Function; 90] = [
     stable("abs", &[InstantVector], 0, InstantVector),
     stable("absent", &[InstantVector], 0, InstantVector),
     stable("absent_over_time", &[RangeVector], 0, InstantVector),
@@ -43,7 +44,7 @@ pub static FUNCTIONS: [Function; 89] = [
     experimental("double_exponential_smoothing", &[RangeVector, Scalar, Scalar], 0, InstantVector),
     experimental("end", &[], 0, Scalar),
     stable("exp", &[InstantVector], 0, InstantVector),
-    experimental("first_over_time", &[RangeVector], 0, InstantVector),
+    stable("first_over_time", &[RangeVector], 0, InstantVector),
     stable("floor", &[InstantVector], 0, InstantVector),
     stable("histogram_avg", &[InstantVector], 0, InstantVector),
     stable("histogram_count", &[InstantVector], 0, InstantVector),
@@ -90,6 +91,7 @@ pub static FUNCTIONS: [Function; 89] = [
     stable("sort_desc", &[InstantVector], 0, InstantVector),
     stable("sqrt", &[InstantVector], 0, InstantVector),
     experimental("start", &[], 0, Scalar),
+    experimental("start_timestamp", &[InstantVector], 0, InstantVector),
     stable("stddev_over_time", &[RangeVector], 0, InstantVector),
     stable("stdvar_over_time", &[RangeVector], 0, InstantVector),
     experimental("step", &[], 0, Scalar),

@@ -7,7 +7,7 @@ use crate::promql::lex::{Keyword, Kind};
 use crate::time::Span;
 
 /// Go's `time.Duration` ends here.
-const SECONDS_MAX: f64 = 9_223_372_036.854_775_807;
+const SECONDS_MAX: f64 = 9_223_372_036.854_776;
 
 const LOWEST: u8 = 1;
 const POWER: u8 = 3;
@@ -152,7 +152,7 @@ impl Parser<'_> {
         let expr = match first.kind {
             Kind::Number | Kind::Duration => {
                 let (mut literal, place) = self.literal()?;
-                if !(literal.value().abs() <= SECONDS_MAX) {
+                if literal.value().is_nan() || literal.value().abs() > SECONDS_MAX {
                     self.fault(place, "duration out of range");
                     literal = Literal::Number(0.0);
                 }
