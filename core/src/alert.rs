@@ -127,9 +127,8 @@ impl Instances {
     pub fn step(&mut self, active: Vec<Active>, at: Timestamp, terms: &Terms) -> Result<Vec<Transition>, RuleError> {
         let found: BTreeSet<LabelSet> = active.iter().map(|alert| alert.labels.clone()).collect();
         let mut transitions = self.take_in(active, at, terms.hold);
-        self.instances.retain(|labels, instance| {
-            found.contains(labels) || instance.miss(at, terms.keep_firing, &mut transitions)
-        });
+        self.instances
+            .retain(|labels, instance| found.contains(labels) || instance.miss(at, terms.keep_firing, &mut transitions));
         transitions.sort_by(|one, other| one.labels().cmp(other.labels()));
         self.check();
         let count = self.active().count();

@@ -104,9 +104,7 @@ impl Rule {
     pub fn label_texts(&self) -> BTreeMap<String, String> {
         match &self.kind {
             Kind::Record { labels, .. } => labels.clone(),
-            Kind::Alert(alerting) => {
-                alerting.labels.iter().map(|(name, text)| (name.clone(), text.text.clone())).collect()
-            }
+            Kind::Alert(alerting) => alerting.labels.iter().map(|(name, text)| (name.clone(), text.text.clone())).collect(),
         }
     }
 }

@@ -19,7 +19,7 @@ pub mod time;
 mod tree;
 pub mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use builtins::is_builtin;
@@ -191,6 +191,15 @@ impl TemplateSet {
         options: &Options,
     ) -> Result<String, TemplateError> {
         execute::execute(self, name, data, functions, options)
+    }
+
+    /// Returns the fields and variables, such as `.Value` and `$value`, that a template writes out; conditions do not count.
+    pub fn shown(&self, name: &str) -> BTreeSet<String> {
+        let mut shown = BTreeSet::new();
+        if let Some(tree) = self.tree(name) {
+            tree::collect_shown(&tree.body, &mut shown);
+        }
+        shown
     }
 
     fn tree(&self, name: &str) -> Option<&Tree> {

@@ -75,7 +75,7 @@ fn sees_now(selector: &VectorSelector) -> bool {
 fn is_recorded(matchers: &[Matcher], recorded: &BTreeSet<String>) -> bool {
     let on_name: Vec<&Matcher> = matchers.iter().filter(|matcher| matcher.name == METRIC_NAME).collect();
     let written = ["ALERTS", "ALERTS_FOR_STATE"].into_iter().chain(recorded.iter().map(String::as_str));
-    written.into_iter().any(|name| on_name.iter().all(|matcher| matcher.matches(name)))
+    written.into_iter().any(|name| on_name.iter().all(|matcher| matcher.is_match(name)))
 }
 
 /// Returns whether one element of what an expression gives may come from more than one target.

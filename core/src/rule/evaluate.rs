@@ -75,12 +75,7 @@ pub enum RuleError {
 /// Evaluates a rule at an instant.
 ///
 /// Source: Prometheus `AlertingRule.Eval` and `RecordingRule.Eval`.
-pub fn evaluate(
-    rule: &Rule,
-    at: Timestamp,
-    queries: &dyn Queries,
-    environment: &Environment,
-) -> Result<Evaluated, RuleError> {
+pub fn evaluate(rule: &Rule, at: Timestamp, queries: &dyn Queries, environment: &Environment) -> Result<Evaluated, RuleError> {
     let samples = queries.instant(&rule.expr, &rule.text, at - environment.query_offset).map_err(RuleError::Query)?;
     match &rule.kind {
         Kind::Record { name, labels } => record(samples, name, labels, environment.limit).map(Evaluated::Recorded),

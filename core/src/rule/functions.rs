@@ -106,8 +106,8 @@ impl Functions for RuleFunctions<'_> {
             "first" => Signature::new(&[Param::List]),
             "label" => Signature::new(&[Param::Text, Param::Any]),
             "sortByLabel" => Signature::new(&[Param::Text, Param::List]),
-            "value" | "strvalue" | "humanize" | "humanize1024" | "humanizeDuration" | "humanizePercentage" | "humanizeTimestamp"
-            | "toTime" | "toDuration" => Signature::new(&[Param::Any]),
+            "value" | "strvalue" | "humanize" | "humanize1024" | "humanizeDuration" | "humanizePercentage"
+            | "humanizeTimestamp" | "toTime" | "toDuration" => Signature::new(&[Param::Any]),
             "args" => Signature::repeating(&[Param::Any]),
             "reReplaceAll" => Signature::new(&[Param::Text, Param::Text, Param::Text]),
             "match" => Signature::new(&[Param::Text, Param::Text]),
@@ -187,7 +187,10 @@ fn to_duration(seconds: f64) -> Result<Value, String> {
         return Err("value is NaN or Inf".into());
     }
     if nanos > i64::MAX as f64 || nanos < i64::MIN as f64 {
-        return Err(format!("{} cannot be represented as a nanoseconds duration since it overflows int64", Value::Float(seconds)));
+        return Err(format!(
+            "{} cannot be represented as a nanoseconds duration since it overflows int64",
+            Value::Float(seconds)
+        ));
     }
     Ok(GoDuration(nanos as i64).value())
 }
@@ -210,7 +213,11 @@ fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut inside = false;
     for c in text.chars() {
-        if inside { out.push(c) } else { out.extend(c.to_uppercase()) }
+        if inside {
+            out.push(c)
+        } else {
+            out.extend(c.to_uppercase())
+        }
         inside = c.is_alphanumeric() || c == '_' || !c.is_ascii() && !c.is_whitespace() || c == '\'' && inside;
     }
     out

@@ -25,12 +25,7 @@ pub struct Defaults {
 
 impl Default for Defaults {
     fn default() -> Defaults {
-        Defaults {
-            interval: Span::from_mins(1),
-            query_offset: Span::ZERO,
-            classic_names_only: false,
-            syntax: Syntax::default(),
-        }
+        Defaults { interval: Span::from_mins(1), query_offset: Span::ZERO, classic_names_only: false, syntax: Syntax::default() }
     }
 }
 
@@ -219,9 +214,9 @@ fn place_of<'n, 'p>(rule: &Value<'n, 'p>, what: &str, name: &str) -> Value<'n, '
 /// A label that holds the value makes a new alert of every evaluation, which then never lasts as long as `for` asks.
 fn warn_of_values_in_labels(value: &Value<'_, '_>, labels: &[(String, RuleText)]) {
     for (name, text) in labels {
-        if text.text.contains("$value") || text.text.contains(".Value") {
+        if text.shows_value() {
             place_of(value, "label", name).warning(format!(
-                "label {name:?} may hold the value of the expression; every new value is then a new alert: put it into an annotation"
+                "label {name:?} holds the value of the expression; every new value is then a new alert: put it into an annotation"
             ));
         }
     }

@@ -56,9 +56,7 @@ const PRIMES: [u64; 5] =
 ///
 /// Source: the specification of xxHash.
 fn xxh64(bytes: &[u8]) -> u64 {
-    let round = |lane: u64, input: u64| {
-        lane.wrapping_add(input.wrapping_mul(PRIMES[1])).rotate_left(31).wrapping_mul(PRIMES[0])
-    };
+    let round = |lane: u64, input: u64| lane.wrapping_add(input.wrapping_mul(PRIMES[1])).rotate_left(31).wrapping_mul(PRIMES[0]);
     let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes are taken"));
     let (stripes, mut rest) = bytes.split_at(bytes.len() - bytes.len() % 32);
     let mut hash = if stripes.is_empty() {
@@ -71,9 +69,7 @@ fn xxh64(bytes: &[u8]) -> u64 {
             }
         }
         let mixed = [1, 7, 12, 18].iter().zip(lanes).fold(0u64, |sum, (turn, lane)| sum.wrapping_add(lane.rotate_left(*turn)));
-        lanes.iter().fold(mixed, |hash, lane| {
-            (hash ^ round(0, *lane)).wrapping_mul(PRIMES[0]).wrapping_add(PRIMES[3])
-        })
+        lanes.iter().fold(mixed, |hash, lane| (hash ^ round(0, *lane)).wrapping_mul(PRIMES[0]).wrapping_add(PRIMES[3]))
     };
     hash = hash.wrapping_add(bytes.len() as u64);
     while rest.len() >= 8 {

@@ -27,8 +27,6 @@ impl Queries for Fixed {
     }
 }
 
-use crate::promql::ast::Expr;
-
 fn series(pairs: &[(&str, &str)], value: f64) -> (LabelSet, Value) {
     (LabelSet::from_pairs(pairs.iter().copied()), Value::Float(value))
 }
@@ -50,13 +48,24 @@ fn a_file_is_read_with_its_defaults() {
 
 #[test]
 fn all_faults_of_a_file_come_at_once_with_their_places() {
-    let text = "groups:\n- name: a\n  partial_response_strategy: warn\n  rules:\n  - expr: up\n  - record: x{y=\"z\"}\n    expr: up\n    for: 1m\n  - alert: A\n    expr: sum(\n    annotations: {summary: '{{ $lables.x }}'}\n  - record: r\n    alert: s\n    expr: up\n    labels: {__name__: q}\n- name: a\n";
+    let text = "groups:\n- name: a\n  partial_response_strategy: warn\n  rules:\n  - expr: up\n  - record: x{y=\"z\"}\n    expr: up\n    for: 1m\n  - alert: A\n    expr: (up\n    annotations: {summary: '{{ $lables.x }}'}\n  - record: r\n    alert: s\n    expr: up\n    labels: {__name__: q}\n- name: a\n";
     let (_, problems) = load(text);
     assert_eq!(
         problems,
         [
-            "r.yml:2:3: error: groups[0]: x",
-            ""
+            "r.yml:3:3: error: groups[0].partial_response_strategy: unknown key partial_response_strategy; \
+             remove it or check its indentation",
+            "r.yml:5:5: error: groups[0].rules[0]: one of 'record' or 'alert' must be set",
+            "r.yml:6:13: error: groups[0].rules[1].record: braces present in the recording rule name; \
+             should it be in expr?: x{y=\"z\"}",
+            "r.yml:8:10: error: groups[0].rules[1].for: invalid field 'for' in recording rule",
+            "r.yml:10:11: error: groups[0].rules[2].expr: could not parse expression: \
+             1:4: parse error: unclosed left parenthesis",
+            "r.yml:11:28: error: groups[0].rules[2].annotations.summary: annotation \"summary\": \
+             template: __alert_A:1: undefined variable \"$lables\"",
+            "r.yml:12:5: error: groups[0].rules[3]: only one of 'record' and 'alert' must be set",
+            "r.yml:15:24: error: groups[0].rules[3].labels.__name__: invalid label name: __name__",
+            "r.yml:16:3: error: groups[1]: groupname: \"a\" is repeated in the same file; rename one of the two",
         ]
     );
 }
@@ -84,8 +93,7 @@ fn alerts_take_labels_and_annotations_from_templates() {
         "  - alert: Slow\n    expr: up\n    labels: {severity: '{{ if gt $value 2.0 }}high{{ else }}low{{ end }}', alertname: no}\n    annotations:\n      summary: '{{ $labels.instance }} at {{ $value | humanize }} of {{ $externalLabels.dc }} {{ $labels.nothing }}'\n      other: '{{ with query \"x\" }}{{ . | first | value }}{{ end }}'\n      broken: '{{ $value | first }}'\n",
     );
     let queries = Fixed(vec![series(&[("__name__", "up"), ("instance", "i")], 2500.0)]);
-    let environment =
-        Environment { external_labels: LabelSet::from_pairs([("dc", "eu")]), ..Environment::default() };
+    let environment = Environment { external_labels: LabelSet::from_pairs([("dc", "eu")]), ..Environment::default() };
     let Ok(Evaluated::Active(active)) = evaluate(&group.rules[0], Timestamp(0), &queries, &environment) else {
         panic!("an alerting rule has alerts")
     };
@@ -94,7 +102,7 @@ fn alerts_take_labels_and_annotations_from_templates() {
     assert_eq!(active[0].annotations["other"], "2500");
     assert_eq!(
         active[0].annotations["broken"],
-        "<error expanding template: error executing template __alert_Slow: template: __alert_Slow:1:122: executing \
+        "<error expanding template: error executing template __alert_Slow: template: __alert_Slow:1:124: executing \
          \"__alert_Slow\" at <first>: wrong type for value; expected []string; got float64>"
     );
     assert_eq!(active[0].value, 2500.0);

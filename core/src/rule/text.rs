@@ -43,6 +43,13 @@ impl RuleText {
         Ok(RuleText { text: text.to_owned(), parsed: Some(Parsed { name, set }) })
     }
 
+    /// Returns whether the text of an alert holds the value of the expression.
+    pub fn shows_value(&self) -> bool {
+        let Some(Parsed { name, set }) = &self.parsed else { return false };
+        let shown = set.shown(name);
+        ["$value", ".Value", "$.Value"].iter().any(|value| shown.contains(*value))
+    }
+
     /// Returns the text for one alert; a fault stands in it as `<error expanding template: …>`, since a page with a fault in its
     /// words is better than no page.
     pub fn expand(&self, data: &Value, functions: &RuleFunctions<'_>) -> String {

@@ -21,9 +21,8 @@ pub fn number(value: &Value) -> Result<f64, String> {
         Value::Float(value) => Ok(*value),
         Value::Int(value) => Ok(*value as f64),
         Value::Uint(value) => Ok(*value as f64),
-        Value::Text(text) => {
-            parse(text).ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", crate::model::labels::quote(text)))
-        }
+        Value::Text(text) => parse(text)
+            .ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", crate::model::labels::quote(text))),
         other => Err(format!("can't convert {} to float", other.type_name())),
     }
 }
@@ -68,11 +67,8 @@ pub fn humanize(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return four_digits(value);
     }
-    let (value, prefix) = if value.abs() >= 1.0 {
-        scale(value, 1000.0, ["k", "M", "G", "T", "P", "E", "Z", "Y"])
-    } else {
-        scale_up(value)
-    };
+    let (value, prefix) =
+        if value.abs() >= 1.0 { scale(value, 1000.0, ["k", "M", "G", "T", "P", "E", "Z", "Y"]) } else { scale_up(value) };
     four_digits(value) + prefix
 }
 

@@ -1,5 +1,6 @@
 //! The syntax tree of a template.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,6 +94,38 @@ pub(super) enum OperandKind {
     Pipe(Pipe),
     /// `(…).a.b`
     Chain(Box<Operand>, Vec<String>),
+}
+
+/// Collects the fields and variables, such as `.Value` and `$value`, that actions of these nodes write; conditions do not count.
+pub(super) fn collect_shown(nodes: &[Node], shown: &mut BTreeSet<String>) {
+    for node in nodes {
+        match node {
+            Node::Action(pipe) if pipe.names.is_empty() => collect_pipe(pipe, shown),
+            Node::If(branch) | Node::With(branch) | Node::Range(branch) => {
+                collect_shown(&branch.body, shown);
+                collect_shown(branch.otherwise.as_deref().unwrap_or_default(), shown);
+            }
+            Node::Text(_) | Node::Action(_) | Node::Template { .. } | Node::Break | Node::Continue => {}
+        }
+    }
+}
+
+fn collect_pipe(pipe: &Pipe, shown: &mut BTreeSet<String>) {
+    for operand in pipe.commands.iter().flat_map(|command| &command.args) {
+        match &operand.kind {
+            OperandKind::Field(_) | OperandKind::Variable(_) => {
+                shown.insert(operand.to_string());
+            }
+            OperandKind::Pipe(pipe) => collect_pipe(pipe, shown),
+            OperandKind::Dot
+            | OperandKind::Nil
+            | OperandKind::Bool(_)
+            | OperandKind::Number { .. }
+            | OperandKind::Text { .. }
+            | OperandKind::Function(_)
+            | OperandKind::Chain(..) => {}
+        }
+    }
 }
 
 impl Operand {

@@ -60,12 +60,8 @@ fn the_rules_of_kubernetes_mixin_load_and_get_early_plans() {
         .iter()
         .flat_map(|file| assert_loads(&path.join(file), &Defaults::default()))
         .collect();
-    let recorded: BTreeSet<String> = groups
-        .iter()
-        .flat_map(|group| &group.rules)
-        .filter(|rule| !rule.is_alert())
-        .map(|rule| rule.name().to_owned())
-        .collect();
+    let recorded: BTreeSet<String> =
+        groups.iter().flat_map(|group| &group.rules).filter(|rule| !rule.is_alert()).map(|rule| rule.name().to_owned()).collect();
     let (mut never, mut any, mut all) = (0, 0, 0);
     for group in &groups {
         for rule in group.rules.iter().filter(|rule| Rule::is_alert(rule)) {

@@ -84,10 +84,8 @@ fn templates_of_rules_expand_as_in_prometheus() {
         let missing_key = if error_is_asked { MissingKey::Error } else { MissingKey::Zero };
         let options = Options { missing_key, html, ..Options::default() };
         let mut set = TemplateSet::new();
-        let result = set
-            .add("test", text, &functions)
-            .map_err(|error| format!("error parsing template test: {error}"))
-            .and_then(|()| {
+        let result =
+            set.add("test", text, &functions).map_err(|error| format!("error parsing template test: {error}")).and_then(|()| {
                 set.execute("test", &input, &functions, &options)
                     .map_err(|error| format!("error executing template test: {error}"))
             });
