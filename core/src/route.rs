@@ -6,5 +6,6 @@ pub mod inhibition;
 pub mod notification;
 pub mod receiver;
 pub mod silence;
+pub mod templates;
 pub mod time_interval;
 pub mod tree;

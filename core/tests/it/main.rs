@@ -5,6 +5,7 @@
 
 mod corpora;
 mod exposition;
+mod notification_template;
 mod promql_mutation;
 mod promql_parse;
 mod promql_roundtrip;
