@@ -1,5 +1,10 @@
 //! Routing: which receiver hears of which alerts, grouped how, when, and what mutes them.
 
+pub mod alert;
+pub mod dispatch;
+pub mod inhibition;
+pub mod notification;
 pub mod receiver;
+pub mod silence;
 pub mod time_interval;
 pub mod tree;

@@ -1,6 +1,11 @@
 //! Integration tests of the pure half, one binary.
 
+// Tests read the corpora, which core itself never does.
+#![allow(clippy::disallowed_methods)]
+
 mod corpora;
 mod promql_mutation;
+mod promql_notation;
 mod promql_parse;
 mod promql_roundtrip;
+mod yaml;
