@@ -4,8 +4,10 @@
 #![allow(clippy::disallowed_methods)]
 
 mod corpora;
+mod exposition;
 mod promql_mutation;
 mod promql_notation;
 mod promql_parse;
 mod promql_roundtrip;
+mod relabel;
 mod yaml;
