@@ -4,6 +4,7 @@ pub mod ast;
 pub mod check;
 pub mod functions;
 pub mod lex;
+pub mod notation;
 pub mod parse;
 pub mod pretty;
 pub mod print;

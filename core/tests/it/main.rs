@@ -6,6 +6,7 @@
 mod corpora;
 mod exposition;
 mod promql_mutation;
+mod promql_notation;
 mod promql_parse;
 mod promql_roundtrip;
 mod relabel;
