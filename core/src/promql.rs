@@ -2,3 +2,7 @@
 
 pub mod ast;
 pub mod functions;
+pub mod evaluate;
+pub mod notation;
+pub mod script;
+pub mod value;
