@@ -17,6 +17,7 @@ mod calls;
 mod duration;
 mod engine;
 mod grid;
+mod histograms;
 mod invariant;
 mod matching;
 mod notes;
@@ -25,7 +26,7 @@ mod selectors;
 mod subquery;
 
 pub(crate) use budget::Lease;
-pub(crate) use engine::{Engine, Evaluated};
+pub(crate) use engine::{Engine, Evaluated, LineIndex};
 pub(crate) use grid::{Column, Grid, Line, Point};
 pub(crate) use notes::{HistogramOperation, Note, Notes};
 pub(crate) use selectors::{RangeSeries, Ranges};
@@ -142,23 +143,6 @@ impl Steps {
     }
 }
 
-/// Returns what type of value an expression has.
-pub(crate) fn value_type(expr: &Expr) -> ValueType {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::DurationNumber(_) => ValueType::Scalar,
-        ExprKind::Text(_) => ValueType::Text,
-        ExprKind::Vector(_) | ExprKind::Aggregate(_) => ValueType::InstantVector,
-        ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::RangeVector,
-        ExprKind::Call(call) => call.function.returns,
-        ExprKind::Binary(binary) => match (value_type(&binary.left), value_type(&binary.right)) {
-            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-            _ => ValueType::InstantVector,
-        },
-        ExprKind::Unary { operand, .. } => value_type(operand),
-        ExprKind::Paren(inner) => value_type(inner),
-    }
-}
-
 /// Returns an expression without the parentheses around it.
 pub(crate) fn bare(mut expr: &Expr) -> &Expr {
     while let ExprKind::Paren(inner) = &expr.kind {
@@ -171,13 +155,7 @@ pub(crate) fn bare(mut expr: &Expr) -> &Expr {
 ///
 /// Errors: see `EvalError`; the expression is expected to be well typed, as the parser delivers it.
 /// Source: Prometheus 3.5 `promql.Engine`, with the later parts of the language.
-pub fn instant(
-    expr: &Expr,
-    at: Timestamp,
-    source: &dyn Source,
-    options: &Options,
-    cancel: &Cancel,
-) -> Result<Answer, EvalError> {
+pub fn instant(expr: &Expr, at: Timestamp, source: &dyn Source, options: &Options, cancel: &Cancel) -> Result<Answer, EvalError> {
     let steps = Steps { start: at.0, step: 1, count: 1 };
     let engine = Engine::new(source, options, cancel, steps, Span::ZERO);
     let value = match engine.eval(bare(expr), &steps)? {
@@ -231,7 +209,7 @@ pub fn range(
         }
         Evaluated::Vector(grid) => engine.finish(grid, expr.place)?.into_series(&steps),
         Evaluated::Text(_) | Evaluated::Ranges(_) => {
-            let kind = if value_type(expr) == ValueType::Text { "string" } else { "range vector" };
+            let kind = if expr.value_type() == ValueType::Text { "string" } else { "range vector" };
             let message = format!("invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector");
             return Err(EvalError::execution(message, expr.place));
         }

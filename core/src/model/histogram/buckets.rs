@@ -55,13 +55,19 @@ impl Histogram {
     /// Returns the positive buckets, lowest first, empty ones included.
     pub fn positive_side(&self) -> Vec<Bucket> {
         let list = self.positive();
-        list.into_iter().map(|(index, count)| (self.bounds(index), count)).map(|((lower, upper), count)| Bucket { lower, upper, count }).collect()
+        list.into_iter()
+            .map(|(index, count)| (self.bounds(index), count))
+            .map(|((lower, upper), count)| Bucket { lower, upper, count })
+            .collect()
     }
 
     /// Returns the negative buckets, the one next to zero first, empty ones included.
     pub fn negative_side(&self) -> Vec<Bucket> {
         let list = self.negative();
-        list.into_iter().map(|(index, count)| (self.bounds(index), count)).map(|((near, far), count)| Bucket { lower: -far, upper: -near, count }).collect()
+        list.into_iter()
+            .map(|(index, count)| (self.bounds(index), count))
+            .map(|((near, far), count)| Bucket { lower: -far, upper: -near, count })
+            .collect()
     }
 
     /// Returns all buckets in ascending order: negative, zero (when it is populated), positive.

@@ -130,7 +130,11 @@ impl Histogram {
                 if bucket.lower >= value {
                     *found = Some(rank);
                 } else if bucket.lower < value && bucket.upper > value {
-                    *found = Some(if linear { rank_linear(bucket, rank, value) } else { rank + bucket.count * share_exponential(bucket, value) });
+                    *found = Some(if linear {
+                        rank_linear(bucket, rank, value)
+                    } else {
+                        rank + bucket.count * share_exponential(bucket, value)
+                    });
                 }
             }
             if ranks.iter().all(Option::is_some) {

@@ -8,6 +8,7 @@ impl Engine<'_> {
     fn seconds(&self, expr: &DurationExpr, place: Place) -> Result<f64, EvalError> {
         Ok(match expr {
             DurationExpr::Literal(span) => span.seconds(),
+            DurationExpr::Number(seconds) => *seconds,
             DurationExpr::Step => self.step.seconds(),
             DurationExpr::Range => self.end.since(self.start).seconds(),
             DurationExpr::Negate(inner) => -self.seconds(inner, place)?,

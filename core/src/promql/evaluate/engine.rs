@@ -5,9 +5,9 @@ use foldhash::{HashMap, HashMapExt};
 use super::budget::Budget;
 use super::grid::without_metadata;
 use super::invariant::is_invariant;
-use super::{Cancel, Column, EvalError, Grid, Line, Notes, Options, Point, Ranges, Steps, value_type};
+use super::{Cancel, Column, EvalError, Grid, Line, Notes, Options, Point, Ranges, Steps};
 use crate::model::{LabelSet, Source};
-use crate::promql::ast::{At, Expr, ExprKind, Place, ValueType};
+use crate::promql::ast::{At, Expr, ExprKind, Place};
 use crate::promql::value::{Answer, Value};
 use crate::time::{Span, Timestamp};
 
@@ -197,11 +197,6 @@ impl LineIndex {
 }
 
 pub(crate) fn wrong_type(wanted: &str, expr: &Expr) -> EvalError {
-    let found = match value_type(expr) {
-        ValueType::Scalar => "scalar",
-        ValueType::Text => "string",
-        ValueType::InstantVector => "instant vector",
-        ValueType::RangeVector => "range vector",
-    };
+    let found = expr.value_type().name();
     EvalError::execution(format!("expected type {wanted}, got {found}"), expr.place)
 }

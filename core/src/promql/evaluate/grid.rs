@@ -53,8 +53,10 @@ impl Column {
         }
     }
 
-    pub fn is_constant(&self) -> bool {
-        self.0.len() == 1
+    /// Combines two scalars step by step.
+    pub fn with(&self, other: &Column, join: impl Fn(f64, f64) -> f64) -> Column {
+        let steps = self.0.len().max(other.0.len());
+        Column((0..steps).map(|step| join(self.at(step), other.at(step))).collect())
     }
 }
 
@@ -110,7 +112,8 @@ impl Grid {
     /// Drops the lines that have no value at any step.
     pub fn without_empty_lines(mut self) -> Grid {
         let width = self.width;
-        let keep: Vec<bool> = self.points.chunks_exact(width.max(1)).map(|row| row.iter().any(|point| !point.is_absent())).collect();
+        let keep: Vec<bool> =
+            self.points.chunks_exact(width.max(1)).map(|row| row.iter().any(|point| !point.is_absent())).collect();
         if keep.iter().all(|keep| *keep) {
             return self;
         }

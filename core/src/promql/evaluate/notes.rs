@@ -85,9 +85,13 @@ impl Note<'_> {
             Note::BadBucketLabel { metric, label } => {
                 for_metric(&format!("bucket label \"le\" is missing or has a malformed value of {}", quote(label)), metric)
             }
-            Note::MixedSamples { metric } => format!("encountered a mix of histograms and floats for metric name {}", quote(metric)),
+            Note::MixedSamples { metric } => {
+                format!("encountered a mix of histograms and floats for metric name {}", quote(metric))
+            }
             Note::MixedSamplesInAggregation => "encountered a mix of histograms and floats for aggregation".to_owned(),
-            Note::MixedClassicAndNative { metric } => for_metric("vector contains a mix of classic and native histograms", metric),
+            Note::MixedClassicAndNative { metric } => {
+                for_metric("vector contains a mix of classic and native histograms", metric)
+            }
             Note::MixedBuckets { metric } => format!(
                 "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
                 quote(metric)
@@ -101,10 +105,9 @@ impl Note<'_> {
             Note::SortInRangeQuery => {
                 "sort is ineffective for range queries since results are always ordered by labels".to_owned()
             }
-            Note::PossiblyNotCounter { metric } => format!(
-                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
-                quote(metric)
-            ),
+            Note::PossiblyNotCounter { metric } => {
+                format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}", quote(metric))
+            }
             Note::ForcedMonotonicity { metric } => {
                 let text = format!("input to histogram_quantile needed to be fixed for monotonicity (see {QUANTILE_DOCS})");
                 for_metric(&text, metric)
@@ -114,18 +117,16 @@ impl Note<'_> {
                 quote(operator)
             ),
             Note::IgnoredInAggregation { aggregation } => format!("ignored histogram in {aggregation} aggregation"),
-            Note::IgnoredInRange { metric } => format!(
-                "ignored histograms in a range containing both floats and histograms for metric name {}",
-                quote(metric)
-            ),
+            Note::IgnoredInRange { metric } => {
+                format!("ignored histograms in a range containing both floats and histograms for metric name {}", quote(metric))
+            }
             Note::NanQuantile { metric } => for_metric("input to histogram_quantile has NaN observations, result is NaN", metric),
             Note::SkewedQuantile { metric } => {
                 for_metric("input to histogram_quantile has NaN observations, result is skewed higher", metric)
             }
-            Note::NanFraction { metric } => for_metric(
-                "input to histogram_fraction has NaN observations, which are excluded from all fractions",
-                metric,
-            ),
+            Note::NanFraction { metric } => {
+                for_metric("input to histogram_fraction has NaN observations, which are excluded from all fractions", metric)
+            }
             Note::ReconciledBuckets(operation) => format!("mismatched custom buckets were reconciled during {operation}"),
         }
     }

@@ -30,7 +30,6 @@ pub(crate) struct Ranges {
     pub at: Option<i64>,
     pub edges: Option<Edges>,
     pub lookback: i64,
-    #[expect(dead_code, reason = "held for the time that the samples are held")]
     pub lease: Lease,
 }
 
@@ -86,7 +85,9 @@ impl Engine<'_> {
         let smoothed = match selector.edges {
             None => false,
             Some(Edges::Smoothed) => true,
-            Some(Edges::Anchored) => return Err(EvalError::execution("anchored modifier can only be used with range vectors", place)),
+            Some(Edges::Anchored) => {
+                return Err(EvalError::execution("anchored modifier can only be used with range vectors", place));
+            }
         };
         let after = reference(0).saturating_sub(lookback);
         let until = reference(steps.count - 1).saturating_add(if smoothed { lookback } else { 0 });

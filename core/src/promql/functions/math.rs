@@ -50,7 +50,15 @@ pub(crate) fn body(name: &str) -> Option<fn(f64) -> f64> {
         "atanh" => f64::atanh,
         "rad" => |degrees| degrees * PI / 180.0,
         "deg" => |radians| radians * 180.0 / PI,
-        "sgn" => |value| if value < 0.0 { -1.0 } else if value > 0.0 { 1.0 } else { value },
+        "sgn" => |value| {
+            if value < 0.0 {
+                -1.0
+            } else if value > 0.0 {
+                1.0
+            } else {
+                value
+            }
+        },
         _ => return None,
     })
 }

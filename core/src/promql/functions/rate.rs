@@ -140,7 +140,7 @@ fn histogram_growth(window: &Window<'_>, notes: &Notes, is_counter: bool) -> Opt
     let schema = inner.iter().map(|(_, histogram)| histogram.schema).min().unwrap_or(last.schema);
     let mut growth = last.as_ref().clone();
     growth.reduce_to_schema(schema.min(last.schema).min(before.schema));
-    let mut combine = |outcome: Result<crate::model::histogram::Reconciled, _>, operation| match outcome {
+    let combine = |outcome: Result<crate::model::histogram::Reconciled, _>, operation| match outcome {
         Ok(reconciled) => {
             if reconciled.bounds_differ {
                 notes.add(Note::ReconciledBuckets(operation), place);
