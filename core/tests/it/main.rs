@@ -11,3 +11,4 @@ mod promql_parse;
 mod promql_roundtrip;
 mod relabel;
 mod yaml;
+mod promqltest;
