@@ -3,3 +3,4 @@
 mod corpora;
 mod exposition;
 mod relabel;
+mod scrape;
