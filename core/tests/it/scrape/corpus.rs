@@ -37,8 +37,8 @@ fn recorded_bodies_are_known_the_second_time() {
             continue;
         }
         let body = fs::read(&path).unwrap();
-        let mut story = Story::new(Job { honor_labels: true, ..job() });
-        story.now = Timestamp(1_795_000_000_000);
+        let mut story = Story::new(Job { honor_labels: true, track_timestamps_staleness: true, ..job() });
+        story.now = Timestamp(1_796_000_000_000);
         let first = story.scraped(&body);
         assert_eq!(first.report.error, None, "{name}");
         let resolved = story.resolved;

@@ -12,7 +12,7 @@ fn body(dice: &mut Dice, round: usize) -> Vec<(String, usize)> {
         }
         let churn = if n % 10 == 0 { round / 3 } else { 0 };
         let spacing = if n % 17 == 5 { "  " } else { " " };
-        lines.push((format!("metric_{}{{n=\"{n}\",churn=\"{churn}\"}}{spacing}", n / 7), dice.below(1000)));
+        lines.push((format!("metric_{}{{pos=\"{n}\",churn=\"{churn}\"}}{spacing}", n / 7), dice.below(1000)));
         if dice.below(60) == 0 {
             let again = lines[dice.below(lines.len())].clone();
             lines.push(again);
@@ -62,7 +62,7 @@ fn rows_are_those_of_a_plain_comparison() {
                         let from = labels.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
                         &labels[from..from + labels[from..].find('"').unwrap()]
                     };
-                    format!("{}{{n=\"{}\",churn=\"{}\"}} {value}", field("__name__"), field("n"), field("churn"))
+                    format!("{}{{pos=\"{}\",churn=\"{}\"}} {value}", field("__name__"), field("pos"), field("churn"))
                 })
                 .collect();
             let mut vanished: Vec<String> = cells.split_off(expected.len());
