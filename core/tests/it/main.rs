@@ -12,3 +12,4 @@ mod promql_roundtrip;
 mod relabel;
 mod yaml;
 mod promqltest;
+mod scrape;
