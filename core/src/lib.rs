@@ -6,4 +6,5 @@ pub mod problem;
 pub mod promql;
 pub mod route;
 pub mod scrape;
+pub mod store;
 pub mod time;
