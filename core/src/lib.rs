@@ -9,5 +9,6 @@ pub mod problem;
 pub mod promql;
 pub mod route;
 pub mod scrape;
+pub mod store;
 pub mod time;
 pub mod yaml;
