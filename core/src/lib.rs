@@ -1,6 +1,7 @@
 //! The thinking half of Tocsin. Nothing here opens a socket or a file, reads a clock or throws dice.
 
 pub mod client;
+pub mod config;
 pub mod model;
 pub mod problem;
 pub mod promql;

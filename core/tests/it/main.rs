@@ -2,5 +2,6 @@
 // Tests read the corpora, which core itself never does.
 #![allow(clippy::disallowed_methods)]
 
+mod config;
 mod corpora;
 mod yaml;
