@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod client;
+pub mod config;
 pub mod model;
 pub mod page;
 pub mod plane;

@@ -3,6 +3,7 @@
 // Tests read the corpora, which core itself never does.
 #![allow(clippy::disallowed_methods)]
 
+mod config;
 mod corpora;
 mod exposition;
 mod promql_mutation;
