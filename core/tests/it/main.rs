@@ -11,6 +11,8 @@ mod promql_notation;
 mod promql_parse;
 mod promql_roundtrip;
 mod relabel;
+mod rule_files;
+mod rule_template;
 mod yaml;
 mod promqltest;
 mod scrape;
