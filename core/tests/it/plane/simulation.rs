@@ -102,9 +102,10 @@ struct Audit {
 }
 
 fn restore(routing: &Arc<Routing>, records: Records, now: Timestamp) -> Plane {
-    let mut plane = Plane::restore(routing.clone(), "http://tocsin.test", records);
+    let mut plane = Plane::restore(routing.clone(), "http://tocsin.test", records.clone());
     plane.accept(Event::Warm, now).unwrap();
-    assert!(plane.drain().is_empty(), "a restart alone changed something");
+    let changes = plane.drain();
+    assert!(changes.is_empty(), "a restart alone changed {changes:#?}\nin {records:#?}");
     plane
 }
 
