@@ -16,3 +16,6 @@ mod rule_template;
 mod yaml;
 mod promqltest;
 mod scrape;
+mod corpora;
+mod plane;
+mod time_interval;
