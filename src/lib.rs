@@ -8,3 +8,4 @@ pub mod http;
 pub mod id;
 pub mod pipeline;
 pub mod scrape;
+pub mod disk;

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod alert;
 pub mod client;
+pub mod config;
 pub mod model;
 pub mod page;
 pub mod plane;
@@ -11,6 +12,7 @@ pub mod promql;
 pub mod route;
 pub mod rule;
 pub mod scrape;
+pub mod store;
 pub mod template;
 pub mod time;
 pub mod yaml;

@@ -4,6 +4,7 @@ pub mod alert;
 pub mod dispatch;
 pub mod inhibition;
 pub mod notification;
+pub mod matchers;
 pub mod receiver;
 pub mod silence;
 pub mod templates;

@@ -9,7 +9,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use crate::problem::{Position, Problem};
 
-pub use print::print;
+pub use print::{Conceal, print};
 pub use reader::{Problems, Table, Value, nearest};
 
 /// A text larger than this is refused.

@@ -57,13 +57,15 @@ impl Plane {
         self.alerts.insert(fingerprint, alert);
         self.unsaved.alerts.insert(fingerprint);
         if fires {
-            self.join_groups(fingerprint, now);
+            self.join_groups(fingerprint, true, now);
         }
         Ok(())
     }
 
     /// Puts a firing alert into every group that the tree sends it to; groups above the limit are not made.
-    fn join_groups(&mut self, fingerprint: Fingerprint, now: Timestamp) {
+    ///
+    /// News of an alert can hurry a group's first flush; that it is merely looked at again cannot.
+    fn join_groups(&mut self, fingerprint: Fingerprint, is_news: bool, now: Timestamp) {
         let alert = &self.alerts[&fingerprint];
         for index in self.tree.matching(&alert.labels) {
             let node = self.tree.node(index);
@@ -79,8 +81,9 @@ impl Plane {
                 next_flush_at: now + node.group_wait,
                 flushed: false,
             });
-            let mut changed = strand.alerts.insert(fingerprint) | group.departed.remove(&fingerprint);
-            if !strand.flushed && due < strand.next_flush_at {
+            let joins = strand.alerts.insert(fingerprint);
+            let mut changed = group.departed.remove(&fingerprint) || joins;
+            if (is_news || joins) && !strand.flushed && due < strand.next_flush_at {
                 strand.next_flush_at = due;
                 changed = true;
             }
@@ -120,15 +123,14 @@ impl Plane {
             let told = group.log.values().flat_map(|entry| &entry.owed).copied();
             group.departed =
                 told.chain(paged.iter().flat_map(|page| page.firing())).filter(|one| !routed.contains(one)).collect();
-            if !group.is_empty() || group.replaceable_at() > now {
-                self.groups.insert(id.clone(), group);
-            }
+            // An empty group goes at the next tick.
+            self.groups.insert(id.clone(), group);
         }
         self.index_homes();
         let firing: Vec<Fingerprint> =
             self.alerts.values().filter(|alert| alert.is_firing(now)).map(|alert| alert.fingerprint).collect();
         for fingerprint in firing {
-            self.join_groups(fingerprint, now);
+            self.join_groups(fingerprint, false, now);
         }
         let touched: BTreeSet<&GroupId> = before.keys().chain(self.groups.keys()).collect();
         let changed = touched.into_iter().filter(|id| before.get(*id) != self.groups.get(*id)).cloned();

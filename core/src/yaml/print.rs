@@ -4,10 +4,10 @@ use super::{Kind, Node, Style};
 
 /// Returns block YAML that reads back to the same tree; comments, anchors and merge keys of the original are gone.
 ///
-/// `conceal` is asked for every value of a mapping: it gets the path of keys from the root (positions in lists left out)
-/// and may return a text to print in place of the value.
-pub fn print(node: &Node, conceal: &dyn Fn(&[&str]) -> Option<String>) -> String {
-    let mut printer = Printer { out: String::new(), path: Vec::new(), conceal };
+/// `conceal` is asked for every value of a mapping: it gets the path of keys from the root (positions in lists left out) and the
+/// value, and may return a text to print in place of it. In place of a list or mapping, every scalar in it becomes that text.
+pub fn print(node: &Node, conceal: &Conceal<'_>) -> String {
+    let mut printer = Printer { out: String::new(), path: Vec::new(), concealed: None, conceal };
     match &node.kind {
         Kind::Null => {}
         Kind::Scalar { .. } => printer.inline(node, 0),
@@ -16,10 +16,15 @@ pub fn print(node: &Node, conceal: &dyn Fn(&[&str]) -> Option<String>) -> String
     printer.out
 }
 
+/// Returns what to print in place of a value, `None` to print the value.
+pub type Conceal<'c> = dyn Fn(&[&str], &Node) -> Option<String> + 'c;
+
 struct Printer<'n, 'c> {
     out: String,
     path: Vec<&'n str>,
-    conceal: &'c dyn Fn(&[&str]) -> Option<String>,
+    /// What every scalar is printed as, inside a concealed value.
+    concealed: Option<String>,
+    conceal: &'c Conceal<'c>,
 }
 
 impl<'n> Printer<'n, '_> {
@@ -32,10 +37,12 @@ impl<'n> Printer<'n, '_> {
                     self.out.push_str(&scalar(&key.name, true));
                     self.out.push(':');
                     self.path.push(&key.name);
-                    match (self.conceal)(&self.path) {
-                        Some(text) => self.out.push_str(&format!(" {}\n", scalar(&text, true))),
-                        None => self.value(value, indent),
+                    let outer = self.concealed.clone();
+                    if outer.is_none() {
+                        self.concealed = (self.conceal)(&self.path, value);
                     }
+                    self.value(value, indent);
+                    self.concealed = outer;
                     self.path.pop();
                 }
             }
@@ -79,7 +86,10 @@ impl<'n> Printer<'n, '_> {
             Kind::Sequence(_) => self.out.push_str("[]\n"),
             Kind::Mapping(_) => self.out.push_str("{}\n"),
             Kind::Scalar { text, style } => {
-                if fits_a_literal(text) {
+                if let Some(concealed) = &self.concealed {
+                    self.out.push_str(&scalar(concealed, true));
+                    self.out.push('\n');
+                } else if fits_a_literal(text) {
                     self.out.push_str(if text.ends_with('\n') { "|\n" } else { "|-\n" });
                     for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
                         if !line.is_empty() {
@@ -189,7 +199,7 @@ mod tests {
             "match: \"a=~\\\".*\\\"\"\nurl: http://h:1/p\n\"<<\": 1\n",
         ] {
             let node = parse("f", text).0.unwrap();
-            let printed = print(&node, &|_| None);
+            let printed = print(&node, &|_, _| None);
             let (again, problems) = parse("f", &printed);
             assert_eq!(problems, [], "{printed}");
             assert_eq!(shape(&again.unwrap()), shape(&node), "{printed}");
@@ -199,7 +209,7 @@ mod tests {
     #[test]
     fn concealed_values_never_reach_the_text() {
         let node = parse("f", "a: {password: hunter2, user: x}\nb:\n- password: [deep, hunter2]\n").0.unwrap();
-        let printed = print(&node, &|path| (path.last() == Some(&"password")).then(|| "<secret>".to_owned()));
-        assert_eq!(printed, "a:\n  password: <secret>\n  user: x\nb:\n- password: <secret>\n");
+        let printed = print(&node, &|path, _| (path.last() == Some(&"password")).then(|| "<secret>".to_owned()));
+        assert_eq!(printed, "a:\n  password: <secret>\n  user: x\nb:\n- password:\n  - <secret>\n  - <secret>\n");
     }
 }

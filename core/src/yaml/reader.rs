@@ -38,9 +38,23 @@ impl Problems {
         }
     }
 
-    /// Returns how many were found so far.
-    pub fn count(&self) -> usize {
-        self.list.borrow().len()
+    /// Returns how many errors were found so far.
+    pub fn error_count(&self) -> usize {
+        self.list.borrow().iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
+    /// Returns an empty list for the same file.
+    pub fn beside(&self) -> Problems {
+        Problems { file: self.file.clone(), list: RefCell::new(Vec::new()) }
+    }
+
+    /// Takes over the errors of another list, and leaves its warnings behind.
+    pub fn take_errors(&self, other: Problems) {
+        for problem in other.list.into_inner() {
+            if problem.severity == Severity::Error {
+                self.push(Severity::Error, problem.position, &problem.key, problem.message);
+            }
+        }
     }
 
     /// Returns all problems in the order of the text.

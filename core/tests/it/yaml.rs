@@ -30,10 +30,10 @@ fn yaml_of_other_projects_reads_and_prints() {
         let (node, problems) = yaml::parse(&path.to_string_lossy(), &text);
         match node {
             Some(node) if !has_errors(&problems) => {
-                let printed = yaml::print(&node, &|_| None);
+                let printed = yaml::print(&node, &|_, _| None);
                 let (again, problems) = yaml::parse("printed", &printed);
                 assert!(!has_errors(&problems), "{}: {problems:?}\n{printed}", path.display());
-                assert_eq!(yaml::print(&again.unwrap(), &|_| None), printed, "{}", path.display());
+                assert_eq!(yaml::print(&again.unwrap(), &|_, _| None), printed, "{}", path.display());
             }
             _ => refused.extend(problems.iter().map(|problem| problem.to_string())),
         }
