@@ -24,7 +24,7 @@ use crate::yaml::{self, Problems, Table};
 use place::Folder;
 
 pub use global::Global;
-pub use masked::masked;
+pub use masked::{masked, masked_alertmanager};
 pub use remote::RemoteWrite;
 pub use sections::{Storage, Tocsin, Web};
 

@@ -278,7 +278,10 @@ impl<'p> Builder<'p> {
             return String::new();
         };
         String::from_utf8(bytes).unwrap_or_else(|error| {
-            let shown = error.as_bytes().escape_ascii().to_string();
+            // Only the bytes at fault: the rest may be a secret.
+            let start = error.utf8_error().valid_up_to();
+            let end = start + error.utf8_error().error_len().unwrap_or(1);
+            let shown = error.as_bytes()[start..end].escape_ascii().to_string();
             self.problems.error(
                 position,
                 "",

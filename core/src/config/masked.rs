@@ -1,6 +1,8 @@
 //! The configuration as others may see it.
 
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Kind, Node};
+
+use super::{ROUTING_KEYS, receivers, routing};
 
 /// What stands in place of a secret.
 pub(super) const MASK: &str = "<secret>";
@@ -13,6 +15,40 @@ pub fn masked(text: &str) -> String {
         Some(node) => yaml::print(&node, &conceal),
         None => "# the configuration cannot be read\n".to_owned(),
     }
+}
+
+/// Returns the half of a configuration that Alertmanager knows, masked: what its own tools read without an unknown key.
+///
+/// Shape: a configuration without routing shows the routing that is in force then.
+pub fn masked_alertmanager(text: &str) -> String {
+    let Some(node) = yaml::parse("", text).0 else { return masked(text) };
+    let mut entries = Vec::new();
+    for (key, value) in node.entries() {
+        match key.name.as_str() {
+            "global" => entries.push((key.clone(), only(value, receivers::is_default))),
+            "receivers" => {
+                let receivers =
+                    value.items().iter().map(|receiver| only(receiver, |key| !OUR_RECEIVER_KEYS.contains(&key))).collect();
+                entries.push((key.clone(), Node { position: value.position, kind: Kind::Sequence(receivers) }));
+            }
+            name if ROUTING_KEYS.contains(&name) => entries.push((key.clone(), value.clone())),
+            _ => {}
+        }
+    }
+    if node.get("route").is_none() {
+        let standard = yaml::parse("", routing::STANDARD).0;
+        entries.extend(standard.iter().flat_map(Node::entries).cloned());
+    }
+    yaml::print(&Node { position: node.position, kind: Kind::Mapping(entries) }, &conceal)
+}
+
+/// Keys of a receiver that Alertmanager does not have.
+const OUR_RECEIVER_KEYS: [&str; 2] = ["inbox_configs", "users"];
+
+/// Returns a mapping with the keys that pass.
+fn only(node: &Node, passes: impl Fn(&str) -> bool) -> Node {
+    let kept = node.entries().iter().filter(|(key, _)| passes(&key.name)).cloned().collect();
+    Node { position: node.position, kind: Kind::Mapping(kept) }
 }
 
 /// Mappings whose keys are labels: what they hold is seen by everybody anyway.
@@ -29,7 +65,7 @@ const LABELS: [&str; 10] = [
     "node_meta",
 ];
 
-const SECRETS: [&str; 14] = [
+const SECRETS: [&str; 13] = [
     "password",
     "secret",
     "secrets",
@@ -38,7 +74,6 @@ const SECRETS: [&str; 14] = [
     "slack_api_url",
     "mattermost_webhook_url",
     "webhook_url",
-    "key",
     "key_passphrase",
     "proxy_connect_header",
     "rocketchat_token_id",
@@ -46,9 +81,14 @@ const SECRETS: [&str; 14] = [
     "client_certificate_key",
 ];
 
-/// Sections in which `url` or `api_url` is as good as a password.
-const SECRET_URLS: [(&str, &str); 4] =
-    [("webhook_configs", "url"), ("incidentio_configs", "url"), ("slack_configs", "api_url"), ("database", "url")];
+/// Keys that are secret in one section only.
+const SECRETS_OF_SECTIONS: [(&str, &str); 5] = [
+    ("webhook_configs", "url"),
+    ("slack_configs", "api_url"),
+    ("database", "url"),
+    ("tls_config", "key"),
+    ("smtp_tls_config", "key"),
+];
 
 fn conceal(path: &[&str], node: &Node) -> Option<String> {
     let (key, parents) = path.split_last()?;
@@ -59,14 +99,14 @@ fn conceal(path: &[&str], node: &Node) -> Option<String> {
     if SECRETS.contains(key) || ["_password", "_secret", "_token", "_credentials", "_key"].iter().any(|end| key.ends_with(end)) {
         return mask();
     }
-    if SECRET_URLS.iter().any(|(section, name)| name == key && parents.contains(section)) {
+    if SECRETS_OF_SECTIONS.iter().any(|(section, name)| name == key && parents.contains(section)) {
         return mask();
     }
     node.text().and_then(without_password)
 }
 
 /// Returns a URL with its password masked; `None` for a text that holds none.
-fn without_password(text: &str) -> Option<String> {
+pub(super) fn without_password(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (user, _password) = rest[..end].rsplit_once('@')?.0.split_once(':')?;
@@ -94,6 +134,20 @@ mod tests {
              proxy_url: \"http://me:xxxxx@proxy:80/x\"\n      http_headers:\n        X:\n          secrets:\n          - <secret>\n          \
              - <secret>\n- name: b\n  pagerduty_configs:\n  - routing_key: <secret>\n    url: http://events\n    links:\n    \
              - href: hi\ndatabase:\n  url: <secret>\n"
+        );
+    }
+
+    #[test]
+    fn alertmanagers_half_has_no_key_of_ours() {
+        let text = "global: {scrape_interval: 5s, smtp_from: a@b}\nscrape_configs: []\nroute: {receiver: a}\n\
+                    receivers: [{name: a, users: [u], inbox_configs: [{}], email_configs: [{to: c}]}]\nweb: {listen: []}\n";
+        assert_eq!(
+            masked_alertmanager(text),
+            "global:\n  smtp_from: \"a@b\"\nroute:\n  receiver: a\nreceivers:\n- name: a\n  email_configs:\n  - to: c\n"
+        );
+        assert_eq!(
+            masked_alertmanager("scrape_configs: []\n"),
+            "route:\n  receiver: inbox\n  group_by:\n  - alertname\nreceivers:\n- name: inbox\n"
         );
     }
 
