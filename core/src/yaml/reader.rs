@@ -214,6 +214,12 @@ impl<'n, 'p> Value<'n, 'p> {
         }
     }
 
+    /// Returns the items of the list under a key of this mapping; none where it is anything else.
+    pub fn children(&self, key: &str) -> Vec<Value<'n, 'p>> {
+        let Some(node) = self.node.get(key).filter(|node| matches!(node.kind, Kind::Sequence(_))) else { return Vec::new() };
+        Value { node, path: join(&self.path, key), problems: self.problems }.list()
+    }
+
     /// Returns a list of texts; a text alone is an error.
     pub fn texts(&self) -> Vec<String> {
         self.list().iter().filter_map(Value::text).collect()

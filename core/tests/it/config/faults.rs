@@ -215,3 +215,77 @@ database: {url: hunter2, url_file: x}
     let (config, printed) = read(good);
     assert!(!format!("{:?}", config.unwrap_or_else(|| panic!("{printed}"))).contains("hunter2"));
 }
+
+/// A small generator of numbers, so that every run breaks the text in the same ways.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+#[test]
+fn broken_texts_are_refused_and_never_panic() {
+    const TEXT: &str = r#"
+global: &g {scrape_interval: 5s, external_labels: {a: "${B}"}, smtp_smarthost: h:1}
+scrape_configs:
+  - job_name: a
+    <<: {scrape_timeout: 1s}
+    body_size_limit: 1MB
+    basic_auth: {username: u, password: p}
+    static_configs: [{targets: [a:1], labels: {x: y}}]
+    kubernetes_sd_configs: [{role: pod, selectors: [{role: pod}]}]
+    relabel_configs: [{regex: (.*), target_label: z, action: replace}]
+route:
+  receiver: r
+  routes: [{matchers: ['a="b",c=~"d|e"'], group_by: ['...'], mute_time_intervals: [t]}]
+receivers: [{name: r, pagerduty_configs: [{routing_key: k, details: {d: [1]}}], slack_configs: [{api_url: http://s}]}]
+time_intervals: [{name: t, time_intervals: [{times: [{start_time: "09:00", end_time: "10:00"}], days_of_month: ['-3:-1']}]}]
+"#;
+    const PIECES: [&str; 20] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ": ",
+        "- ",
+        "\n",
+        "  ",
+        "\t",
+        "&a ",
+        "*g",
+        "!!binary ",
+        "|\n",
+        "'",
+        "\"",
+        "\\",
+        "#",
+        "---\n",
+        "<<: ",
+        "ü",
+    ];
+    let mut numbers = Numbers(7);
+    for _ in 0..3000 {
+        let mut text: Vec<char> = TEXT.chars().collect();
+        for _ in 0..=numbers.below(4) {
+            let at = numbers.below(text.len());
+            if numbers.below(2) == 0 {
+                text.splice(at..at, PIECES[numbers.below(PIECES.len())].chars());
+            } else {
+                let end = (at + 1 + numbers.below(8)).min(text.len());
+                text.drain(at..end);
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let (config, problems) = config::read(&file("f", &text), None, &|_| None);
+        assert_eq!(config.is_none(), tocsin_core::problem::has_errors(&problems), "{text}");
+        if config.is_some() {
+            let (again, problems) = config::read(&file("f", &config::masked(&text)), None, &|_| None);
+            assert!(again.is_some(), "{text}\n{problems:?}");
+            let (again, problems) = config::read(&file("f", &config::masked_alertmanager(&text)), None, &|_| None);
+            assert!(again.is_some(), "{text}\n{problems:?}");
+        }
+    }
+}
