@@ -2,8 +2,6 @@
 
 use crate::yaml::{self, Kind, Node};
 
-use super::{ROUTING_KEYS, receivers, routing};
-
 /// What stands in place of a secret.
 pub(super) const MASK: &str = "<secret>";
 
@@ -17,38 +15,59 @@ pub fn masked(text: &str) -> String {
     }
 }
 
-/// Returns the half of a configuration that Alertmanager knows, masked: what its own tools read without an unknown key.
-///
-/// Shape: a configuration without routing shows the routing that is in force then.
-pub fn masked_alertmanager(text: &str) -> String {
-    let Some(node) = yaml::parse("", text).0 else { return masked(text) };
-    let mut entries = Vec::new();
-    for (key, value) in node.entries() {
-        match key.name.as_str() {
-            "global" => entries.push((key.clone(), only(value, receivers::is_default))),
-            "receivers" => {
-                let receivers =
-                    value.items().iter().map(|receiver| only(receiver, |key| !OUR_RECEIVER_KEYS.contains(&key))).collect();
-                entries.push((key.clone(), Node { position: value.position, kind: Kind::Sequence(receivers) }));
+/// The keys that a routing tree needs, beside `global`.
+const ROUTING: [&str; 7] =
+    ["route", "receivers", "inhibit_rules", "mute_time_intervals", "time_intervals", "templates", "tracing"];
+/// How the keys of `global` begin that belong to Alertmanager.
+const ROUTING_GLOBALS: [&str; 13] = [
+    "resolve_timeout",
+    "http_config",
+    "smtp_",
+    "slack_",
+    "pagerduty_",
+    "opsgenie_",
+    "wechat_",
+    "victorops_",
+    "telegram_",
+    "webex_",
+    "rocketchat_",
+    "jira_",
+    "mattermost_",
+];
+/// Our own keys of a receiver, which other programs refuse.
+const OWN_RECEIVER_KEYS: [&str; 2] = ["inbox_configs", "users"];
+/// What a configuration without a routing tree means.
+const DEFAULT_ROUTING: &str = "route:\n  receiver: inbox\n  group_by:\n  - alertname\nreceivers:\n- name: inbox\n";
+
+/// Returns the routing part of a configuration as Alertmanager's own YAML, secrets masked, so that its tools can read it.
+pub fn masked_routing(text: &str) -> String {
+    let Some(node) = yaml::parse("", text).0 else { return DEFAULT_ROUTING.to_owned() };
+    let Kind::Mapping(entries) = node.kind else { return DEFAULT_ROUTING.to_owned() };
+    if !entries.iter().any(|(key, _)| key.name == "route") {
+        return DEFAULT_ROUTING.to_owned();
+    }
+    let mut kept = Vec::new();
+    for (key, mut value) in entries {
+        match (key.name.as_str(), &mut value.kind) {
+            ("global", Kind::Mapping(globals)) => {
+                globals.retain(|(key, _)| ROUTING_GLOBALS.iter().any(|begin| key.name.starts_with(begin)));
+                if globals.is_empty() {
+                    continue;
+                }
             }
-            name if ROUTING_KEYS.contains(&name) => entries.push((key.clone(), value.clone())),
-            _ => {}
+            ("receivers", Kind::Sequence(receivers)) => {
+                for receiver in receivers {
+                    if let Kind::Mapping(keys) = &mut receiver.kind {
+                        keys.retain(|(key, _)| !OWN_RECEIVER_KEYS.contains(&key.name.as_str()));
+                    }
+                }
+            }
+            (name, _) if ROUTING.contains(&name) => {}
+            _ => continue,
         }
+        kept.push((key, value));
     }
-    if node.get("route").is_none() {
-        let standard = yaml::parse("", routing::STANDARD).0;
-        entries.extend(standard.iter().flat_map(Node::entries).cloned());
-    }
-    yaml::print(&Node { position: node.position, kind: Kind::Mapping(entries) }, &conceal)
-}
-
-/// Keys of a receiver that Alertmanager does not have.
-const OUR_RECEIVER_KEYS: [&str; 2] = ["inbox_configs", "users"];
-
-/// Returns a mapping with the keys that pass.
-fn only(node: &Node, passes: impl Fn(&str) -> bool) -> Node {
-    let kept = node.entries().iter().filter(|(key, _)| passes(&key.name)).cloned().collect();
-    Node { position: node.position, kind: Kind::Mapping(kept) }
+    yaml::print(&Node { position: node.position, kind: Kind::Mapping(kept) }, &conceal)
 }
 
 /// Mappings whose keys are labels: what they hold is seen by everybody anyway.
@@ -138,17 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn alertmanagers_half_has_no_key_of_ours() {
-        let text = "global: {scrape_interval: 5s, smtp_from: a@b}\nscrape_configs: []\nroute: {receiver: a}\n\
-                    receivers: [{name: a, users: [u], inbox_configs: [{}], email_configs: [{to: c}]}]\nweb: {listen: []}\n";
-        assert_eq!(
-            masked_alertmanager(text),
-            "global:\n  smtp_from: \"a@b\"\nroute:\n  receiver: a\nreceivers:\n- name: a\n  email_configs:\n  - to: c\n"
-        );
-        assert_eq!(
-            masked_alertmanager("scrape_configs: []\n"),
-            "route:\n  receiver: inbox\n  group_by:\n  - alertname\nreceivers:\n- name: inbox\n"
-        );
+    fn the_routing_part_is_what_alertmanager_reads() {
+        let text = "global: {scrape_interval: 5s, resolve_timeout: 1m}\nscrape_configs: []\nroute: {receiver: a}\n\
+                    receivers:\n- name: a\n  users: [x]\n  inbox_configs: [{}]\n";
+        assert_eq!(masked_routing(text), "global:\n  resolve_timeout: 1m\nroute:\n  receiver: a\nreceivers:\n- name: a\n");
+        assert_eq!(masked_routing("scrape_configs: []\n"), DEFAULT_ROUTING);
     }
 
     #[test]

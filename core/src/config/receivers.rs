@@ -109,13 +109,6 @@ impl Default for Defaults {
     }
 }
 
-/// Returns whether a key of `global` is one of Alertmanager's.
-pub(super) fn is_default(key: &str) -> bool {
-    UNSERVED_DEFAULTS.contains(&key)
-        || key.starts_with("smtp_")
-        || matches!(key, "resolve_timeout" | "http_config" | "pagerduty_url")
-}
-
 /// Reads the keys of `global` that belong to notifications; the caller finishes the table.
 pub(super) fn defaults(table: &mut Table<'_, '_>, folder: &Folder) -> Defaults {
     let standard = Defaults::default();

@@ -19,8 +19,6 @@ use super::receivers::{self, Defaults};
 
 /// The receiver that hears of everything where nothing is configured.
 const INBOX: &str = "inbox";
-/// The routing where nothing is configured, as Alertmanager would write it.
-pub(super) const STANDARD: &str = "{route: {receiver: inbox, group_by: [alertname]}, receivers: [{name: inbox}]}";
 
 /// Reads the keys of Alertmanager's top level; `defaults` comes from `global`.
 pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder) -> Routing {

@@ -1,4 +1,4 @@
-//! Where the test data of other projects lies.
+//! Where the test data of other projects lies, when it is there.
 
 use std::path::PathBuf;
 

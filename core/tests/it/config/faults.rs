@@ -284,7 +284,7 @@ time_intervals: [{name: t, time_intervals: [{times: [{start_time: "09:00", end_t
         if config.is_some() {
             let (again, problems) = config::read(&file("f", &config::masked(&text)), None, &|_| None);
             assert!(again.is_some(), "{text}\n{problems:?}");
-            let (again, problems) = config::read(&file("f", &config::masked_alertmanager(&text)), None, &|_| None);
+            let (again, problems) = config::read(&file("f", &config::masked_routing(&text)), None, &|_| None);
             assert!(again.is_some(), "{text}\n{problems:?}");
         }
     }
