@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Fingerprint;
-use crate::page::Page;
+use crate::page::{Page, State};
 use crate::route::alert::Alert;
 use crate::route::dispatch::decision::{Reason, Sight, decide};
 use crate::route::dispatch::group::{Group, GroupId, LogEntry};
@@ -151,7 +151,7 @@ impl Plane {
         let now = flush.now;
         let routing = self.routing.clone();
         let Some(receiver) = routing.receivers.get(&group.id.receiver) else { return };
-        let taken = flush.page.as_ref().and_then(|id| self.pages.get(id)).is_some_and(|page| page.acknowledged_at.is_some());
+        let taken = flush.page.as_ref().and_then(|id| self.pages.get(id)).is_some_and(|page| page.state == State::Acknowledged);
         let mut said: Vec<(&str, Reason)> = Vec::new();
         for (index, integration) in receiver.integrations.iter().enumerate() {
             let send_resolved = integration.send_resolved;
