@@ -106,9 +106,9 @@ impl Plane {
         let (firing, ended): (BTreeSet<_>, BTreeSet<_>) =
             strand.into_iter().flatten().copied().partition(|fingerprint| self.is_firing(*fingerprint, now));
         let is_muted = |fingerprint: &Fingerprint| {
-            let labels = &self.alerts[fingerprint].labels;
-            silences.iter().any(|silence| silence.mutes(labels, now))
-                || !self.inhibitor.inhibited_by(labels, |source| self.is_firing(source, now)).is_empty()
+            let alert = &self.alerts[fingerprint];
+            silences.iter().any(|silence| silence.mutes(&alert.labels, now))
+                || !self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now)).is_empty()
         };
         let departed_ended = group.departed.iter().filter(|fingerprint| !self.is_firing(**fingerprint, now));
         Survey {
@@ -174,7 +174,7 @@ impl Plane {
             }
             let mut sequence = entry.as_ref().map_or(0, |entry| entry.sequence);
             if !shown.is_empty() {
-                sequence = now.0.max(sequence + 1);
+                sequence = now.0.max(sequence.saturating_add(1));
                 let action = Action::on(&integration.channel, !survey.visible.is_empty());
                 said.push((integration.channel.kind(), reason));
                 let message = Message { index, action, reason, sequence, channel: integration.channel.kind() };
