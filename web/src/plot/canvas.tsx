@@ -97,7 +97,8 @@ function rangeOf(limit: number | undefined): UPlot.Range.Function {
     const most = Math.max(...values, least);
     if (least === most) return [least, least + 1];
     const room = (most - least) * 0.08;
-    return [least < 0 ? least - room : 0, most + room];
+    // A line that lies on zero keeps off the axis, so that it can be seen.
+    return [least < 0 ? least - room : -room / 4, most + room];
   };
 }
 
@@ -108,7 +109,7 @@ function build(props: CanvasProps, palette: Palette, width: number, cursor: (col
     width,
     height: props.height,
     legend: { show: false },
-    padding: [12, 12, 0, 0],
+    padding: [12, 24, 0, 0],
     plugins: props.limit ? [limitLine(props.limit, palette)] : [],
     cursor: {
       points: { size: 7, width: 2 },

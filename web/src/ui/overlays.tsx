@@ -16,7 +16,7 @@ const portal = { target: "#overlays" };
 function Head({ title, onClose }: { title: string; onClose: () => void }) {
   return (
     <div className="panel-head">
-      <Modal.Title component="h2">{title}</Modal.Title>
+      <Modal.Title component="h2" className="panel-title">{title}</Modal.Title>
       <IconButton icon="close" label="Close" className="push" onClick={onClose} />
     </div>
   );
@@ -24,9 +24,9 @@ function Head({ title, onClose }: { title: string; onClose: () => void }) {
 
 export function Dialog({ open, onClose, title, children, wide = false }: PanelProps & { wide?: boolean }) {
   return (
-    <Modal.Root opened={open} onClose={onClose} portalProps={portal} lockScroll={false} centered size={wide ? 640 : 460} transitionProps={{ duration: 100 }}>
-      <Modal.Overlay className="shade" />
-      <Modal.Content className="panel" radius={12}>
+    <Modal.Root opened={open} onClose={onClose} portalProps={portal} lockScroll={false} classNames={{ content: "panel", overlay: "shade", inner: "panel-place" }} centered size={wide ? 640 : 460} transitionProps={{ duration: 100 }}>
+      <Modal.Overlay />
+      <Modal.Content radius={12}>
         <Head title={title} onClose={onClose} />
         <div className="panel-body">{children}</div>
       </Modal.Content>
@@ -36,11 +36,11 @@ export function Dialog({ open, onClose, title, children, wide = false }: PanelPr
 
 export function SidePanel({ open, onClose, title, children }: PanelProps) {
   return (
-    <Drawer.Root opened={open} onClose={onClose} portalProps={portal} lockScroll={false} position="right" size={520} transitionProps={{ duration: 120 }}>
-      <Drawer.Overlay className="shade" />
-      <Drawer.Content className="panel side-panel" radius={0}>
+    <Drawer.Root opened={open} onClose={onClose} portalProps={portal} lockScroll={false} classNames={{ content: "panel side-panel", overlay: "shade", inner: "panel-place" }} position="right" size={520} transitionProps={{ duration: 120 }}>
+      <Drawer.Overlay />
+      <Drawer.Content radius={0}>
         <div className="panel-head">
-          <Drawer.Title component="h2">{title}</Drawer.Title>
+          <Drawer.Title component="h2" className="panel-title">{title}</Drawer.Title>
           <IconButton icon="close" label="Close" className="push" onClick={onClose} />
         </div>
         <div className="panel-body">{children}</div>

@@ -35,11 +35,11 @@ export function Graph({ result, start, end, step, onZoom }: GraphProps) {
   }, [result, start, end, step]);
   const { frame, names } = drawn;
   const lasts = useMemo(() => frame.rows.map(lastOf), [frame]);
-  const coloured = useMemo(() => {
-    if (names.length <= MANY) return null;
-    const order = lasts.map((value, index) => ({ value: value ?? Number.NEGATIVE_INFINITY, index })).sort((left, right) => right.value - left.value);
-    return new Set(order.slice(0, TOP).map((each) => each.index));
+  const order = useMemo(() => {
+    const indices = names.map((_, index) => index);
+    return names.length <= MANY ? indices : indices.sort((left, right) => (lasts[right] ?? Number.NEGATIVE_INFINITY) - (lasts[left] ?? Number.NEGATIVE_INFINITY));
   }, [names, lasts]);
+  const coloured = useMemo(() => (names.length <= MANY ? null : new Set(order.slice(0, TOP))), [names, order]);
 
   if (names.length === 0) return <Empty icon="search" title="No series matches">The expression is valid and has no value in this range.</Empty>;
   const at = column === null ? undefined : frame.times[column];
@@ -76,7 +76,8 @@ export function Graph({ result, start, end, step, onZoom }: GraphProps) {
       />
       <p className="graph-at muted number">{at === undefined ? "Drag to zoom. Click a name to hide it, double-click to see it alone." : formatStamp(at * 1000, zone, end * 1000)}</p>
       <ul className="legend">
-        {names.map((name, index) => {
+        {order.map((index) => {
+          const name = names[index] ?? "";
           const value = column === null ? lasts[index] : frame.rows[index]?.[column];
           return (
             <li key={name}>

@@ -59,7 +59,7 @@ export function FiringDay({ buckets }: { buckets: readonly FiringBucket[] }) {
           {at !== null && <rect className="day-cursor" x={at * width} y={0} width={width} height={HEIGHT} />}
           {buckets.map((bucket, index) => {
             let base = HEIGHT;
-            return (["other", "warning", "critical"] as const).map((severity) => {
+            return (["critical", "warning", "other"] as const).map((severity) => {
               const height = (bucket[severity] / most) * (HEIGHT - 4);
               base -= height;
               return <rect key={`${bucket.at} ${severity}`} className="day-bar" data-tone={severity} x={index * width + 0.4} y={base} width={width - 0.8} height={height} />;

@@ -78,6 +78,7 @@ export function SilenceForm({ start, onDone }: { start: readonly Matcher[]; onDo
   return (
     <form
       className="silence-form"
+      noValidate
       onSubmit={(event) => {
         event.preventDefault();
         setAsked(true);

@@ -62,7 +62,7 @@ function Row({ silence, onRepeat }: { silence: Silence; onRepeat: (silence: Sile
         </ul>
         <p className="silence-comment">{silence.comment}</p>
         <p className="silence-facts">
-          by <strong>{silence.createdBy}</strong>, started <Time at={silence.startsAt} show="stamp" />
+          by <strong>{silence.createdBy}</strong>, {state === "pending" ? "starts" : "started"} <Time at={silence.startsAt} show="stamp" />
         </p>
       </div>
       <div className="silence-end">

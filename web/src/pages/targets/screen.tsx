@@ -16,6 +16,7 @@ import { Time } from "../../ui/time.tsx";
 import "../../styles/targets.css";
 
 const TONES: Record<Health, Tone> = { up: "ok", down: "critical", unknown: "quiet" };
+const WORDS: Record<Health, string> = { up: "Up", down: "Down", unknown: "Not scraped" };
 
 /** Shows how much of the time allowed a scrape took. */
 function Took({ target }: { target: Target }) {
@@ -37,14 +38,14 @@ function TargetRow({ target, job }: { target: Target; job: string }) {
       <button type="button" className="target-head" aria-expanded={open} onClick={() => setOpen(!open)}>
         <Icon name={open ? "chevronDown" : "chevronRight"} size={14} />
         <span className="target-health">
-          <Tag tone={TONES[target.health]}>{target.health === "unknown" ? "not scraped" : target.health}</Tag>
+          <Tag tone={TONES[target.health]}>{WORDS[target.health]}</Tag>
         </span>
         <span className="target-words">
           <span className="target-name clip">{target.labels.instance ?? target.url}</span>
           {target.last_error !== "" ? <span className="trouble clip">{target.last_error}</span> : <span className="muted mono clip">{target.url}</span>}
         </span>
         <span className="target-samples soft number">{formatCount(target.samples)} samples</span>
-        <Took target={target} />
+        {target.last_scrape_at === null ? <span className="took" /> : <Took target={target} />}
         <span className="target-age soft">
           <Time at={target.last_scrape_at} after=" ago" />
         </span>
@@ -83,13 +84,14 @@ function TargetRow({ target, job }: { target: Target; job: string }) {
 const MOST = 200;
 
 function JobCard({ job }: { job: Job }) {
-  const down = job.total - job.up;
+  const down = job.targets.some((target) => target.health === "down");
+  const tone = down ? "critical" : job.up < job.total ? "quiet" : "ok";
   const worst = Math.max(0, ...job.targets.map((target) => target.last_duration_seconds / target.timeout_seconds));
   return (
     <section className="card" data-flush>
       <header className="card-head">
         <h2>{job.name}</h2>
-        <Tag tone={down > 0 ? "critical" : "ok"}>
+        <Tag tone={tone}>
           {job.up} of {job.total} up
         </Tag>
         <div className="card-note">
