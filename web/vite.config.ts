@@ -13,7 +13,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 600,
-    manifest: true,
   },
   worker: { format: "es" },
   server: { host: "127.0.0.1", proxy: { "/api": server } },

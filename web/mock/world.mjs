@@ -226,6 +226,13 @@ export class World {
     for (const alert of this.alerts.values()) {
       if (alert.name === "QueueBacklog" && alert.state === "firing") alert.value = String(18_000 + Math.round(4000 * Math.sin(now / 60_000)));
     }
+    const states = [...this.silences.values()].map((silence) => this.silenceState(silence)).join();
+    if (states !== this.silenceStates) {
+      this.silenceStates = states;
+      for (const alert of this.alerts.values()) this.applySilences(alert);
+      this.touch("silences");
+      this.touch("alerts");
+    }
     if (this.random() < 0.08) {
       const flapping = [...this.alerts.values()].find((each) => each.name === "PodRestarts" && each.labels.service === "catalog" && each.state === "firing" && each.labels.instance === "catalog-2:9100");
       if (flapping) this.resolve(flapping);

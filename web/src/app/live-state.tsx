@@ -1,4 +1,4 @@
-import { useRef } from "react";
+import { useState } from "react";
 import { SKEW_LIMIT } from "../lib/stream.ts";
 import { formatClock, formatSpan, zoneName } from "../lib/time.ts";
 import { Banner } from "../ui/states.tsx";
@@ -36,9 +36,9 @@ export function LiveState() {
 /** Tells when the clocks of browser and server are apart, and when the server has another version than the page. */
 export function SkewNotice() {
   const stream = useStream();
-  const firstVersion = useRef<string | null>(null);
-  firstVersion.current ??= stream.version;
-  const renewed = stream.version !== null && firstVersion.current !== null && stream.version !== firstVersion.current;
+  const [first, setFirst] = useState(stream.version);
+  if (first === null && stream.version !== null) setFirst(stream.version);
+  const renewed = stream.version !== null && first !== null && stream.version !== first;
   return (
     <>
       {Math.abs(stream.skew) > SKEW_LIMIT && (

@@ -1,9 +1,5 @@
 import { openStream, type Relay } from "./event-source.ts";
 
-interface SharedScope {
-  onconnect: ((event: MessageEvent) => void) | null;
-}
-
 const MOST_TABS = 64;
 const ports: MessagePort[] = [];
 let last: Relay | null = null;
@@ -14,8 +10,8 @@ function tell(message: Relay): void {
   for (const port of ports) port.postMessage(message);
 }
 
-(globalThis as unknown as SharedScope).onconnect = (event) => {
-  const port = event.ports[0];
+globalThis.addEventListener("connect", (event) => {
+  const port = event instanceof MessageEvent ? event.ports[0] : undefined;
   if (!port) return;
   ports.push(port);
   // A tab that closed says nothing; the oldest ports make room so that the list cannot grow without end.
@@ -26,4 +22,4 @@ function tell(message: Relay): void {
     started = true;
     openStream(tell);
   }
-};
+});

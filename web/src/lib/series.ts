@@ -15,7 +15,7 @@ export function frameOf(series: readonly { values?: readonly SamplePair[] }[], s
   const columns = Math.min(MOST_COLUMNS, Math.max(1, Math.floor((end - start) / step + 1e-9) + 1));
   const times = Array.from({ length: columns }, (_, index) => start + index * step);
   const rows = series.map(({ values = [] }) => {
-    const row = new Array<number | null>(columns).fill(null);
+    const row = Array.from<unknown, number | null>({ length: columns }, () => null);
     for (const [at, text] of values) {
       const column = Math.round((at - start) / step);
       const value = readSample(text);

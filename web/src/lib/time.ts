@@ -29,8 +29,7 @@ export function zoneOf(choice: ZoneChoice): string {
 
 export function isZone(name: string): boolean {
   try {
-    new Intl.DateTimeFormat("en-GB", { timeZone: name });
-    return true;
+    return new Intl.DateTimeFormat("en-GB", { timeZone: name }).resolvedOptions().timeZone !== "";
   } catch {
     return false;
   }

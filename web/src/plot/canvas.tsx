@@ -197,7 +197,7 @@ export function PlotCanvas(props: CanvasProps) {
 
   return (
     <>
-      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex, jsx-a11y/no-noninteractive-element-interactions */}
+      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions */}
       <div className="plot" ref={host} role="img" tabIndex={0} aria-label={`${props.label} Arrow keys move the cursor.`} onKeyDown={read} style={{ height }} />
       <p className="unseen" role="status">
         {reading}

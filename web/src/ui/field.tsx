@@ -71,13 +71,15 @@ export function SelectField({
   const field = { label, hint, error, ...(hideLabel ? { hideLabel } : {}) };
   return (
     <Frame id={id} field={field}>
-      <select {...rest} id={id} className="input select" aria-describedby={describedBy(id, field)} onChange={(event) => onPick(event.target.value)}>
-        {choices.map((choice) => (
-          <option key={choice.value} value={choice.value}>
-            {choice.label}
-          </option>
-        ))}
-      </select>
+      <span className="select">
+        <select {...rest} id={id} className="input" aria-describedby={describedBy(id, field)} onChange={(event) => onPick(event.target.value)}>
+          {choices.map((choice) => (
+            <option key={choice.value} value={choice.value}>
+              {choice.label}
+            </option>
+          ))}
+        </select>
+      </span>
     </Frame>
   );
 }

@@ -43,7 +43,6 @@ export function AlertDetailPanel({ fingerprint, known, onClose, onMove, onPick, 
           <IconButton icon="close" label="Close" className="detail-close" onClick={onClose} />
         </span>
       </div>
-      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- a region that scrolls must be in reach of the keyboard */}
       <div className="detail-scroll" tabIndex={0} role="region" aria-label="Facts of the alert">
         {alert && <Head alert={alert} />}
         {alert && <Actions alert={alert} onSilence={onSilence} />}

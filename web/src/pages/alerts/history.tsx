@@ -20,8 +20,6 @@ export function History({ alert }: { alert: AlertDetail }) {
     <>
       <div className="blocks" role="img" aria-label={describe(blocks)}>
         {blocks.map((state, index) => (
-          // The place is what a block is: there is nothing else to know it by.
-          // oxlint-disable-next-line react/no-array-index-key
           <span key={index} className="block" data-state={state ?? "none"} data-severity={alert.severity} />
         ))}
       </div>

@@ -35,7 +35,7 @@ export function FiringDay({ buckets }: { buckets: readonly FiringBucket[] }) {
   });
   return (
     <figure className="day">
-      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex, jsx-a11y/no-noninteractive-element-interactions */}
+      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions */}
       <div
         className="day-plot"
         role="img"
