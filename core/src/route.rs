@@ -3,9 +3,10 @@
 pub mod alert;
 pub mod dispatch;
 pub mod inhibition;
-pub mod notification;
 pub mod matchers;
+pub mod notification;
 pub mod receiver;
+pub mod retry;
 pub mod silence;
 pub mod templates;
 pub mod time_interval;

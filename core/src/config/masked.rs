@@ -1,6 +1,6 @@
 //! The configuration as others may see it.
 
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Kind, Node};
 
 /// What stands in place of a secret.
 pub(super) const MASK: &str = "<secret>";
@@ -13,6 +13,61 @@ pub fn masked(text: &str) -> String {
         Some(node) => yaml::print(&node, &conceal),
         None => "# the configuration cannot be read\n".to_owned(),
     }
+}
+
+/// The keys that a routing tree needs, beside `global`.
+const ROUTING: [&str; 7] =
+    ["route", "receivers", "inhibit_rules", "mute_time_intervals", "time_intervals", "templates", "tracing"];
+/// How the keys of `global` begin that belong to Alertmanager.
+const ROUTING_GLOBALS: [&str; 13] = [
+    "resolve_timeout",
+    "http_config",
+    "smtp_",
+    "slack_",
+    "pagerduty_",
+    "opsgenie_",
+    "wechat_",
+    "victorops_",
+    "telegram_",
+    "webex_",
+    "rocketchat_",
+    "jira_",
+    "mattermost_",
+];
+/// Our own keys of a receiver, which other programs refuse.
+const OWN_RECEIVER_KEYS: [&str; 2] = ["inbox_configs", "users"];
+/// What a configuration without a routing tree means.
+const DEFAULT_ROUTING: &str = "route:\n  receiver: inbox\n  group_by:\n  - alertname\nreceivers:\n- name: inbox\n";
+
+/// Returns the routing part of a configuration as Alertmanager's own YAML, secrets masked, so that its tools can read it.
+pub fn masked_routing(text: &str) -> String {
+    let Some(node) = yaml::parse("", text).0 else { return DEFAULT_ROUTING.to_owned() };
+    let Kind::Mapping(entries) = node.kind else { return DEFAULT_ROUTING.to_owned() };
+    if !entries.iter().any(|(key, _)| key.name == "route") {
+        return DEFAULT_ROUTING.to_owned();
+    }
+    let mut kept = Vec::new();
+    for (key, mut value) in entries {
+        match (key.name.as_str(), &mut value.kind) {
+            ("global", Kind::Mapping(globals)) => {
+                globals.retain(|(key, _)| ROUTING_GLOBALS.iter().any(|begin| key.name.starts_with(begin)));
+                if globals.is_empty() {
+                    continue;
+                }
+            }
+            ("receivers", Kind::Sequence(receivers)) => {
+                for receiver in receivers {
+                    if let Kind::Mapping(keys) = &mut receiver.kind {
+                        keys.retain(|(key, _)| !OWN_RECEIVER_KEYS.contains(&key.name.as_str()));
+                    }
+                }
+            }
+            (name, _) if ROUTING.contains(&name) => {}
+            _ => continue,
+        }
+        kept.push((key, value));
+    }
+    yaml::print(&Node { position: node.position, kind: Kind::Mapping(kept) }, &conceal)
 }
 
 /// Mappings whose keys are labels: what they hold is seen by everybody anyway.
@@ -95,6 +150,14 @@ mod tests {
              - <secret>\n- name: b\n  pagerduty_configs:\n  - routing_key: <secret>\n    url: http://events\n    links:\n    \
              - href: hi\ndatabase:\n  url: <secret>\n"
         );
+    }
+
+    #[test]
+    fn the_routing_part_is_what_alertmanager_reads() {
+        let text = "global: {scrape_interval: 5s, resolve_timeout: 1m}\nscrape_configs: []\nroute: {receiver: a}\n\
+                    receivers:\n- name: a\n  users: [x]\n  inbox_configs: [{}]\n";
+        assert_eq!(masked_routing(text), "global:\n  resolve_timeout: 1m\nroute:\n  receiver: a\nreceivers:\n- name: a\n");
+        assert_eq!(masked_routing("scrape_configs: []\n"), DEFAULT_ROUTING);
     }
 
     #[test]

@@ -6,15 +6,16 @@ use regex::Regex;
 
 use super::ast::Expr;
 use super::evaluate::{Cancel, EvalError, Options, instant, range};
-use super::notation::Notated;
 use super::parse::{Syntax, parse};
 use super::value::{Answer, Value};
 use crate::model::LabelSet;
 use crate::time::{Span, Timestamp};
+use notation::Notated;
 
 mod compare;
 mod fixed;
 mod memory;
+mod notation;
 mod read;
 
 pub use memory::Memory;

@@ -5,18 +5,18 @@
 
 mod config;
 mod corpora;
+mod corpora;
 mod exposition;
 mod notification_template;
+mod plane;
 mod promql_mutation;
 mod promql_notation;
 mod promql_parse;
 mod promql_roundtrip;
+mod promqltest;
 mod relabel;
 mod rule_files;
 mod rule_template;
-mod yaml;
-mod promqltest;
 mod scrape;
-mod corpora;
-mod plane;
 mod time_interval;
+mod yaml;

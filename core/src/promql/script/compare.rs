@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::notation::Notated;
 use super::{Eval, Expected, When};
 use crate::model::{Histogram, LabelSet, Series, Value as SampleValue};
 use crate::promql::functions::classic::almost_equal;
-use crate::promql::notation::Notated;
 use crate::promql::value::{Value, VectorSample};
 use crate::time::Timestamp;
 

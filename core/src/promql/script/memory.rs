@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Load;
+use super::notation::Notated;
 use crate::model::histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint};
 use crate::model::matcher::all_match;
 use crate::model::{LabelSet, METRIC_NAME, Select, Series, Source, SourceError, Value, is_stale};
-use crate::promql::notation::Notated;
 
 /// Series held in memory.
 #[derive(Clone, Debug, Default)]

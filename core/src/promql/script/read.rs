@@ -4,10 +4,10 @@ use std::iter::Peekable;
 
 use regex::Regex;
 
+use super::notation::{Notated, parse_series};
 use super::{Command, Eval, Expected, Load, Wanted, When};
 use crate::model::LabelSet;
 use crate::promql::ast::ExprKind;
-use crate::promql::notation::{Notated, parse_series};
 use crate::promql::parse::{Syntax, parse};
 use crate::time::{Span, Timestamp};
 
