@@ -39,28 +39,29 @@ pub const EDGE: Table = &[
     ("telemetry", &["db"]),
     ("config", &["client"]),
     ("scrape", &["client"]),
-    ("notify", &["client", "id"]),
+    ("notify", &["client", "clock", "id"]),
     ("demo", &["clock", "id"]),
     ("pipeline", &["client", "clock", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
     ("http", &["clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
     ("serve", &["client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"]),
 ];
 
-/// Crates that touch the world or decide a technology, and the rooms that may name them; other crates are free.
+/// Crates that touch the world or decide a technology, and the rooms that may name them; other crates are free. The demo's services
+/// are programs of their own, so `demo` may name what a program needs.
 const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["db"]),
     ("lettre", &["notify"]),
     ("handlebars", &["notify"]),
     ("axum", &["http", "demo", "serve"]),
-    ("utoipa", &["http"]),
+    ("utoipa", &["http", "demo"]),
     ("rust_embed", &["http"]),
     ("argon2", &["http"]),
-    ("reqwest", &["client", "demo", "main", "notify", "scrape"]),
+    ("reqwest", &["client", "demo", "main", "notify", "pipeline", "scrape"]),
     ("rustls", &["client", "serve", "main"]),
     ("getrandom", &["id"]),
-    ("clap", &["main"]),
-    ("anyhow", &["main"]),
-    ("prometheus_client", &["telemetry"]),
+    ("clap", &["main", "demo"]),
+    ("anyhow", &["main", "serve", "demo"]),
+    ("prometheus_client", &["telemetry", "demo"]),
     ("tracing_subscriber", &["telemetry"]),
 ];
 
