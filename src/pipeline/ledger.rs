@@ -150,7 +150,7 @@ impl Ledger {
             }
         };
         for transition in &transitions {
-            writes.push(event(transition, at));
+            writes.push(event(&self.outward, transition, at));
         }
         let news = book.news(terms, at);
         book.store(rule, &before, writes);
@@ -171,7 +171,7 @@ impl Ledger {
             let Some(book) = self.books.remove(&rule) else { continue };
             writes.push(remove_rule(&stored_key(&rule)));
             for instance in book.instances.active().filter(|instance| instance.state == State::Firing) {
-                writes.push(event(&Transition::Resolved(instance.labels.clone()), now));
+                writes.push(event(&self.outward, &Transition::Resolved(instance.labels.clone()), now));
                 news.push(IncomingAlert { ends_at: Some(now), ..incoming(instance, &source(&rule.file, &rule.group), "") });
             }
         }
@@ -304,7 +304,7 @@ fn differs(old: &InstanceState, new: &InstanceState) -> bool {
         != (new.state, new.active_at, new.fired_at, new.resolved_at, new.keep_firing_since)
 }
 
-fn event(transition: &Transition, at: Timestamp) -> Write {
+fn event(outward: &Outward, transition: &Transition, at: Timestamp) -> Write {
     let word = match transition {
         Transition::Pending(_) => "pending",
         Transition::Fired(_) => "firing",
@@ -312,6 +312,6 @@ fn event(transition: &Transition, at: Timestamp) -> Write {
         Transition::Cleared(_) => "cleared",
         Transition::Forgotten(_) => "forgotten",
     };
-    let labels = transition.labels();
+    let labels = outward.labels(transition.labels()).unwrap_or_else(|| transition.labels().clone());
     add_alert_event(&labels.fingerprint().to_string(), at, word, labels.get("alertname"))
 }

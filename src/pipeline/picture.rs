@@ -56,10 +56,12 @@ pub fn pictures(state: &State, now: Timestamp) -> Vec<AlertPicture> {
         state.plane.alerts(now).into_iter().map(|view| (view.alert.fingerprint, view)).collect();
     let mut pictures = Vec::new();
     for (terms, instance) in state.ledger.alerts() {
-        let fingerprint = instance.labels.fingerprint();
+        // Shown as it is routed, so that pages, silences and other programs mean the same alert. One that is not routed keeps its own labels.
+        let labels = state.ledger.routed_labels(&instance.labels).unwrap_or_else(|| instance.labels.clone());
+        let fingerprint = labels.fingerprint();
         let picture = AlertPicture {
             fingerprint,
-            labels: instance.labels.clone(),
+            labels,
             annotations: instance.annotations.clone(),
             state: match instance.state {
                 alert::State::Pending => PictureState::Pending,
