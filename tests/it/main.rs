@@ -1,3 +1,5 @@
 //! Integration tests of the whole product, one binary.
 
+mod db;
+mod postgres;
 mod tidy;

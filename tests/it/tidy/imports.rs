@@ -168,7 +168,8 @@ pub fn circle(table: &[(&'static str, &[&'static str])]) -> Option<Vec<&'static 
     let mut left: BTreeMap<&str, &[&'static str]> = table.iter().copied().collect();
     while !left.is_empty() {
         // A room all of whose imports are settled is settled itself.
-        let Some(settled) = left.iter().find(|(_, may)| may.iter().all(|room| !left.contains_key(room))).map(|(room, _)| *room) else {
+        let Some(settled) = left.iter().find(|(_, may)| may.iter().all(|room| !left.contains_key(room))).map(|(room, _)| *room)
+        else {
             return Some(table.iter().map(|(room, _)| *room).filter(|room| left.contains_key(room)).collect());
         };
         left.remove(settled);
