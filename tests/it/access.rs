@@ -61,7 +61,8 @@ async fn tokens(service: &Service) -> BTreeMap<&'static str, String> {
     let browser = Browser::log_in(service, "admin", &service.first_password()).await;
     let mut tokens = BTreeMap::new();
     for role in Role::ALL {
-        let (status, made) = browser.ask(Method::POST, "/api/tocsin/v1/tokens", &json!({ "name": role.word(), "role": role.word() })).await;
+        let (status, made) =
+            browser.ask(Method::POST, "/api/tocsin/v1/tokens", &json!({ "name": role.word(), "role": role.word() })).await;
         assert_eq!(status, 201, "{made}");
         tokens.insert(role.word(), made["token"].as_str().expect("a secret").to_owned());
     }
@@ -70,7 +71,11 @@ async fn tokens(service: &Service) -> BTreeMap<&'static str, String> {
 
 /// Fills the places of a route's pattern with names of nothing.
 fn example(pattern: &str) -> String {
-    pattern.replace("{fingerprint}", "0000000000000000").replace("{id}", "nothing").replace("{name}", "nothing").replace("{*path}", "nothing.js")
+    pattern
+        .replace("{fingerprint}", "0000000000000000")
+        .replace("{id}", "nothing")
+        .replace("{name}", "nothing")
+        .replace("{*path}", "nothing.js")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,7 +93,8 @@ async fn every_route_asks_every_caller_what_the_table_says() {
         }
         // Streams do not end, so the body is not read.
         let answer = request.send().await.unwrap_or_else(|error| panic!("{method} {path} gets no answer: {error:?}"));
-        let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap_or_default().to_owned()).unwrap_or_default();
+        let kind =
+            answer.headers().get("content-type").map(|kind| kind.to_str().unwrap_or_default().to_owned()).unwrap_or_default();
         (answer.status().as_u16(), kind)
     };
     let mut faults = Vec::new();
@@ -96,10 +102,14 @@ async fn every_route_asks_every_caller_what_the_table_says() {
         let (status, kind) = call(method, path, None).await;
         match access {
             Access::Open if status == 401 && *path == "/api/tocsin/v1/session" => {}
-            Access::Open if matches!(status, 401 | 403) => faults.push(format!("{method} {path}: open, and a stranger gets {status}")),
+            Access::Open if matches!(status, 401 | 403) => {
+                faults.push(format!("{method} {path}: open, and a stranger gets {status}"))
+            }
             Access::Open => {}
             Access::Needs(_) if status != 401 => faults.push(format!("{method} {path}: a stranger gets {status}")),
-            Access::Needs(_) if kind != "application/problem+json" => faults.push(format!("{method} {path}: the refusal is {kind}")),
+            Access::Needs(_) if kind != "application/problem+json" => {
+                faults.push(format!("{method} {path}: the refusal is {kind}"))
+            }
             Access::Needs(_) => {}
         }
         let (status, _) = call(method, path, Some("tocsin_wrong")).await;
@@ -122,7 +132,9 @@ async fn every_route_asks_every_caller_what_the_table_says() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 
     // What stands in no table is refused even to those who may do everything.
-    for (method, path) in [("PUT", "/api/v2/silences"), ("DELETE", "/api/tocsin/v1/alerts"), ("POST", "/api/tocsin/v1/nothing"), ("PATCH", "/")] {
+    for (method, path) in
+        [("PUT", "/api/v2/silences"), ("DELETE", "/api/tocsin/v1/alerts"), ("POST", "/api/tocsin/v1/nothing"), ("PATCH", "/")]
+    {
         let (status, _) = call(method, path, Some(&tokens["sre-lead"])).await;
         assert!(matches!(status, 403..=405), "{method} {path}: {status}");
     }
@@ -159,7 +171,8 @@ async fn a_login_opens_and_its_word_guards_every_change() {
     let ada = Browser::log_in(&service, "ada", PASSWORD).await;
     assert_eq!(ada.ask(Method::GET, "/api/tocsin/v1/alerts", &json!({})).await.0, 200);
     assert_eq!(ada.ask(Method::POST, "/api/tocsin/v1/users", &user).await.0, 403);
-    let (status, _) = ada.send(Method::POST, "/api/tocsin/v1/tokens", &json!({ "name": "x", "role": "viewer" }), Some(&browser.csrf)).await;
+    let (status, _) =
+        ada.send(Method::POST, "/api/tocsin/v1/tokens", &json!({ "name": "x", "role": "viewer" }), Some(&browser.csrf)).await;
     assert_eq!(status, 403, "somebody else's word opens nothing");
 
     // A new role ends the logins that had the old one.
@@ -170,7 +183,11 @@ async fn a_login_opens_and_its_word_guards_every_change() {
     assert_eq!(ada.ask(Method::GET, "/api/tocsin/v1/alerts", &json!({})).await.0, 401);
     assert_eq!(log_in(&service, "ada", PASSWORD).await.status(), 401);
     for change in [json!({ "disabled": true }), json!({ "role": "viewer" })] {
-        assert_eq!(browser.ask(Method::PATCH, "/api/tocsin/v1/users/admin", &change).await.0, 409, "somebody must be able to let others in");
+        assert_eq!(
+            browser.ask(Method::PATCH, "/api/tocsin/v1/users/admin", &change).await.0,
+            409,
+            "somebody must be able to let others in"
+        );
     }
     assert_eq!(browser.ask(Method::PATCH, "/api/tocsin/v1/users/nobody", &json!({ "disabled": true })).await.0, 404);
 
@@ -207,13 +224,15 @@ async fn a_token_works_until_it_is_revoked_and_all_of_it_is_audited() {
     let first = service.first_password();
     let (token, id) = {
         let browser = Browser::log_in(&service, "admin", &first).await;
-        let (status, made) = browser.ask(Method::POST, "/api/tocsin/v1/tokens", &json!({ "name": "deploy", "role": "responder" })).await;
+        let (status, made) =
+            browser.ask(Method::POST, "/api/tocsin/v1/tokens", &json!({ "name": "deploy", "role": "responder" })).await;
         assert_eq!(status, 201);
         (made["token"].as_str().expect("a secret").to_owned(), made["id"].as_str().expect("an id").to_owned())
     };
     service.token = Some(token.clone());
     service.get("/api/v1/query?query=up").await;
-    let basic = service.client.get(service.url("/api/v2/status")).basic_auth("anything", Some(&token)).send().await.expect("an answer");
+    let basic =
+        service.client.get(service.url("/api/v2/status")).basic_auth("anything", Some(&token)).send().await.expect("an answer");
     assert_eq!(basic.status(), 200, "clients that know only basic authorisation send the token as the password");
     assert_eq!(service.send(Method::POST, "/-/reload", None).await.0, 403);
     let now = tocsin::clock::now();
@@ -229,14 +248,24 @@ async fn a_token_works_until_it_is_revoked_and_all_of_it_is_audited() {
     assert!(!listed.to_string().contains(&token) && listed["tokens"][0]["name"] == "deploy", "a secret is shown once: {listed}");
     assert_eq!(browser.ask(Method::DELETE, &format!("/api/tocsin/v1/tokens/{id}"), &json!({})).await.0, 204);
     assert_eq!(browser.ask(Method::DELETE, &format!("/api/tocsin/v1/tokens/{id}"), &json!({})).await.0, 404);
-    service.client.get(service.url("/api/v2/status")).bearer_auth(&token).send().await.map(|answer| assert_eq!(answer.status(), 401)).expect("an answer");
+    service
+        .client
+        .get(service.url("/api/v2/status"))
+        .bearer_auth(&token)
+        .send()
+        .await
+        .map(|answer| assert_eq!(answer.status(), 401))
+        .expect("an answer");
 
     let (_, audit) = browser.ask(Method::GET, "/api/tocsin/v1/audit", &json!({})).await;
     let entries = audit["entries"].as_array().expect("a list");
     let has = |who: &str, action: &str, outcome: &str| {
         entries.iter().any(|entry| entry["who"] == who && entry["action"] == action && entry["outcome"] == outcome)
     };
-    assert!(has("admin", "log in", "done") && has("admin", "add token", "done") && has("admin", "revoke token", "done"), "{audit}");
+    assert!(
+        has("admin", "log in", "done") && has("admin", "add token", "done") && has("admin", "revoke token", "done"),
+        "{audit}"
+    );
     assert!(has("token deploy", "set silence", "done") && has("token deploy", "POST", "refused"), "{audit}");
     assert!(entries.iter().any(|entry| entry["subject"] == silence), "{audit}");
     assert!(!audit.to_string().contains(&token) && !audit.to_string().contains(&first), "no secret in the audit");
@@ -261,6 +290,7 @@ async fn another_sites_page_cannot_use_a_service_that_trusts_everybody() {
     assert_eq!(post(&[("sec-fetch-site", "cross-site")]).await, 403);
     // A name of the attacker's that points to this machine: the browser takes it for one site.
     assert_eq!(post(&[("origin", "http://evil.example"), ("host", "evil.example")]).await, 403);
-    let read = service.client.get(service.url("/api/tocsin/v1/alerts")).header("host", "evil.example").send().await.expect("an answer");
+    let read =
+        service.client.get(service.url("/api/tocsin/v1/alerts")).header("host", "evil.example").send().await.expect("an answer");
     assert_eq!(read.status(), 403, "nor may it read");
 }

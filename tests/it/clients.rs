@@ -9,7 +9,9 @@ use crate::harness::soon;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_peers_are_new_enough() {
-    for (program, wanted) in [("prometheus", (3, 5)), ("promtool", (3, 5)), ("prometheus-alertmanager", (0, 33)), ("amtool", (0, 33))] {
+    for (program, wanted) in
+        [("prometheus", (3, 5)), ("promtool", (3, 5)), ("prometheus-alertmanager", (0, 33)), ("amtool", (0, 33))]
+    {
         let found = peers::version(program).await;
         assert!(found >= wanted, "{program} is {found:?}, older than {wanted:?}");
     }
@@ -21,7 +23,9 @@ async fn amtool_manages_silences() {
     let url = format!("--alertmanager.url={}", scene.service.url(""));
     let amtool = async |words: &[&str]| peers::ask("amtool", &[words, &[&url]].concat()).await;
 
-    let id = amtool(&["silence", "add", "shop=main", "alertname=~Shop.*", "--author=ada", "--comment=a new till", "--duration=2h"]).await;
+    let id =
+        amtool(&["silence", "add", "shop=main", "alertname=~Shop.*", "--author=ada", "--comment=a new till", "--duration=2h"])
+            .await;
     let id = id.trim();
     let said = amtool(&["silence", "query"]).await;
     assert!(said.contains(id) && said.contains("ada") && said.contains("a new till"), "{said}");

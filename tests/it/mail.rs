@@ -74,17 +74,23 @@ async fn a_mailbox_that_is_not_there_is_rejected_and_one_that_is_busy_is_tried_a
         (mails.len() == 2).then_some(mails)
     })
     .await;
-    let ended = |state: &str| mails.iter().find(|one| one["state"] == state).unwrap_or_else(|| panic!("none is {state}: {mails:?}"));
+    let ended =
+        |state: &str| mails.iter().find(|one| one["state"] == state).unwrap_or_else(|| panic!("none is {state}: {mails:?}"));
     let detail = ended("rejected")["attempts"][0]["detail"].as_str().expect("a text");
     assert!(detail.contains("no such mailbox"), "{detail}");
-    let outcomes: Vec<&str> =
-        ended("delivered")["attempts"].as_array().expect("a list").iter().filter_map(|attempt| attempt["outcome"].as_str()).collect();
+    let outcomes: Vec<&str> = ended("delivered")["attempts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|attempt| attempt["outcome"].as_str())
+        .collect();
     assert_eq!(outcomes, ["retry", "delivered"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_of_an_unknown_authority_is_told_nothing() {
-    let (server, other) = (SmtpServer::start(Protection::StartTls, "PLAIN").await, SmtpServer::start(Protection::StartTls, "PLAIN").await);
+    let (server, other) =
+        (SmtpServer::start(Protection::StartTls, "PLAIN").await, SmtpServer::start(Protection::StartTls, "PLAIN").await);
     let wrong = receiver(&server, "team@example.com", false)
         .replace(&server.authority().display().to_string(), &other.authority().display().to_string());
     let scene = Scene::start(Script { receiver: wrong, ..Script::default() }).await;

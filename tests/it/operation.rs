@@ -23,19 +23,31 @@ async fn it_reloads_by_signal_and_by_request_and_refuses_what_is_bad() {
 
     let second = Exporter::start().await;
     second.set("second_is_here", 1.0);
-    let both = config.replace("scrape_configs:", &format!("scrape_configs:\n  - job_name: second\n    static_configs: [{{targets: ['{}']}}]", second.address));
+    let both = config.replace(
+        "scrape_configs:",
+        &format!("scrape_configs:\n  - job_name: second\n    static_configs: [{{targets: ['{}']}}]", second.address),
+    );
     std::fs::write(service.path("tocsin.yml"), &both).expect("a file");
     service.signal("HUP").await;
     soon("the new target is scraped", async || service.value("second_is_here").await).await;
-    assert_eq!(service.alerts("ShopDown").await[0]["active_at"], pending["active_at"], "a reload does not touch the clock of `for`");
+    assert_eq!(
+        service.alerts("ShopDown").await[0]["active_at"],
+        pending["active_at"],
+        "a reload does not touch the clock of `for`"
+    );
 
-    let bad = both.replace("receiver: team\n  group_by", "receiver: nobody\n  group_by").replace("scrape_timeout: 1s", "scrape_timeout: soon");
+    let bad = both
+        .replace("receiver: team\n  group_by", "receiver: nobody\n  group_by")
+        .replace("scrape_timeout: 1s", "scrape_timeout: soon");
     assert_ne!(bad, both);
     std::fs::write(service.path("tocsin.yml"), &bad).expect("a file");
     let (status, body) = service.send(Method::POST, "/-/reload", None).await;
     assert!(!(200..300).contains(&status), "{body}");
     let detail = body["detail"].as_str().expect("a text");
-    assert!(detail.contains("tocsin.yml:4") && detail.contains("scrape_timeout") && detail.contains("nobody"), "all faults, each with its place: {detail}");
+    assert!(
+        detail.contains("tocsin.yml:4") && detail.contains("scrape_timeout") && detail.contains("nobody"),
+        "all faults, each with its place: {detail}"
+    );
     service.signal("HUP").await;
     soon("the signal's reload is refused aloud", async || service.log().contains("the old one stays").then_some(())).await;
     let scrapes = second.scrapes();
@@ -97,7 +109,9 @@ async fn trusting_everybody_is_refused_where_others_can_reach_us() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_start_says_every_fault() {
-    let mut service = Service::prepare(Setup::new("global: {scrape_interval: 0x}\nscrape_configs:\n  - job_name: a\n    nonsense: 1\nroute: {}\n"));
+    let mut service = Service::prepare(Setup::new(
+        "global: {scrape_interval: 0x}\nscrape_configs:\n  - job_name: a\n    nonsense: 1\nroute: {}\n",
+    ));
     service.launch(&[]);
     assert!(!service.ended().await);
     let log = service.log();
@@ -120,7 +134,8 @@ async fn two_files_of_a_team_start_unchanged() {
         exporter.address
     );
     let alertmanager = "global: {resolve_timeout: 5m}\nroute: {receiver: none, group_wait: 1s}\nreceivers: [{name: none}]\n";
-    let mut service = Service::prepare(Setup::new(prometheus).with_file("alertmanager.yml", alertmanager).with_file("rules.yml", rules("0s")));
+    let mut service =
+        Service::prepare(Setup::new(prometheus).with_file("alertmanager.yml", alertmanager).with_file("rules.yml", rules("0s")));
     let second = service.path("alertmanager.yml").display().to_string();
     service.launch(&["--alertmanager-config".to_owned(), second]);
     service.wait_until_ready().await;
@@ -198,7 +213,10 @@ async fn the_stream_tells_what_changes() {
     let mut text = String::new();
     scene.break_shop();
     let reading = async {
-        while !["\"alerts\"", "\"pages\"", "\"deliveries\"", "\"inbox\"", "event: heartbeat"].iter().all(|word| text.contains(word)) {
+        while !["\"alerts\"", "\"pages\"", "\"deliveries\"", "\"inbox\"", "event: heartbeat"]
+            .iter()
+            .all(|word| text.contains(word))
+        {
             let piece = stream.chunk().await.expect("a piece").expect("the stream goes on");
             text.push_str(&String::from_utf8_lossy(&piece));
         }

@@ -65,7 +65,8 @@ async fn whole_story(scene: &mut Scene) {
     })
     .await;
     let page = scene.service.get(&format!("/api/tocsin/v1/pages/{id}")).await;
-    let kinds: Vec<&str> = page["timeline"].as_array().expect("a list").iter().filter_map(|entry| entry["kind"].as_str()).collect();
+    let kinds: Vec<&str> =
+        page["timeline"].as_array().expect("a list").iter().filter_map(|entry| entry["kind"].as_str()).collect();
     for kind in ["opened", "notified", "acknowledged", "resolved"] {
         assert!(kinds.contains(&kind), "{kind} is missing in {kinds:?}");
     }
@@ -102,7 +103,9 @@ async fn the_same_story_on_postgresql_and_over_a_kill() {
     scene.service.kill().await;
     scene.service.restart().await;
     let after = scene.service.get("/api/tocsin/v1/pages?state=all").await;
-    let ids = |pages: &Value| -> Vec<Value> { pages["pages"].as_array().expect("a list").iter().map(|page| page["id"].clone()).collect() };
+    let ids = |pages: &Value| -> Vec<Value> {
+        pages["pages"].as_array().expect("a list").iter().map(|page| page["id"].clone()).collect()
+    };
     assert_eq!(ids(&before), ids(&after));
 }
 
@@ -149,13 +152,17 @@ async fn an_acknowledged_page_still_tells_of_new_alerts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_in_trouble_costs_a_delay_and_no_page() {
     let scene = Scene::start(Script::default()).await;
-    for mode in [Mode::Down, Mode::Answers { status: 500, retry_after: None }, Mode::Answers { status: 429, retry_after: Some(2) }] {
+    for mode in
+        [Mode::Down, Mode::Answers { status: 500, retry_after: None }, Mode::Answers { status: 429, retry_after: Some(2) }]
+    {
         let before = scene.pagerduty.incidents().len();
         scene.pagerduty.be(mode);
         scene.break_shop();
         let failing = soon("an attempt has failed", async || {
             let deliveries = scene.service.deliveries().await;
-            deliveries.into_iter().find(|one| one["channel"] == "pagerduty" && one["state"] == "pending" && one["attempts"][0]["outcome"] == "retry")
+            deliveries.into_iter().find(|one| {
+                one["channel"] == "pagerduty" && one["state"] == "pending" && one["attempts"][0]["outcome"] == "retry"
+            })
         })
         .await;
         assert!(failing["next_attempt_at"].is_string(), "{failing}");
@@ -171,7 +178,8 @@ async fn a_provider_in_trouble_costs_a_delay_and_no_page() {
         let attempts = delivered["attempts"].as_array().expect("a list");
         assert!(attempts.len() >= 2 && attempts.last().is_some_and(|last| last["outcome"] == "delivered"), "{delivered}");
         scene.mend_shop();
-        soon("all is resolved", async || scene.pagerduty.incidents().iter().all(|one| one.state == "resolved").then_some(())).await;
+        soon("all is resolved", async || scene.pagerduty.incidents().iter().all(|one| one.state == "resolved").then_some(()))
+            .await;
     }
 }
 
@@ -211,7 +219,9 @@ async fn a_rejected_delivery_is_there_to_be_seen() {
     scene.pagerduty.be(Mode::Answers { status: 400, retry_after: None });
     scene.break_shop();
     let rejected = soon("a rejected delivery", async || {
-        scene.service.get("/api/tocsin/v1/deliveries?state=rejected").await["deliveries"].as_array().and_then(|list| list.first().cloned())
+        scene.service.get("/api/tocsin/v1/deliveries?state=rejected").await["deliveries"]
+            .as_array()
+            .and_then(|list| list.first().cloned())
     })
     .await;
     assert_eq!((&rejected["channel"], &rejected["action"]), (&json!("pagerduty"), &json!("trigger")));
@@ -245,10 +255,14 @@ async fn a_silence_mutes_and_its_preview_says_what() {
     let alert = soon("the alert is silenced", async || {
         scene.service.alerts("ShopDown").await.into_iter().find(|alert| alert["silenced_by"] == json!([id]))
     })
-    .await["fingerprint"] == alert["fingerprint"];
+    .await["fingerprint"]
+        == alert["fingerprint"];
     assert!(alert);
     let preview = scene.service.post("/api/tocsin/v1/silences/preview", &json!({ "matchers": matchers })).await;
-    assert_eq!((&preview["total"], &preview["critical"], &preview["covers_every_critical"]), (&json!(1), &json!(1), &json!(true)));
+    assert_eq!(
+        (&preview["total"], &preview["critical"], &preview["covers_every_critical"]),
+        (&json!(1), &json!(1), &json!(true))
+    );
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(scene.pagerduty.received().is_empty() && scene.webhooks.received().is_empty(), "nobody is told of what is muted");
     let (status, _) = scene.service.send(Method::DELETE, &format!("/api/v2/silence/{id}"), None).await;

@@ -137,7 +137,11 @@ async fn wrong_questions_are_answered_with_the_place() {
     let error = body["error"].as_str().expect("a text");
     assert!(error.contains("1:6: parse error:"), "{error}");
     assert_eq!(body["position"], json!({ "start": 5, "end": 7 }), "{body}");
-    for path in ["/api/v1/query?query=up&time=yesterday", "/api/v1/query_range?query=up&start=1&end=0&step=1", "/api/v1/query_range?query=up&start=0&end=1&step=0"] {
+    for path in [
+        "/api/v1/query?query=up&time=yesterday",
+        "/api/v1/query_range?query=up&start=1&end=0&step=1",
+        "/api/v1/query_range?query=up&start=0&end=1&step=0",
+    ] {
         let (status, body) = ask(path).await;
         assert_eq!((status, &body["errorType"]), (400, &json!("bad_data")), "{path}: {body}");
     }
@@ -164,7 +168,11 @@ async fn the_command_line_asks_and_checks() {
     let output = run(&["check", "config", &file]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let rules = service.path("bad.rules.yml");
-    std::fs::write(&rules, "groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: up ==\n      - record: 'a b'\n        expr: up\n").expect("a file");
+    std::fs::write(
+        &rules,
+        "groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: up ==\n      - record: 'a b'\n        expr: up\n",
+    )
+    .expect("a file");
     let output = run(&["check", "rules", &rules.display().to_string()]).await;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success());

@@ -23,23 +23,13 @@ pub struct Script {
     pub receiver: String,
     /// Further YAML of the top level.
     pub more: String,
-    pub auth: bool,
-    /// Further arguments of the first start.
-    pub once: Vec<String>,
+    /// One incident for all shops in place of one for each.
     pub groups: bool,
 }
 
 impl Default for Script {
     fn default() -> Script {
-        Script {
-            hold: "0s",
-            repeat_interval: "1h",
-            receiver: String::new(),
-            more: String::new(),
-            auth: false,
-            once: Vec::new(),
-            groups: false,
-        }
+        Script { hold: "0s", repeat_interval: "1h", receiver: String::new(), more: String::new(), groups: false }
     }
 }
 
@@ -67,7 +57,6 @@ impl Script {
     pub fn config(&self, exporter: &Exporter, pagerduty: &StandIn, webhooks: &StandIn) -> String {
         let (target, pagerduty, webhooks) = (&exporter.address, &pagerduty.url, &webhooks.url);
         let Script { repeat_interval, receiver, more, .. } = self;
-        // One incident for each shop, or one for all of them.
         let group_by = if self.groups { "[alertname]" } else { "[alertname, shop]" };
         format!(
             r#"
@@ -104,11 +93,18 @@ receivers:
 
 impl Scene {
     pub async fn start(script: Script) -> Scene {
+        let mut scene = Scene::prepare(script).await;
+        scene.service.launch(&[]);
+        scene.service.wait_until_ready().await;
+        scene
+    }
+
+    /// Sets the scene without starting the service.
+    pub async fn prepare(script: Script) -> Scene {
         let (exporter, pagerduty, webhooks) = (Exporter::start().await, StandIn::pagerduty().await, StandIn::webhooks().await);
         exporter.set(r#"shop_up{shop="main"}"#, 1.0);
         let config = script.config(&exporter, &pagerduty, &webhooks);
-        let setup = Setup { auth: script.auth, once: script.once.clone(), ..Setup::new(config) };
-        let service = Service::start(setup.with_file("rules.yml", rules(script.hold))).await;
+        let service = Service::prepare(Setup::new(config).with_file("rules.yml", rules(script.hold)));
         Scene { exporter, pagerduty, webhooks, service }
     }
 

@@ -23,9 +23,6 @@ pub struct Setup {
     pub files: Vec<(String, String)>,
     /// Ask callers who they are.
     pub auth: bool,
-    /// Further arguments of the first start only.
-    pub once: Vec<String>,
-    pub environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -40,11 +37,6 @@ impl Setup {
 
     pub fn with_auth(mut self) -> Setup {
         self.auth = true;
-        self
-    }
-
-    pub fn once(mut self, arguments: &[&str]) -> Setup {
-        self.once = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         self
     }
 }
@@ -69,15 +61,17 @@ pub fn binary() -> Command {
 
 /// Runs the binary to its end.
 pub async fn run(arguments: &[&str]) -> Output {
-    tokio::time::timeout(START_MAX, binary().args(arguments).output()).await.expect("it ends by itself").expect("the binary starts")
+    tokio::time::timeout(START_MAX, binary().args(arguments).output())
+        .await
+        .expect("it ends by itself")
+        .expect("the binary starts")
 }
 
 impl Service {
     /// Starts a service on a free port and waits until it is ready.
     pub async fn start(setup: Setup) -> Service {
         let mut service = Service::prepare(setup);
-        let once = std::mem::take(&mut service.setup.once);
-        service.launch(&once);
+        service.launch(&[]);
         service.wait_until_ready().await;
         service
     }
@@ -108,7 +102,6 @@ impl Service {
             .arg(self.path("data"))
             .args(["--listen", &self.address])
             .args(more)
-            .envs(self.setup.environment.iter().cloned())
             .stdout(open("out"))
             .stderr(open("log"));
         if !self.setup.auth {
@@ -184,7 +177,8 @@ impl Service {
         self.signal("TERM").await;
         let watch = Stopwatch::start();
         let mut child = self.child.take().expect("it runs");
-        let status = tokio::time::timeout(Duration::from_secs(30), child.wait()).await.expect("it stops").expect("a child of ours");
+        let status =
+            tokio::time::timeout(Duration::from_secs(30), child.wait()).await.expect("it stops").expect("a child of ours");
         assert!(status.success(), "it ended with {status}: {}", self.log());
         watch.elapsed()
     }
@@ -193,6 +187,12 @@ impl Service {
     pub async fn ended(&mut self) -> bool {
         let mut child = self.child.take().expect("it runs");
         tokio::time::timeout(START_MAX, child.wait()).await.expect("it ends").expect("a child of ours").success()
+    }
+
+    /// Lets go of a process that has ended by itself.
+    pub fn forget(&mut self) {
+        assert!(!self.is_running(), "it runs still");
+        self.child = None;
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -258,7 +258,8 @@ impl Service {
 
     /// Waits until an alert is in a state; returns it.
     pub async fn alert(&self, name: &str, state: &str) -> Value {
-        soon(&format!("{name} is {state}"), async || self.alerts(name).await.into_iter().find(|alert| alert["state"] == state)).await
+        soon(&format!("{name} is {state}"), async || self.alerts(name).await.into_iter().find(|alert| alert["state"] == state))
+            .await
     }
 
     /// Returns pages: the open ones, or all.

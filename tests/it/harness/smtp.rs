@@ -45,7 +45,11 @@ async fn make_certificates(folder: &Path) {
     openssl(folder, &format!("req {key} -keyout server.key -out server.csr -subj /CN=localhost")).await;
     let extensions = "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n";
     std::fs::write(folder.join("extensions"), extensions).expect("the folder takes files");
-    openssl(folder, "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile extensions").await;
+    openssl(
+        folder,
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile extensions",
+    )
+    .await;
 }
 
 impl SmtpServer {
@@ -56,7 +60,13 @@ impl SmtpServer {
         let file = |name: &str| folder.path().join(name);
         let mut command = Command::new(set_up(".venv/bin/python"));
         command.arg(repository().join("tests/smtp_server.py"));
-        command.arg("--mails").arg(file("mails")).arg("--certificate").arg(file("server.pem")).arg("--key").arg(file("server.key"));
+        command
+            .arg("--mails")
+            .arg(file("mails"))
+            .arg("--certificate")
+            .arg(file("server.pem"))
+            .arg("--key")
+            .arg(file("server.key"));
         command.args(["--user", USER, "--password", PASSWORD, "--mechanism", mechanism]);
         if protection == Protection::ImplicitTls {
             command.arg("--implicit-tls");

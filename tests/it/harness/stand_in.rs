@@ -18,7 +18,10 @@ pub enum Mode {
     /// Connections are cut before a word is said.
     Down,
     /// Every request is answered with this status, and with a wish to be left alone for some seconds.
-    Answers { status: u16, retry_after: Option<u32> },
+    Answers {
+        status: u16,
+        retry_after: Option<u32>,
+    },
     /// Requests are taken and answered only when the mode changes.
     Holds,
 }
@@ -234,7 +237,9 @@ fn is_texts(value: &Value) -> bool {
 }
 
 fn is_list_with(value: &Value, needed: &str) -> bool {
-    value.as_array().is_some_and(|list| list.iter().all(|entry| entry[needed].as_str().is_some_and(|text| text.starts_with("http"))))
+    value
+        .as_array()
+        .is_some_and(|list| list.iter().all(|entry| entry[needed].as_str().is_some_and(|text| text.starts_with("http"))))
 }
 
 fn pagerduty_faults(event: &Value) -> Vec<String> {
