@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tocsin::clock::{self, Stopwatch};
 use tocsin::pipeline::crash::POINTS;
@@ -68,21 +69,9 @@ async fn die_at(point: &str, number: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dying_at_any_point_loses_no_page() {
+    let cases = POINTS.into_iter().flat_map(|point| [1, 2, 4].map(|number| (point, number)));
     // A few at a time: each has a service of its own.
-    let turns = std::sync::Arc::new(tokio::sync::Semaphore::new(3));
-    let mut tasks = tokio::task::JoinSet::new();
-    for point in POINTS {
-        for number in [1, 2, 4] {
-            let turns = turns.clone();
-            tasks.spawn(async move {
-                let _turn = turns.acquire().await.expect("it is never closed");
-                die_at(point, number).await;
-            });
-        }
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.expect("a case of the matrix");
-    }
+    futures_util::stream::iter(cases).for_each_concurrent(3, |(point, number)| die_at(point, number)).await;
 }
 
 /// A generator of numbers that gives the same ones for the same seed (xorshift).
