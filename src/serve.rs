@@ -266,6 +266,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     tracing::info!("stopping");
     ready.store(false, Ordering::Release);
     stop_sender.send_replace(true);
+    hub.close();
     warm.abort();
     chores.abort();
     scrapes.stop().await;
