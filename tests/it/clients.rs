@@ -1,6 +1,7 @@
 //! Clients that we did not write: amtool, and a Prometheus that sends its alerts to us.
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::peers;
@@ -48,8 +49,12 @@ async fn amtool_manages_silences() {
     soon("the page goes out", async || scene.pagerduty.incidents().first().map(drop)).await;
     let output = peers::run("amtool", &["silence", "expire", "no-such-silence", &url]).await;
     assert!(!output.status.success(), "a silence that is not there cannot end");
-    let output = peers::run("amtool", &["silence", "add", "shop=~(", "--author=ada", "--comment=x", &url]).await;
-    assert!(!output.status.success(), "a bad expression is refused");
+    let bad = json!({
+        "matchers": [{ "name": "shop", "value": "(", "isRegex": true, "isEqual": true }], "createdBy": "ada", "comment": "x",
+        "startsAt": "2030-01-01T00:00:00Z", "endsAt": "2030-01-02T00:00:00Z",
+    });
+    let (status, said) = scene.service.send(Method::POST, "/api/v2/silences", Some(&bad)).await;
+    assert_eq!(status, 400, "a bad expression is refused: {said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

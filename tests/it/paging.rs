@@ -219,7 +219,7 @@ async fn a_rejected_delivery_is_there_to_be_seen() {
     scene.pagerduty.be(Mode::Answers { status: 400, retry_after: None });
     scene.break_shop();
     let rejected = soon("a rejected delivery", async || {
-        scene.service.get("/api/tocsin/v1/deliveries?state=rejected").await["deliveries"]
+        scene.service.get("/api/tocsin/v1/deliveries?state=rejected&channel=pagerduty").await["deliveries"]
             .as_array()
             .and_then(|list| list.first().cloned())
     })

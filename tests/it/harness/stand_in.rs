@@ -292,7 +292,7 @@ fn webhook_faults(body: &Value) -> Vec<String> {
             ("commonAnnotations", is_texts, true),
             ("externalURL", is_some_text, true),
             ("alerts", |list| list.as_array().is_some_and(|list| !list.is_empty()), true),
-            ("notificationReason", is_text, false),
+            ("notification_reason", is_text, false),
         ],
     );
     for alert in body["alerts"].as_array().into_iter().flatten() {
