@@ -85,6 +85,15 @@ test("back closes the detail on a phone", async (t) => {
   assert.equal(new URL(page.url()).pathname, "/alerts");
 });
 
+test("a link that names a page leads to its alert", async (t) => {
+  const { page, base } = await stage(t);
+  const { alert, pageId } = await freshAlert(page);
+  await page.goto(`${base}/alerts?page=${pageId}`);
+  await page.locator(".detail").getByRole("heading", { name: alert.name }).waitFor();
+  await page.locator(".detail").getByRole("heading", { name: "Page", exact: true }).waitFor();
+  assert.doesNotMatch(page.url(), /page=/);
+});
+
 test("keys move, acknowledge and undo", async (t) => {
   const { page } = await stage(t);
   const { alert } = await freshAlert(page);
