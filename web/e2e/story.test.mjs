@@ -189,6 +189,23 @@ test("eight tabs share one stream", async (t) => {
   }
 });
 
+test("without locks a worker carries the stream, and without a worker the page asks by itself", async (t) => {
+  const { under, context, faults } = await stage(t);
+  const plain = await context.newPage();
+  await plain.addInitScript(() => Reflect.deleteProperty(Navigator.prototype, "locks"));
+  await plain.goto(`${under.url}/alerts/rules`);
+  assert.equal(await plain.evaluate(() => "locks" in navigator), false);
+  await plain.locator(".rail").getByText("Live", { exact: true }).waitFor();
+  const bare = await context.newPage();
+  await bare.addInitScript(() => {
+    Reflect.deleteProperty(Navigator.prototype, "locks");
+    Reflect.deleteProperty(globalThis, "SharedWorker");
+  });
+  await bare.goto(`${under.url}/alerts/rules`);
+  await bare.locator(".rail").getByText("Live", { exact: true }).waitFor({ timeout: 15_000 });
+  assert.deepEqual(faults.reports, []);
+});
+
 test("a change elsewhere arrives without a reload", async (t) => {
   const { page, context, under } = await stage(t, {}, "/alerts");
   const { alert, pageId } = await freshAlert(page);
