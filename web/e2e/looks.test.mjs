@@ -21,7 +21,7 @@ async function barriers(page, rules = null) {
     const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id, worldName: "axe", grantUniveralAccess: true });
     await session.send("Runtime.evaluate", { expression: `${AXE};undefined`, contextId: executionContextId });
     const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
-      expression: `axe.run(document, { runOnly: ${JSON.stringify(rules ?? TAGS)} }).then((found) => JSON.stringify([...found.violations, ...(${rules !== null} ? found.incomplete.map((each) => ({ ...each, nodes: each.nodes.filter((node) => !/obscured|overlapped|too short/.test(node.any[0]?.message ?? "")) })).filter((each) => each.nodes.length > 0) : [])].map((each) => each.id + ": " + each.nodes.slice(0, 3).map((node) => node.target.join(" ") + " [" + (node.any[0]?.message ?? node.all[0]?.message ?? node.none[0]?.message ?? "") + "]").join(" | "))))`,
+      expression: `axe.run(document, { runOnly: ${JSON.stringify(rules ?? TAGS)} }).then((found) => JSON.stringify([...found.violations, ...(${rules !== null} ? found.incomplete.map((each) => ({ ...each, nodes: each.nodes.filter((node) => /gradient|image|pseudo/.test(node.any[0]?.message ?? "")) })).filter((each) => each.nodes.length > 0) : [])].map((each) => each.id + ": " + each.nodes.slice(0, 3).map((node) => node.target.join(" ") + " [" + (node.any[0]?.message ?? node.all[0]?.message ?? node.none[0]?.message ?? "") + "]").join(" | "))))`,
       contextId: executionContextId,
       awaitPromise: true,
       returnByValue: true,
