@@ -21,6 +21,8 @@ import { SilencePanel } from "../silences/panel.tsx";
 import { AlertDetailPanel } from "./detail.tsx";
 import { FilterBox } from "./filter-box.tsx";
 import { AlertListView } from "./list.tsx";
+// The narrow layouts of the list change the detail too, so its sheet comes first.
+import "../../styles/detail.css";
 import "../../styles/alerts.css";
 
 const GROUPINGS = [
