@@ -43,6 +43,7 @@ async fn a_person_logs_in_acknowledges_and_silences() {
         .await
         .expect("node is not installed; `make setup` installs it");
     let said = String::from_utf8_lossy(&tests.stdout).into_owned() + &String::from_utf8_lossy(&tests.stderr);
-    let failed: Vec<&str> = said.lines().filter(|line| line.trim_start().starts_with("✖") || line.contains("Error")).collect();
+    let is_news = |line: &&str| ["not ok ", "error:", "- waiting", "Error"].iter().any(|word| line.contains(word));
+    let failed: Vec<&str> = said.lines().filter(is_news).collect();
     assert!(tests.status.success(), "{}\n--- the service's last words\n{}", failed.join("\n"), read("log"));
 }

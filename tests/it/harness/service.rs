@@ -1,7 +1,7 @@
 //! The real binary as a child: started, killed, stopped and started again on the same data.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -129,10 +129,6 @@ impl Service {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub fn url(&self, path: &str) -> String {

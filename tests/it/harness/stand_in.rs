@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use axum::{Json, Router};
@@ -30,7 +30,6 @@ pub enum Mode {
 #[derive(Clone, Debug)]
 pub struct Received {
     pub body: Value,
-    pub headers: HeaderMap,
     /// None while the answer is held.
     pub status: Option<u16>,
 }
@@ -162,10 +161,11 @@ impl StandIn {
 }
 
 async fn answer(State(own): State<StandIn>, request: Request) -> Response {
-    let headers = request.headers().clone();
+    let is_json =
+        request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let bytes = axum::body::to_bytes(request.into_body(), 4 << 20).await.unwrap_or_default();
     let mut faults = Vec::new();
-    if !headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json")) {
+    if !is_json {
         faults.push("the content type is not JSON".to_owned());
     }
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -176,7 +176,7 @@ async fn answer(State(own): State<StandIn>, request: Request) -> Response {
     let number = {
         let mut inner = own.lock();
         inner.faults.extend(faults.iter().cloned());
-        inner.received.push(Received { body: body.clone(), headers, status: None });
+        inner.received.push(Received { body: body.clone(), status: None });
         inner.received.len() - 1
     };
     let mut modes = own.mode.subscribe();

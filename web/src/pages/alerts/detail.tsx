@@ -286,7 +286,7 @@ function Deliveries({ deliveries }: { deliveries: readonly Delivery[] }) {
           <span className="clip">
             {delivery.action} to {delivery.receiver}, {delivery.channel}
           </span>
-          <Link className="push number" to="/alerts/notifications" search={{ delivery: delivery.id }}>
+          <Link className="push number" to="/alerts/notifications" search={{ delivery: String(delivery.id) }}>
             <Time at={delivery.created_at} after=" ago" />
           </Link>
         </li>
