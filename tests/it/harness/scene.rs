@@ -64,6 +64,7 @@ global:
   scrape_interval: 1s
   scrape_timeout: 1s
   evaluation_interval: 1s
+  external_labels: {{region: west}}
 scrape_configs:
   - job_name: shop
     static_configs: [{{targets: ['{target}']}}]
