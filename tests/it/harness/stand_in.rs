@@ -201,8 +201,11 @@ async fn answer(State(own): State<StandIn>, request: Request) -> Response {
     response
 }
 
-/// Holds a value against a table of keys: what each must be, and whether it must be there.
-fn shape_faults(place: &str, value: &Value, keys: &[(&str, fn(&Value) -> bool, bool)]) -> Vec<String> {
+/// A key, what its value must be, and whether it must be there.
+type Key = (&'static str, fn(&Value) -> bool, bool);
+
+/// Holds a value against a table of keys.
+fn shape_faults(place: &str, value: &Value, keys: &[Key]) -> Vec<String> {
     let Some(object) = value.as_object() else { return vec![format!("{place} is no object")] };
     let known: BTreeMap<&str, fn(&Value) -> bool> = keys.iter().map(|(key, is_right, _)| (*key, *is_right)).collect();
     let mut faults: Vec<String> = keys
