@@ -9,6 +9,9 @@ use tokio::process::{Child, Command};
 use crate::harness::service::binary;
 use crate::harness::{free_port, http, repository, set_up, within};
 
+/// One browser at a time: its waits are short, as a person's are.
+static BROWSER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A demo of its own for each test: they break and mend its services.
 struct Demo {
     folder: TempDir,
@@ -56,7 +59,7 @@ impl Demo {
             .await
             .expect("node is not installed; `make setup` installs it");
         let said = String::from_utf8_lossy(&tests.stdout).into_owned() + &String::from_utf8_lossy(&tests.stderr);
-        let is_news = |line: &&str| ["not ok ", "error:", "- waiting", "Error", "    + "].iter().any(|word| line.contains(word));
+        let is_news = |line: &&str| ["not ok ", "error:", "- waiting", "Error", "    + ", ".test.mjs:"].iter().any(|word| line.contains(word));
         let failed: Vec<&str> = said.lines().filter(is_news).collect();
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         assert!(tests.status.success(), "{}\n--- the service's last words\n{log}", failed.join("\n"));
@@ -66,11 +69,13 @@ impl Demo {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_logs_in_acknowledges_and_silences() {
+    let _turn = BROWSER.lock().await;
     Demo::start().await.run(&["e2e/story.test.mjs"]).await;
 }
 
 /// The page's own tests look at every size in both themes; here one of each stands for all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_screen_is_free_of_barriers() {
+    let _turn = BROWSER.lock().await;
     Demo::start().await.run(&["--test-name-pattern=dark at 390|light at 1440", "e2e/looks.test.mjs"]).await;
 }
