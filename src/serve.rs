@@ -171,7 +171,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     let (routing_sender, routing_view) = watch::channel(routing_of(&loaded));
     let (reload, mut reloads) = mpsc::channel::<Reload>(8);
     let ready = Arc::new(AtomicBool::new(false));
-    let guard = Arc::new(Guard { db: db.clone(), asks: args.auth });
+    let guard = Arc::new(Guard { db: db.clone(), asks: args.auth, external_url: external_url.clone() });
     let queries = Queries {
         store: store.clone(),
         options: Options::default(),
@@ -266,6 +266,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     tracing::info!("stopping");
     ready.store(false, Ordering::Release);
     stop_sender.send_replace(true);
+    hub.close();
     warm.abort();
     chores.abort();
     scrapes.stop().await;

@@ -19,7 +19,9 @@ use crate::db::deliveries::DeliveryState;
 /// `filter` is in the form of `RUST_LOG`, such as `info` or `tocsin=debug`.
 pub fn start_logging(filter: &str, json: bool) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people: a file or a journal would keep their escape sequences.
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // A second start, as tests make it, keeps the first one's choice.
     let _ = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };
 }

@@ -3,7 +3,9 @@
 use super::{Db, DbError, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[(
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS];
+
+const FIRST: (i64, &[&str]) = (
     1,
     &[
         "CREATE TABLE sign_of_life (id INTEGER NOT NULL PRIMARY KEY, at_ms BIGINT NOT NULL)",
@@ -36,7 +38,16 @@ const STEPS: &[(i64, &[&str])] = &[(
         "CREATE TABLE audit (id BIGINT NOT NULL PRIMARY KEY, at_ms BIGINT NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, \
          outcome TEXT NOT NULL, detail TEXT NOT NULL)",
     ],
-)];
+);
+
+/// Numbers that are given out one after another, each by one row.
+const COUNTERS: (i64, &[&str]) = (
+    2,
+    &[
+        "CREATE TABLE counter (name TEXT NOT NULL PRIMARY KEY, value BIGINT NOT NULL)",
+        "INSERT INTO counter (name, value) SELECT 'audit', COALESCE(MAX(id), 0) FROM audit",
+    ],
+);
 
 impl Db {
     /// Runs the steps that the database lacks.

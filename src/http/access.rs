@@ -112,6 +112,24 @@ pub struct Guard {
     pub db: Db,
     /// False under `--no-auth`: then every caller is trusted, and only loopback is listened on.
     pub asks: bool,
+    /// Where people reach us, such as `https://tocsin.example.com`.
+    pub external_url: String,
+}
+
+/// Returns whether a request was sent to a name that is ours: an address, this machine's own name, or the host of our external URL.
+///
+/// Another site can make its own name point to this machine, and the browser then takes our answers for that site's.
+fn to_our_name(headers: &HeaderMap, external_url: &str) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|value| value.to_str().ok()) else { return true };
+    if external_url.split_once("://").is_some_and(|(_, rest)| rest.split('/').next() == Some(host)) {
+        return true;
+    }
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<std::net::IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 /// How a caller proved who they are.
@@ -177,6 +195,9 @@ impl Guard {
 
     async fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
         let unsafe_method = !(method == Method::GET || method == Method::HEAD);
+        if !self.asks && !to_our_name(headers, &self.external_url) {
+            return Err(Problem::forbidden("without logins this service answers only under its own name; set web.external_url"));
+        }
         if !self.asks && unsafe_method && from_another_site(headers) {
             return Err(Problem::forbidden("another site's page sent this request"));
         }

@@ -49,19 +49,15 @@ const LAG_MAX: usize = 256;
 /// The fan-out of changes; clones share it.
 #[derive(Clone, Debug)]
 pub struct Hub {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    sender: broadcast::Sender<Change>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
 struct State {
     next: u64,
     recent: VecDeque<Change>,
+    /// None once the service is stopping.
+    sender: Option<broadcast::Sender<Change>>,
 }
 
 /// What a reader that comes back has missed.
@@ -76,28 +72,36 @@ impl Hub {
     /// Starts the numbers at `first`, which must be higher than any of an earlier life; the time in milliseconds is.
     pub fn new(first: u64) -> Hub {
         let (sender, _) = broadcast::channel(LAG_MAX);
-        Hub { shared: Arc::new(Shared { state: Mutex::new(State { next: first, recent: VecDeque::new() }), sender }) }
+        let state = State { next: first, recent: VecDeque::new(), sender: Some(sender) };
+        Hub { state: Arc::new(Mutex::new(state)) }
     }
 
     pub fn tell(&self, topic: Topic, id: Option<&str>) {
-        let change = {
-            let mut state = self.shared.state.lock().expect("no holder of this lock panics");
-            let change = Change { number: state.next, topic, id: id.map(Arc::from) };
-            state.next += 1;
-            if state.recent.len() == KEPT {
-                state.recent.pop_front();
-            }
-            state.recent.push_back(change.clone());
-            change
-        };
-        // No reader at all is fine.
-        let _ = self.shared.sender.send(change);
+        let mut state = self.state.lock().expect("no holder of this lock panics");
+        let change = Change { number: state.next, topic, id: id.map(Arc::from) };
+        state.next += 1;
+        if state.recent.len() == KEPT {
+            state.recent.pop_front();
+        }
+        state.recent.push_back(change.clone());
+        if let Some(sender) = &state.sender {
+            // No reader at all is fine.
+            let _ = sender.send(change);
+        }
+    }
+
+    /// Ends every stream, since a browser never hangs up by itself and a stop would wait for it.
+    pub fn close(&self) {
+        self.state.lock().expect("no holder of this lock panics").sender = None;
     }
 
     /// Returns what came after change `last`, and the stream of what comes from now on.
     pub fn listen(&self, last: Option<u64>) -> (Missed, broadcast::Receiver<Change>) {
-        let state = self.shared.state.lock().expect("no holder of this lock panics");
-        let receiver = self.shared.sender.subscribe();
+        let state = self.state.lock().expect("no holder of this lock panics");
+        let receiver = match &state.sender {
+            Some(sender) => sender.subscribe(),
+            None => broadcast::channel(1).1,
+        };
         let missed = match last {
             None => Missed::Changes(Vec::new()),
             Some(last) => {

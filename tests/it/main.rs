@@ -1,3 +1,14 @@
 //! Integration tests of the whole product, one binary.
 
+mod access;
+mod browser;
+mod clients;
+mod crash;
+mod db;
+mod harness;
+mod mail;
+mod operation;
+mod paging;
+mod postgres;
+mod scraping;
 mod tidy;

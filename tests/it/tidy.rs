@@ -171,8 +171,20 @@ fn outside_crates_stay_in_their_rooms() {
 #[test]
 fn core_depends_on_nothing_that_does_io() {
     const PURE: [&str; 14] = [
-        "chrono", "chrono-tz", "crc32fast", "fast-float2", "foldhash", "hashbrown", "md-5", "memchr", "regex", "saphyr-parser", "serde",
-        "serde_json", "sha2", "thiserror",
+        "chrono",
+        "chrono-tz",
+        "crc32fast",
+        "fast-float2",
+        "foldhash",
+        "hashbrown",
+        "md-5",
+        "memchr",
+        "regex",
+        "saphyr-parser",
+        "serde",
+        "serde_json",
+        "sha2",
+        "thiserror",
     ];
     let manifest = fs::read_to_string(root().join("core/Cargo.toml")).expect("core has a manifest");
     let section = manifest.split("[dependencies]").nth(1).expect("core has dependencies");

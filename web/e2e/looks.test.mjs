@@ -21,7 +21,7 @@ async function barriers(page, rules = null) {
     const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id, worldName: "axe", grantUniveralAccess: true });
     await session.send("Runtime.evaluate", { expression: `${AXE};undefined`, contextId: executionContextId });
     const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
-      expression: `axe.run(document, { runOnly: ${JSON.stringify(rules ?? TAGS)} }).then((found) => JSON.stringify([...found.violations, ...found.incomplete.filter((each) => each.id === "color-contrast")].map((each) => each.id + ": " + each.nodes.slice(0, 3).map((node) => node.target.join(" ") + " [" + (node.any[0]?.message ?? node.all[0]?.message ?? node.none[0]?.message ?? "") + "]").join(" | "))))`,
+      expression: `axe.run(document, { runOnly: ${JSON.stringify(rules ?? TAGS)} }).then((found) => JSON.stringify([...found.violations, ...(${rules !== null} ? found.incomplete.map((each) => ({ ...each, nodes: each.nodes.filter((node) => /gradient|image|pseudo/.test(node.any[0]?.message ?? "")) })).filter((each) => each.nodes.length > 0) : [])].map((each) => each.id + ": " + each.nodes.slice(0, 3).map((node) => node.target.join(" ") + " [" + (node.any[0]?.message ?? node.all[0]?.message ?? node.none[0]?.message ?? "") + "]").join(" | "))))`,
       contextId: executionContextId,
       awaitPromise: true,
       returnByValue: true,
@@ -41,22 +41,24 @@ async function settled(page) {
 
 async function sideways(page) {
   return page.evaluate(() => {
-    const main = document.querySelector("main");
+    const main = document.querySelector(".main-scroll") ?? document.querySelector("main");
     const wide = Math.max(document.documentElement.scrollWidth - window.innerWidth, main ? main.scrollWidth - main.clientWidth : 0);
     return wide > 1 ? `${wide} px wider than the window` : null;
   });
 }
 
-async function look(page, name, found) {
+async function look(page, name, found, below = true) {
   await settled(page);
   for (const each of await barriers(page)) found.push(`${name}: ${each}`);
-  // What lies below the fold counts as unseen: once more on a screen where everything fits.
-  const { width, height } = page.viewportSize();
-  await page.setViewportSize({ width, height: 3600 });
-  for (const each of await barriers(page, ["color-contrast"])) found.push(`${name} below the fold: ${each}`);
-  await page.setViewportSize({ width, height });
   const wide = await sideways(page);
   if (wide) found.push(`${name}: ${wide}`);
+  if (!below) return;
+  // What lies below the fold counts as unseen, and what is cut by it as unknown: once more where everything fits.
+  const { width, height } = page.viewportSize();
+  await page.setViewportSize({ width, height: 3600 });
+  await page.waitForTimeout(100);
+  for (const each of await barriers(page, ["color-contrast"])) found.push(`${name} below the fold: ${each}`);
+  await page.setViewportSize({ width, height });
 }
 
 for (const theme of ["dark", "light"]) {
@@ -99,7 +101,7 @@ for (const theme of ["dark", "light"]) {
       for (const [name, path] of SCREENS.filter(([, path]) => !path.includes("expr"))) {
         await page.goto(under.url + path);
         await page.getByText(/Cannot show|Ask the metrics|About/).first().waitFor();
-        await look(page, `failed ${name}`, found);
+        await look(page, `failed ${name}`, found, false);
       }
       assert.deepEqual(found, []);
       assert.deepEqual(opened.faults.reports, [], "reports of the content policy");

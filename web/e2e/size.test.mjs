@@ -17,7 +17,7 @@ async function sizes() {
 test("the first visit stays within its budget", async () => {
   const { html, files } = await sizes();
   const total = [html, ...files.map(([, body]) => body)].reduce((sum, body) => sum + gzipSync(body).length, 0);
-  assert.ok(total <= 230 * KB, `${Math.round(total / KB)} kB`);
+  assert.ok(total <= 220 * KB, `${Math.round(total / KB)} kB`);
 });
 
 test("what comes later stays within its budget", async () => {

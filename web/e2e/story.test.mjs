@@ -85,6 +85,15 @@ test("back closes the detail on a phone", async (t) => {
   assert.equal(new URL(page.url()).pathname, "/alerts");
 });
 
+test("a link that names a page leads to its alert", async (t) => {
+  const { page, base } = await stage(t);
+  const { alert, pageId } = await freshAlert(page);
+  await page.goto(`${base}/alerts?page=${pageId}`);
+  await page.locator(".detail").getByRole("heading", { name: alert.name }).waitFor();
+  await page.locator(".detail").getByRole("heading", { name: "Page", exact: true }).waitFor();
+  assert.doesNotMatch(page.url(), /page=/);
+});
+
 test("keys move, acknowledge and undo", async (t) => {
   const { page } = await stage(t);
   const { alert } = await freshAlert(page);
@@ -99,6 +108,8 @@ test("keys move, acknowledge and undo", async (t) => {
   await page.locator(".detail-actions .ack").waitFor();
   await page.keyboard.press("a");
   await page.locator(".detail").getByText(/Acked by/).first().waitFor();
+  // The stream may bring the news before the answer does, and only the answer brings the undo.
+  await page.getByRole("button", { name: "Undo" }).waitFor();
   await page.keyboard.press("u");
   await page.locator(".detail-actions .ack").waitFor();
   await page.keyboard.press("g");
@@ -178,6 +189,23 @@ test("eight tabs share one stream", async (t) => {
     await tab.locator("h1").first().waitFor();
     await tab.locator(".rail").getByText("Live", { exact: true }).waitFor();
   }
+});
+
+test("without locks a worker carries the stream, and without a worker the page asks by itself", async (t) => {
+  const { under, context, faults } = await stage(t);
+  const plain = await context.newPage();
+  await plain.addInitScript(() => Reflect.deleteProperty(Navigator.prototype, "locks"));
+  await plain.goto(`${under.url}/alerts/rules`);
+  assert.equal(await plain.evaluate(() => "locks" in navigator), false);
+  await plain.locator(".rail").getByText("Live", { exact: true }).waitFor();
+  const bare = await context.newPage();
+  await bare.addInitScript(() => {
+    Reflect.deleteProperty(Navigator.prototype, "locks");
+    Reflect.deleteProperty(globalThis, "SharedWorker");
+  });
+  await bare.goto(`${under.url}/alerts/rules`);
+  await bare.locator(".rail").getByText("Live", { exact: true }).waitFor({ timeout: 15_000 });
+  assert.deepEqual(faults.reports, []);
 });
 
 test("a change elsewhere arrives without a reload", async (t) => {

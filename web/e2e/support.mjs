@@ -75,7 +75,9 @@ export function api(page, method, path, body) {
   return page.evaluate(
     async ([how, where, what]) => {
       const session = await (await fetch("/api/tocsin/v1/session")).json();
-      const response = await fetch(where, { method: how, headers: { "content-type": "application/json", "x-tocsin-csrf": session.csrf ?? "" }, body: what === null ? null : JSON.stringify(what) });
+      const asked = { method: how, headers: { "content-type": "application/json", "x-tocsin-csrf": session.csrf ?? "" } };
+      if (what !== null) asked.body = JSON.stringify(what);
+      const response = await fetch(where, asked);
       const text = await response.text();
       return { status: response.status, body: text === "" ? null : JSON.parse(text) };
     },

@@ -42,7 +42,7 @@ function overview(world) {
     silences_active: count([...world.silences.values()], (each) => world.silenceState(each) === "active"),
     deliveries: { pending: count(world.deliveries, (each) => each.state === "pending"), failing: count(world.deliveries, (each) => each.state === "pending" && each.attempts.length > 1), failed_24h: count(world.deliveries, (each) => each.state === "rejected") },
     rules: { groups: 6, rules: 31, failing: 1, last_evaluation_at: iso(world.now - (world.now % 15_000)) },
-    storage: { series: 48_213, samples_per_second: 3214.2, wal_bytes: 73_400_320 },
+    storage: { series: 48_213, samples_total: 81_240_512, samples_per_second: 3214.2, chunk_bytes: 73_400_320 },
     needs_you: [...world.pages.values()].filter((each) => each.state !== "resolved" && each.users.includes("ada")).map((each) => world.showPage(each)),
     services: [...services.values()].sort((left, right) => RANK[left.severity] - RANK[right.severity] || right.firing - left.firing),
     firing_24h: Array.from({ length: 96 }, (_, index) => {
@@ -114,7 +114,7 @@ export function routes(context) {
     const before = url.searchParams.get("before");
     const limit = Number(url.searchParams.get("limit") ?? 200);
     const hit = all.filter((each) => !state || each.state === state);
-    const from = before ? hit.findIndex((each) => each.id === before) + 1 : 0;
+    const from = before ? hit.findIndex((each) => String(each.id) === before) + 1 : 0;
     const part = hit.slice(from, from + limit);
     const counts = Object.fromEntries(["pending", "delivered", "rejected", "expired"].map((name) => [name, all.filter((each) => each.state === name).length]));
     return done(json(200, { deliveries: part, next: from + limit < hit.length ? part.at(-1).id : null, counts }));
@@ -160,13 +160,13 @@ export function routes(context) {
   }
   if (is("GET", "/tokens")) return done(json(200, { tokens: world.tokens }));
   if (is("POST", "/tokens")) {
-    const token = { id: world.id("t"), name: body.name, role: body.role, created_at: iso(world.now), created_by: session.name, last_used_at: null };
+    const token = { id: world.id("t"), name: body.name, role: body.role, created_at: iso(world.now), created_by: session.name, revoked_at: null };
     world.tokens.push(token);
     return done(json(201, { ...token, token: `tocsin_${randomBytes(16).toString("hex")}` }));
   }
   const tokenPath = new RegExp(`^${BASE}/tokens/(\\w+)$`).exec(path);
   if (method === "DELETE" && tokenPath) {
-    world.tokens = world.tokens.filter((each) => each.id !== tokenPath[1]);
+    world.tokens = world.tokens.map((each) => (each.id === tokenPath[1] ? { ...each, revoked_at: new Date().toISOString() } : each));
     return done(json(204));
   }
   if (is("GET", "/audit")) return done(json(200, { entries: world.audit.slice(0, Number(url.searchParams.get("limit") ?? 100)) }));

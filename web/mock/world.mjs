@@ -46,7 +46,7 @@ export class World {
       { name: "grace", role: "responder", password: "grace", created_at: iso(now - 60 * 24 * HOUR), disabled: false },
       { name: "edsger", role: "viewer", password: "edsger", created_at: iso(now - 30 * 24 * HOUR), disabled: true },
     ];
-    this.tokens = [{ id: "t1", name: "ci", role: "operator", created_at: iso(now - 20 * 24 * HOUR), created_by: "ada", last_used_at: iso(now - HOUR) }];
+    this.tokens = [{ id: "t1", name: "ci", role: "operator", created_at: iso(now - 20 * 24 * HOUR), created_by: "ada", revoked_at: null }];
     this.faults = FAULTS.map((fault) => ({ ...fault, active: false }));
     this.counter = 0;
     this.changed = new Set();
@@ -144,9 +144,9 @@ export class World {
         : trouble === "rejected"
           ? [{ at: iso(at), outcome: "rejected", detail: "HTTP 400: routing key is unknown", duration_ms: 88 }]
           : [...(number % 7 === 3 ? [{ at: iso(at), outcome: "retry", detail: "connection timed out after 10 s", duration_ms: 10_000 }] : []), { at: iso(at + 300), outcome: "delivered", detail: "HTTP 202", duration_ms: 140 + (number % 9) * 31 }];
-      this.deliveries.unshift({ id: this.id("d"), key: `${page.id}/${action}/${channel}`, page_id: page.id, receiver: page.receiver, channel, action, title: page.title, state: trouble, created_at: iso(at), finished_at: trouble === "pending" ? null : iso(at + 500), next_attempt_at: trouble === "pending" ? iso(this.now + 40_000) : null, expires_at: iso(at + HOUR), attempts });
+      this.deliveries.unshift({ id: number + 1, key: `${page.id}/${action}/${channel}`, page_id: page.id, receiver: page.receiver, channel, action, title: page.title, state: trouble, created_at: iso(at), finished_at: trouble === "pending" ? null : iso(at + 500), next_attempt_at: trouble === "pending" ? iso(this.now + 40_000) : null, expires_at: iso(at + HOUR), attempts });
       if (channel === "inbox") {
-        this.inbox.unshift({ id: this.id("m"), at: iso(at), receiver: page.receiver, title: `[${action === "resolve" ? "RESOLVED" : "FIRING:" + Math.max(1, page.firing_count)}] ${page.title}`, body_html_free_text: `${page.title}\nSeverity: ${page.severity}\nService: ${page.group_labels.service}\n\nLook at the last release first.`, status: action === "resolve" ? "resolved" : "firing", page_id: page.id, link: `/alerts?page=${page.id}` });
+        this.inbox.unshift({ id: this.id("m"), at: iso(at), receiver: page.receiver, title: `[${action === "resolve" ? "RESOLVED" : "FIRING:" + Math.max(1, page.firing_count)}] ${page.title}`, body: `${page.title}\nSeverity: ${page.severity}\nService: ${page.group_labels.service}\n\nLook at the last release first.`, status: action === "resolve" ? "resolved" : "firing", page_id: page.id });
         this.touch("inbox");
       }
     }

@@ -28,6 +28,11 @@ describe("alerts", () => {
     expect(readAlertsSearch({ filter: ["no matcher", 7], state: ["burning"], group: "a b", alert: "../../etc", q: "", other: "x" })).toEqual({});
   });
 
+  test("a link to a page is kept until its alert is known", () => {
+    expect(readAlertsSearch({ page: "p1" })).toEqual({ page: "p1" });
+    expect(readAlertsSearch({ page: "p1", alert: "00ab" })).toEqual({ alert: "00ab" });
+  });
+
   test("an open silence form without matchers stays open", () => {
     expect(readAlertsSearch({ silence: "" })).toEqual({ silence: [""] });
     expect(readAlertsSearch({ silence: ["a=b", "nonsense"] })).toEqual({ silence: ["a=b"] });

@@ -124,6 +124,8 @@ export const usersQuery = queryOptions({
 export const tokensQuery = queryOptions({
   queryKey: ["tokens"],
   queryFn: ({ signal }) => get<{ tokens: Token[] }>("/tokens", {}, signal),
+  // What was revoked opens nothing any more; the audit tells of it.
+  select: (answer) => ({ tokens: answer.tokens.filter((token) => !token.revoked_at) }),
 });
 
 export const auditQuery = queryOptions({

@@ -100,7 +100,7 @@ export interface Attempt {
 }
 
 export interface Delivery {
-  id: string;
+  id: number;
   key: string;
   page_id: string | null;
   receiver: string;
@@ -117,7 +117,7 @@ export interface Delivery {
 
 export interface DeliveryList {
   deliveries: Delivery[];
-  next: string | null;
+  next: number | null;
   counts: Record<DeliveryState, number>;
 }
 
@@ -138,7 +138,7 @@ export interface Overview {
   silences_active: number;
   deliveries: { pending: number; failing: number; failed_24h: number };
   rules: { groups: number; rules: number; failing: number; last_evaluation_at: string | null };
-  storage: { series: number; samples_per_second: number; wal_bytes: number };
+  storage: { series: number; samples_total: number; samples_per_second: number; chunk_bytes: number };
   needs_you: Page[];
   services: { name: string; severity: Severity; firing: number; acknowledged: number }[];
   firing_24h: FiringBucket[];
@@ -149,10 +149,9 @@ export interface InboxMessage {
   at: string;
   receiver: string;
   title: string;
-  body_html_free_text: string;
+  body: string;
   status: "firing" | "resolved";
   page_id: string | null;
-  link: string;
 }
 
 export interface SilenceMatcher {
@@ -274,7 +273,7 @@ export interface Token {
   role: Role;
   created_at?: string;
   created_by?: string;
-  last_used_at?: string | null;
+  revoked_at?: string | null;
 }
 
 export interface AuditEntry {

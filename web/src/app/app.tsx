@@ -5,6 +5,7 @@ import { ApiError, setCsrf, whenUnauthorised } from "../api/client.ts";
 import { sessionQuery } from "../api/queries.ts";
 import { Login } from "../pages/login.tsx";
 import { Kit } from "../ui/kit.tsx";
+import "../styles/controls.css";
 import "../styles/parts.css";
 import { Failure } from "../ui/states.tsx";
 import { startLive } from "./live.ts";

@@ -10,6 +10,8 @@ const TICK = 1000;
 const POLL = 10_000;
 /** Changes are gathered this long before the page asks again, so that a storm is at most four paints a second. */
 const GATHER = 250;
+/** The same list is asked for at most this often, however much happens. */
+const APART = 1000;
 
 let state: StreamState = START;
 const listeners = new Set<() => void>();
@@ -38,16 +40,17 @@ export function useStream(): StreamState {
 /** Starts the stream and lets it mark what the page knows as stale; returns how to stop. */
 export function startLive(client: QueryClient, whenRefused: () => void): () => void {
   const stale = new Set<string>();
+  const asked = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | null = null;
 
   const flush = () => {
     timer = null;
-    const names = new Set(stale);
-    const busy = (name: string) => client.isFetching({ queryKey: [name] }) > 0;
-    for (const name of names) {
-      // A fetch under way may have read the old state: it ends first and then runs again.
-      if (busy(name)) continue;
+    const now = Date.now();
+    // A fetch under way may have read the old state: it ends first and then runs again.
+    const mustWait = (name: string) => client.isFetching({ queryKey: [name] }) > 0 || now - (asked.get(name) ?? 0) < APART;
+    for (const name of [...stale].filter((name) => !mustWait(name))) {
       stale.delete(name);
+      asked.set(name, now);
       void client.invalidateQueries({ queryKey: [name] });
     }
     if (stale.size > 0) timer ??= setTimeout(flush, GATHER);

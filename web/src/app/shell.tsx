@@ -158,6 +158,7 @@ function BottomBar() {
 export function Shell() {
   const path = useRouterState({ select: (state) => state.location.pathname });
   const main = useRef<HTMLElement>(null);
+  const scroll = useRef<HTMLDivElement>(null);
   const first = useRef(true);
   const [help, setHelp] = useState(false);
   const [palette, setPalette] = useState(false);
@@ -167,7 +168,7 @@ export function Shell() {
     // A reader of the screen hears the new place; the first one is announced by the browser.
     if (!first.current) main.current?.focus();
     first.current = false;
-    main.current?.scrollTo(0, 0);
+    scroll.current?.scrollTo(0, 0);
   }, [path]);
 
   useEffect(() => {
@@ -191,8 +192,11 @@ export function Shell() {
         <UserMenu place="bottom-end" />
       </header>
       <main id="main" ref={main} tabIndex={-1}>
-        <SkewNotice />
-        <Outlet />
+        <div className="main-scroll" ref={scroll}>
+          <SkewNotice />
+          <Outlet />
+        </div>
+        {/* Outside of what scrolls, which would cut a menu that reaches over the rail. */}
         <div id="overlays" />
         <ShortcutHelp open={help} onClose={() => setHelp(false)} />
         <Palette open={palette} onClose={() => setPalette(false)} />

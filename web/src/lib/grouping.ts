@@ -40,9 +40,9 @@ export function isQuiet(alert: Alert): boolean {
   return alert.silenced_by.length > 0 || alert.inhibited_by.length > 0 || alert.muted_by.length > 0;
 }
 
-/** Returns whether somebody should still acknowledge the alert. */
-export function canAcknowledge(alert: Alert): boolean {
-  return alert.page?.state === "triggered";
+/** Returns whether the alert pages and nobody has it yet. */
+export function needsSomebody(alert: Alert): boolean {
+  return alert.page?.state === "triggered" && alert.state === "firing" && !isQuiet(alert);
 }
 
 /** Returns the groups with each alert replaced by its newest state; groups and rows keep their places. */
@@ -55,7 +55,7 @@ export function renewGroups(groups: readonly AlertGroup[], alerts: readonly Aler
 }
 
 function openPages(alerts: readonly Alert[]): string[] {
-  return [...new Set(alerts.flatMap((alert) => (alert.page?.state === "triggered" ? [alert.page.id] : [])))];
+  return [...new Set(alerts.flatMap((alert) => (alert.page && needsSomebody(alert) ? [alert.page.id] : [])))];
 }
 
 /** Returns the groups, worst first; `by` is a label, "severity", or "none" for one group of all. */

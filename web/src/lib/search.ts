@@ -59,9 +59,13 @@ export interface AlertsSearch {
   group?: string;
   /** Fingerprint of the alert shown beside the list. */
   alert?: string;
+  /** Id of a page, as notifications link to it: its first alert is shown. */
+  page?: string;
   /** Present when the silence form is open: the matchers it starts with, or one empty text. */
   silence?: string[];
 }
+
+const ID = /^[0-9a-zA-Z_-]{1,64}$/;
 
 const matcherTexts = (raw: unknown) =>
   many(raw)
@@ -78,13 +82,15 @@ function silenceSearch(raw: unknown): string[] | undefined {
 /** Returns what the URL of the alerts list says; what cannot be read is left out. */
 export function readAlertsSearch(raw: Record<string, unknown>): AlertsSearch {
   const alert = one(raw.alert);
+  const page = one(raw.page);
   const group = one(raw.group);
   return filled({
     filter: matcherTexts(raw.filter),
     state: ALERT_VIEWS.filter((each) => many(raw.state).includes(each)),
     q: one(raw.q),
     group: group && /^[a-zA-Z_][a-zA-Z0-9_]*$/.test(group) ? group : undefined,
-    alert: alert && /^[0-9a-zA-Z_-]{1,64}$/.test(alert) ? alert : undefined,
+    alert: alert && ID.test(alert) ? alert : undefined,
+    page: page && !alert && ID.test(page) ? page : undefined,
     silence: silenceSearch(raw.silence),
   });
 }

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import { alertQuery, silencesQuery } from "../../api/queries.ts";
+import { alertQuery, pageQuery, silencesQuery } from "../../api/queries.ts";
 import type { Alert, AlertDetail, Delivery } from "../../api/types.ts";
 import { useWhyNotRespond } from "../../app/session.ts";
 import { isQuiet } from "../../lib/grouping.ts";
@@ -159,6 +159,7 @@ function Facts({ alert, onPick }: { alert: AlertDetail; onPick: (name: string, v
         <LabelList labels={alert.labels} onPick={onPick} />
       </Part>
       <Annotations alert={alert} />
+      {alert.page && <PageStory id={alert.page.id} />}
       <Part title="History">
         <History alert={alert} />
       </Part>
@@ -166,6 +167,29 @@ function Facts({ alert, onPick }: { alert: AlertDetail; onPick: (name: string, v
         {alert.deliveries.length === 0 ? <p className="muted">None was sent for this alert.</p> : <Deliveries deliveries={alert.deliveries} />}
       </Part>
     </>
+  );
+}
+
+const STORY = 12;
+
+/** Tells who was called and what they did. */
+function PageStory({ id }: { id: string }) {
+  const page = useQuery(pageQuery(id)).data;
+  if (!page) return null;
+  return (
+    <Part title="Page" note={<span className="muted push">{page.users.length > 0 ? `called ${page.users.join(", ")}` : "no one in person"}</span>}>
+      <ul className="changes">
+        {page.timeline.slice(0, STORY).map((entry) => (
+          <li key={`${entry.at} ${entry.kind} ${entry.text}`}>
+            <Time at={entry.at} show="stamp" />
+            <span className="story-words">
+              {entry.text}
+              {entry.by && ` by ${entry.by}`}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Part>
   );
 }
 
@@ -262,7 +286,7 @@ function Deliveries({ deliveries }: { deliveries: readonly Delivery[] }) {
           <span className="clip">
             {delivery.action} to {delivery.receiver}, {delivery.channel}
           </span>
-          <Link className="push number" to="/alerts/notifications" search={{ delivery: delivery.id }}>
+          <Link className="push number" to="/alerts/notifications" search={{ delivery: String(delivery.id) }}>
             <Time at={delivery.created_at} after=" ago" />
           </Link>
         </li>

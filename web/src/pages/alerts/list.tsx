@@ -1,7 +1,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useEffect, useRef, useSyncExternalStore } from "react";
 import type { Alert } from "../../api/types.ts";
-import { isQuiet, tellingLabels, type AlertGroup, type AlertRow } from "../../lib/grouping.ts";
+import { isQuiet, needsSomebody, tellingLabels, type AlertGroup, type AlertRow } from "../../lib/grouping.ts";
 import { plural } from "../../lib/units.ts";
 import { AckButton } from "../../ui/ack-button.tsx";
 import { Button } from "../../ui/button.tsx";
@@ -135,7 +135,7 @@ const Row = memo(function Row({ alert, group, by, phone, compact, selected, onOp
   const quiet = isQuiet(alert) || alert.state !== "firing";
   const labels = tellingLabels(alert, group, by, phone ? 1 : 2);
   const summary = alert.annotations.summary ?? alert.annotations.description ?? "";
-  const open = alert.page?.state === "triggered" && alert.state !== "resolved" ? [alert.page.id] : [];
+  const open = alert.page && needsSomebody(alert) ? [alert.page.id] : [];
   return (
     // The whole row is a larger target for the pointer; the button inside is the way for keyboards.
     // oxlint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/no-static-element-interactions

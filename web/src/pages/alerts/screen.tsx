@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useEffect, useMemo, useState } from "react";
-import { alertsQuery, ALERT_LIMIT } from "../../api/queries.ts";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { alertsQuery, ALERT_LIMIT, pageQuery } from "../../api/queries.ts";
 import type { Alert, AlertView } from "../../api/types.ts";
 import { PageHead, useAlertPlaces } from "../../app/head.tsx";
 import { useAcknowledge } from "../../app/acknowledge.ts";
@@ -16,10 +16,13 @@ import { plural } from "../../lib/units.ts";
 import { Button, IconButton, Toggle } from "../../ui/button.tsx";
 import { SelectField } from "../../ui/field.tsx";
 import { Banner, Empty, Region, Skeleton } from "../../ui/states.tsx";
+import { toast } from "../../ui/toasts.tsx";
 import { SilencePanel } from "../silences/panel.tsx";
 import { AlertDetailPanel } from "./detail.tsx";
 import { FilterBox } from "./filter-box.tsx";
 import { AlertListView } from "./list.tsx";
+// The narrow layouts of the list change the detail too, so its sheet comes first.
+import "../../styles/detail.css";
 import "../../styles/alerts.css";
 
 const GROUPINGS = [
@@ -65,6 +68,7 @@ export function AlertsScreen() {
   const change = (part: Partial<AlertsSearch>, replace = true) => void navigate({ search: (now: AlertsSearch) => ({ ...now, ...part }), replace });
   const open = (fingerprint: string | undefined) => change({ alert: fingerprint }, search.alert !== undefined && fingerprint !== undefined);
   const close = () => change({ alert: undefined });
+  usePageLink(search.page, (alert) => change({ page: undefined, alert }));
   const selected = shown.find((alert) => alert.fingerprint === search.alert);
   const silence = (alert: Alert) => change({ silence: matchersFromLabels(alert.labels).map(formatShort) }, false);
   const move = (by: number) => {
@@ -183,6 +187,22 @@ export function AlertsScreen() {
       <Announcer alerts={alerts} />
     </div>
   );
+}
+
+/** Follows a link that names a page to the first of its alerts. */
+function usePageLink(id: string | undefined, open: (alert: string | undefined) => void): void {
+  const page = useQuery({ ...pageQuery(id ?? ""), enabled: id !== undefined });
+  const first = page.data?.alerts[0];
+  const gone = page.isError;
+  const latest = useRef(open);
+  useEffect(() => {
+    latest.current = open;
+  });
+  useEffect(() => {
+    if (id === undefined || (first === undefined && !gone)) return;
+    if (gone) toast("The page that this link names is not known any more", { tone: "info" });
+    latest.current(first);
+  }, [id, first, gone]);
 }
 
 function toggled(set: ReadonlySet<string>, key: string): ReadonlySet<string> {

@@ -43,7 +43,7 @@ function Message({ message, tracked }: { message: InboxMessage; tracked: boolean
       <p className="message-to">
         to <strong>{message.receiver}</strong>, <Time at={message.at} show="stamp" />
       </p>
-      <pre className="message-body">{message.body_html_free_text}</pre>
+      <pre className="message-body">{message.body}</pre>
       <div className="line wrap">{message.page_id && tracked && <PageActions id={message.page_id} title={message.title} />}</div>
     </li>
   );

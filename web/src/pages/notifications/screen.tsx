@@ -132,7 +132,7 @@ export function NotificationsScreen() {
             <>
               <ul className="card deliveries" data-flush>
                 {data.deliveries.map((delivery) => (
-                  <Row key={delivery.id} delivery={delivery} open={search.delivery === delivery.id} onToggle={() => change({ delivery: search.delivery === delivery.id ? undefined : delivery.id })} />
+                  <Row key={delivery.id} delivery={delivery} open={search.delivery === String(delivery.id)} onToggle={() => change({ delivery: search.delivery === String(delivery.id) ? undefined : String(delivery.id) })} />
                 ))}
               </ul>
               <div className="line">
@@ -141,7 +141,7 @@ export function NotificationsScreen() {
                     Newest
                   </Link>
                 )}
-                {data.next && <Button onClick={() => change({ before: data.next ?? undefined }, false)}>Older</Button>}
+                {data.next && <Button onClick={() => change({ before: String(data.next) }, false)}>Older</Button>}
               </div>
             </>
           )

@@ -31,7 +31,7 @@ export function FiringDay({ buckets }: { buckets: readonly FiringBucket[] }) {
     const instant = parseInstant(bucket.at);
     if (instant === null) return [];
     const local = localTime(instant, zone);
-    return local.minute < 15 && local.hour % 6 === 0 ? [{ index, text: formatClock(instant, zone) }] : [];
+    return local.minute < 15 && local.hour % 6 === 0 && index < buckets.length * 0.9 ? [{ index, text: formatClock(instant, zone) }] : [];
   });
   return (
     <figure className="day">

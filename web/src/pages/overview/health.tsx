@@ -55,8 +55,8 @@ export function Health({ overview }: { overview: Overview }) {
       <Fact label="Samples">
         <span className="number">{formatNumber(storage.samples_per_second)} /s</span>
       </Fact>
-      <Fact label="Write-ahead log">
-        <span className="number">{formatBytes(storage.wal_bytes)}</span>
+      <Fact label="Samples held">
+        <span className="number">{formatBytes(storage.chunk_bytes)}</span>
       </Fact>
     </dl>
   );

@@ -72,11 +72,6 @@ function TokenRow({ token, onRevoke }: { token: Token; onRevoke: () => void }) {
               {token.created_by && ` by ${token.created_by}`}
             </>
           )}
-          {token.last_used_at && (
-            <>
-              , used <Time at={token.last_used_at} after=" ago" />
-            </>
-          )}
         </p>
       </div>
       <Tag>{token.role}</Tag>

@@ -1,0 +1,71 @@
+//! One contract of the state, held against SQLite and against PostgreSQL.
+
+mod accounts;
+mod outbox;
+mod records;
+mod schema;
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tocsin::db::Db;
+use tocsin_core::time::Timestamp;
+
+use crate::postgres::Postgres;
+
+/// A database that can be opened more than once.
+pub enum Place {
+    File(PathBuf),
+    Url(String),
+}
+
+impl Place {
+    pub async fn open(&self) -> Db {
+        match self {
+            Place::File(path) => Db::open_sqlite(path).await,
+            Place::Url(url) => Db::open_postgres(url).await,
+        }
+        .unwrap_or_else(|error| panic!("cannot open: {error:?}"))
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp(seconds * 1000)
+}
+
+/// Holds every clause of the contract against an empty database of its own each.
+async fn hold(mut place: impl FnMut(&str) -> Place) {
+    async fn clause<F: Future<Output = ()>>(place: Place, check: impl FnOnce(Place) -> F) {
+        check(place).await;
+    }
+    macro_rules! clauses {
+        ($($room:ident: $($name:ident),+;)+) => {$($(
+            println!("{}", stringify!($name));
+            clause(place(stringify!($name)), $room::$name).await;
+        )+)+};
+    }
+    clauses! {
+        schema: opening_twice_changes_nothing, a_newer_database_is_refused, a_transaction_happens_whole_or_not_at_all,
+            null_and_unicode_come_back_as_they_went, concurrent_writers_all_get_through;
+        accounts: names_are_unique, a_change_ends_the_logins_of_that_person, a_login_ends_by_time_by_word_and_by_disabling,
+            a_token_opens_until_it_is_revoked, the_audit_is_read_newest_first, audit_lines_of_many_callers_all_land;
+        outbox: a_delivery_comes_back_as_it_went, the_same_key_is_taken_once, a_lane_offers_its_first_pending_delivery,
+            an_attempt_is_recorded_once_and_never_revives, an_expired_delivery_frees_its_lane, filters_choose_deliveries,
+            counts_are_of_pending_ones_and_of_recent_ones, the_inbox_takes_a_message_once;
+        records: documents_are_put_replaced_and_removed, instances_belong_to_their_rule, pages_are_listed_newest_first,
+            an_alerts_history_is_read_newest_first, the_sign_of_life_is_the_last_one, the_sweep_takes_what_ended_and_is_old;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_keeps_the_contract() {
+    let folder = TempDir::new().expect("a temporary folder");
+    hold(|name| Place::File(folder.path().join(name))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_keeps_the_contract() {
+    let server = Postgres::start();
+    hold(|name| Place::Url(server.database(name))).await;
+}

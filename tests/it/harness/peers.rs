@@ -1,0 +1,77 @@
+//! Programs that we did not write: node_exporter, Prometheus, promtool and amtool.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use tokio::process::{Child, Command};
+
+use super::{free_port, http, set_up, soon};
+
+/// Returns a command for a program of the peers.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(set_up(".peers/usr/bin").join(program));
+    command.kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+/// Runs a program to its end.
+pub async fn run(program: &str, arguments: &[&str]) -> Output {
+    command(program).args(arguments).output().await.unwrap_or_else(|error| panic!("{program} does not start: {error}"))
+}
+
+/// Runs a program that must succeed; returns what it printed.
+pub async fn ask(program: &str, arguments: &[&str]) -> String {
+    let output = run(program, arguments).await;
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}: {out}{error}");
+    out.into_owned()
+}
+
+/// Returns the version that a program says it is, major and minor.
+pub async fn version(program: &str) -> (u32, u32) {
+    let output = run(program, &["--version"]).await;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let text = said.split("version ").nth(1).unwrap_or_else(|| panic!("{program} says no version: {said}"));
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+    let number = |found: Option<u32>| found.unwrap_or_else(|| panic!("{program} says no version: {said}"));
+    (number(numbers.next()), number(numbers.next()))
+}
+
+/// A peer that runs until it is let go of.
+pub struct Peer {
+    _process: Child,
+    /// `host:port`.
+    pub address: String,
+}
+
+async fn start(program: &str, arguments: &[String], address: String, ready: &str) -> Peer {
+    let process = command(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+    let client = http();
+    let url = format!("http://{address}{ready}");
+    soon(program, async || client.get(&url).send().await.ok().filter(|answer| answer.status().is_success())).await;
+    Peer { _process: process, address }
+}
+
+pub async fn node_exporter() -> Peer {
+    let address = format!("127.0.0.1:{}", free_port());
+    start("prometheus-node-exporter", &[format!("--web.listen-address={address}")], address, "/metrics").await
+}
+
+/// Starts a Prometheus with a configuration, which it keeps with its data in `folder`.
+pub async fn prometheus(folder: &Path, config: &str) -> Peer {
+    let address = format!("127.0.0.1:{}", free_port());
+    let file = folder.join("prometheus.yml");
+    std::fs::write(&file, config).expect("the folder takes files");
+    let arguments = [
+        format!("--config.file={}", file.display()),
+        format!("--storage.tsdb.path={}", folder.join("tsdb").display()),
+        format!("--web.listen-address={address}"),
+    ];
+    start("prometheus", &arguments, address, "/-/ready").await
+}

@@ -1,0 +1,239 @@
+//! Stories of running the service: starting, reloading, stopping, and what it says of itself.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tocsin::http::access::ROUTES;
+
+use crate::harness::exporter::Exporter;
+use crate::harness::scene::{Scene, Script, rules};
+use crate::harness::service::{Service, Setup, run};
+use crate::harness::{repository, soon};
+
+const ROUTE: &str = "route: {receiver: none}\nreceivers: [{name: none}]\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_reloads_by_signal_and_by_request_and_refuses_what_is_bad() {
+    let scene = Scene::start(Script { hold: "1h", ..Script::default() }).await;
+    let service = &scene.service;
+    scene.break_shop();
+    let pending = service.alert("ShopDown", "pending").await;
+    let config = std::fs::read_to_string(service.path("tocsin.yml")).expect("a file");
+
+    let second = Exporter::start().await;
+    second.set("second_is_here", 1.0);
+    let both = config.replace(
+        "scrape_configs:",
+        &format!("scrape_configs:\n  - job_name: second\n    static_configs: [{{targets: ['{}']}}]", second.address),
+    );
+    std::fs::write(service.path("tocsin.yml"), &both).expect("a file");
+    service.signal("HUP").await;
+    soon("the new target is scraped", async || service.value("second_is_here").await).await;
+    assert_eq!(
+        service.alerts("ShopDown").await[0]["active_at"],
+        pending["active_at"],
+        "a reload does not touch the clock of `for`"
+    );
+
+    let bad = both
+        .replace("receiver: team\n  group_by", "receiver: nobody\n  group_by")
+        .replace("scrape_timeout: 1s", "scrape_timeout: soon");
+    assert_ne!(bad, both);
+    std::fs::write(service.path("tocsin.yml"), &bad).expect("a file");
+    let (status, body) = service.send(Method::POST, "/-/reload", None).await;
+    assert!(!(200..300).contains(&status), "{body}");
+    let detail = body["detail"].as_str().expect("a text");
+    assert!(
+        detail.contains("tocsin.yml:4") && detail.contains("scrape_timeout") && detail.contains("nobody"),
+        "all faults, each with its place: {detail}"
+    );
+    service.signal("HUP").await;
+    soon("the signal's reload is refused aloud", async || service.log().contains("the old one stays").then_some(())).await;
+    let scrapes = second.scrapes();
+    soon("the old configuration runs on", async || (second.scrapes() > scrapes + 2).then_some(())).await;
+    let metrics = service.send(Method::GET, "/metrics", None).await.1;
+    assert!(metrics.as_str().expect("a text").contains("reload_successful 0"), "{metrics}");
+
+    // A bad rule file is as bad as a bad configuration, and nothing of the new state is used.
+    std::fs::write(service.path("tocsin.yml"), &config).expect("a file");
+    std::fs::write(service.path("rules.yml"), "groups: [{name: g, rules: [{alert: A, expr: 'up ('}]}]").expect("a file");
+    let (status, body) = service.send(Method::POST, "/-/reload", None).await;
+    assert!(status >= 400 && body["detail"].as_str().is_some_and(|detail| detail.contains("rules.yml:1")), "{body}");
+    assert!(service.value("second_is_here").await.is_some());
+
+    std::fs::write(service.path("rules.yml"), rules("0s")).expect("a file");
+    service.post("/-/reload", &json!({})).await;
+    service.alert("ShopDown", "firing").await;
+    let targets = service.get("/api/v1/targets").await;
+    assert_eq!(targets["data"]["activeTargets"].as_array().map(Vec::len), Some(1));
+    let metrics = service.send(Method::GET, "/metrics", None).await.1;
+    assert!(metrics.as_str().expect("a text").contains("reload_successful 1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_stops_within_ten_seconds_even_when_everything_hangs() {
+    let mut scene = Scene::start(Script::default()).await;
+    scene.pagerduty.be(crate::harness::stand_in::Mode::Holds);
+    scene.break_shop();
+    soon("a request is on its way", async || (!scene.pagerduty.received().is_empty()).then_some(())).await;
+    scene.exporter.be(crate::harness::exporter::Health::Hanging);
+    // A browser that listens to the stream never hangs up by itself.
+    let stream = scene.service.client.get(scene.service.url("/api/tocsin/v1/stream")).send().await.expect("an answer");
+    assert_eq!(stream.status(), 200);
+    let took = scene.service.terminate().await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let log = scene.service.log();
+    assert!(!log.contains("panicked") && !log.contains("did not end in time"), "{log}");
+    scene.pagerduty.be(crate::harness::stand_in::Mode::Up);
+    scene.service.restart().await;
+    soon("the delivery is made after the restart", async || {
+        scene.service.deliveries().await.iter().all(|one| one["state"] == "delivered").then_some(())
+    })
+    .await;
+    let keys: std::collections::BTreeSet<String> =
+        scene.pagerduty.incidents().into_iter().map(|incident| incident.dedup_key).collect();
+    assert_eq!(keys.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trusting_everybody_is_refused_where_others_can_reach_us() {
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let mut service = Service::prepare(Setup::new(ROUTE));
+        service.address = listen.to_owned();
+        service.launch(&[]);
+        assert!(!service.ended().await, "{listen}");
+        let log = service.log();
+        assert!(log.contains("--no-auth is refused") && log.contains("listen on 127.0.0.1"), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_start_says_every_fault() {
+    let mut service = Service::prepare(Setup::new(
+        "global: {scrape_interval: 0x}\nscrape_configs:\n  - job_name: a\n    nonsense: 1\nroute: {}\n",
+    ));
+    service.launch(&[]);
+    assert!(!service.ended().await);
+    let log = service.log();
+    for fault in ["tocsin.yml:1", "scrape_interval", "tocsin.yml:4", "nonsense", "tocsin.yml:5"] {
+        assert!(log.contains(fault), "{fault} is missing in {log}");
+    }
+    let output = run(&["serve", "--config", "/nowhere/tocsin.yml"]).await;
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/tocsin.yml"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_files_of_a_team_start_unchanged() {
+    let exporter = Exporter::start().await;
+    exporter.set("shop_up", 1.0);
+    let prometheus = format!(
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s, external_labels: {{region: west}}}}\nrule_files: [rules.yml]\nalerting:\n  \
+         alertmanagers: [{{static_configs: [{{targets: ['localhost:9093']}}]}}]\nscrape_configs:\n  - job_name: shop\n    static_configs: \
+         [{{targets: ['{}']}}]\n",
+        exporter.address
+    );
+    let alertmanager = "global: {resolve_timeout: 5m}\nroute: {receiver: none, group_wait: 1s}\nreceivers: [{name: none}]\n";
+    let mut service =
+        Service::prepare(Setup::new(prometheus).with_file("alertmanager.yml", alertmanager).with_file("rules.yml", rules("0s")));
+    let second = service.path("alertmanager.yml").display().to_string();
+    service.launch(&["--alertmanager-config".to_owned(), second]);
+    service.wait_until_ready().await;
+    soon("a sample", async || service.value("shop_up").await).await;
+    let status = service.get("/api/v2/status").await;
+    assert!(status["config"]["original"].as_str().is_some_and(|yaml| yaml.contains("receiver: none")), "{status}");
+    exporter.set("shop_up", 0.0);
+    service.alert("ShopDown", "firing").await;
+    let alerts = service.get("/api/v2/alerts").await;
+    assert_eq!(alerts[0]["labels"]["region"], "west", "alerts leave with the external labels: {alerts}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_own_metrics_can_be_read() {
+    let scene = Scene::start(Script::default()).await;
+    scene.break_shop();
+    soon("a delivery", async || scene.pagerduty.incidents().first().map(drop)).await;
+    let answer = scene.service.client.get(scene.service.url("/metrics")).send().await.expect("an answer");
+    let kind = answer.headers()["content-type"].to_str().expect("a text").to_owned();
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    let text = answer.text().await.expect("a text");
+    assert!(text.ends_with("# EOF\n"));
+    let names = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(['{', ' ']).next());
+    let foreign: Vec<&str> = names.filter(|name| !name.starts_with("tocsin_") && !name.starts_with("process_")).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    for line in ["tocsin_alerts_firing 1", "tocsin_pages_open 1"] {
+        assert!(text.lines().any(|own| own == line), "{line} is missing in {text}");
+    }
+    // It can watch itself.
+    let service = Service::start(Setup::new(format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n  - job_name: tocsin\n    static_configs: [{{targets: ['{}']}}]\n",
+        scene.service.address
+    )))
+    .await;
+    soon("it scrapes another of its kind", async || service.value("up").await.filter(|up| *up == 1.0)).await;
+    assert_eq!(service.value("tocsin_pages_open").await, Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_of_the_api_is_the_committed_one() {
+    let printed = run(&["openapi"]).await;
+    assert!(printed.status.success());
+    let printed = String::from_utf8(printed.stdout).expect("text");
+    let committed = std::fs::read_to_string(repository().join("docs/openapi.json")).unwrap_or_default();
+    assert!(
+        printed.trim() == committed.trim(),
+        "docs/openapi.json is not what the program says; write it anew: target/debug/tocsin openapi >docs/openapi.json"
+    );
+    let document: Value = serde_json::from_str(&printed).expect("JSON");
+    let service = Service::start(Setup::new(ROUTE)).await;
+    assert_eq!(service.get("/api/tocsin/v1/openapi.json").await, document);
+
+    // The document and the table of roles know the same routes.
+    let mut documented = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        documented.extend(methods.as_object().expect("methods").keys().map(|method| (method.to_uppercase(), path.clone())));
+    }
+    documented.sort();
+    let undocumented = ["/api/tocsin/v1/openapi.json", "/api/tocsin/v1/stream"];
+    let mut known: Vec<(String, String)> = ROUTES
+        .iter()
+        .filter(|(_, path, _)| path.starts_with("/api/tocsin/") && !undocumented.contains(path))
+        .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))
+        .collect();
+    known.sort();
+    documented.retain(|(_, path)| !undocumented.contains(&path.as_str()));
+    assert_eq!(documented, known);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stream_tells_what_changes() {
+    let scene = Scene::start(Script::default()).await;
+    let mut stream = scene.service.client.get(scene.service.url("/api/tocsin/v1/stream")).send().await.expect("an answer");
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut text = String::new();
+    scene.break_shop();
+    let reading = async {
+        while !["\"alerts\"", "\"pages\"", "\"deliveries\"", "\"inbox\"", "event: heartbeat"]
+            .iter()
+            .all(|word| text.contains(word))
+        {
+            let piece = stream.chunk().await.expect("a piece").expect("the stream goes on");
+            text.push_str(&String::from_utf8_lossy(&piece));
+        }
+    };
+    let read = tokio::time::timeout(Duration::from_secs(30), reading).await;
+    assert!(read.is_ok(), "not everything was told: {text}");
+    let last = text.lines().filter_map(|line| line.strip_prefix("id:")).next_back().expect("an id").trim().to_owned();
+    let mut resumed = scene
+        .service
+        .client
+        .get(scene.service.url("/api/tocsin/v1/stream"))
+        .header("Last-Event-ID", &last)
+        .send()
+        .await
+        .expect("an answer");
+    scene.mend_shop();
+    let piece = resumed.chunk().await.expect("a piece").expect("the stream goes on");
+    assert!(!String::from_utf8_lossy(&piece).contains("event: resync"), "nothing was missed, so nothing is to be read anew");
+}
