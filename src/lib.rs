@@ -1,1 +1,15 @@
 //! The doing half of Tocsin: I/O, tasks and the one clock.
+
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod demo;
+pub mod disk;
+pub mod http;
+pub mod id;
+pub mod notify;
+pub mod pipeline;
+pub mod scrape;
+pub mod serve;
+pub mod telemetry;

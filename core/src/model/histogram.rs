@@ -1,5 +1,17 @@
 //! Native histograms: a distribution in one sample.
 
+mod arithmetic;
+mod buckets;
+mod layout;
+mod quantile;
+mod reset;
+mod text;
+mod trim;
+
+pub use arithmetic::{Compensated, Incompatible, Reconciled};
+pub use buckets::Bucket;
+pub use quantile::{Estimate, Skew};
+
 /// A run of populated buckets: `offset` buckets after the end of the previous run (or from index zero for the first), `length` long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketSpan {
@@ -39,3 +51,34 @@ pub struct Histogram {
 
 /// The schema number of histograms with custom bucket bounds.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
+
+impl Histogram {
+    /// Returns whether the bounds of the buckets are listed in `custom_values`.
+    pub fn has_custom_buckets(&self) -> bool {
+        self.schema == CUSTOM_BUCKETS_SCHEMA
+    }
+
+    /// Returns whether both say the same, bit for bit: counts, sum, and the same buckets, empty ones included.
+    ///
+    /// The reset hint does not count; spans that describe the same buckets in another way are equal.
+    pub fn same_data(&self, other: &Histogram) -> bool {
+        let bits = |a: f64, b: f64| a.to_bits() == b.to_bits();
+        let same_side = |a: Vec<(i32, f64)>, b: Vec<(i32, f64)>| {
+            a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.0 == b.0 && bits(a.1, b.1))
+        };
+        self.schema == other.schema
+            && bits(self.count, other.count)
+            && bits(self.sum, other.sum)
+            && self.zero_threshold == other.zero_threshold
+            && bits(self.zero_count, other.zero_count)
+            && (!self.has_custom_buckets() || self.custom_values == other.custom_values)
+            && same_side(self.positive(), other.positive())
+            && same_side(self.negative(), other.negative())
+    }
+
+    /// Returns whether a count or the sum has grown beyond the range of numbers.
+    pub fn has_overflow(&self) -> bool {
+        let numbers = [self.zero_count, self.count, self.sum];
+        numbers.iter().chain(&self.positive_buckets).chain(&self.negative_buckets).any(|number| number.is_infinite())
+    }
+}

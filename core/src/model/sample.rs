@@ -19,6 +19,40 @@ pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_BITS
 }
 
+/// Returns the sum of two numbers and what rounding lost of it, added to the loss so far: Neumaier's variant of Kahan's summation.
+///
+/// Source: Prometheus `kahansum.Inc`.
+pub fn compensated(increment: f64, sum: f64, loss: f64) -> (f64, f64) {
+    let total = sum + increment;
+    let loss = if total.is_infinite() {
+        0.0
+    } else if sum.abs() >= increment.abs() {
+        loss + ((sum - total) + increment)
+    } else {
+        loss + ((increment - total) + sum)
+    };
+    (total, loss)
+}
+
+/// Returns a number with the fewest digits that read back as the same number, as Go's `%g` writes it: with an exponent of at least
+/// two digits below 1e-4 and from 1e6 on; infinities are `+Inf` and `-Inf`.
+pub fn shortest(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if value != 0.0 && !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.unsigned_abs());
+    }
+    format!("{value}")
+}
+
 #[derive(Clone, Debug)]
 pub enum Value {
     Float(f64),

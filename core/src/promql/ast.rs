@@ -59,12 +59,18 @@ pub enum ValueType {
 #[derive(Clone, Debug, PartialEq)]
 pub enum DurationExpr {
     Literal(Span),
+    /// A bare number inside an expression: a count of seconds. A number that stands alone is a `Literal`.
+    Number(f64),
     Step,
     Range,
     Negate(Box<DurationExpr>),
     Plus(Box<DurationExpr>),
     Paren(Box<DurationExpr>),
-    Binary { op: DurationOp, left: Box<DurationExpr>, right: Box<DurationExpr> },
+    Binary {
+        op: DurationOp,
+        left: Box<DurationExpr>,
+        right: Box<DurationExpr>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,22 @@
 //! Integration tests of the pure half, one binary.
 
+// Tests read the corpora, which core itself never does.
+#![allow(clippy::disallowed_methods)]
+
+mod config;
+mod corpora;
 mod corpora;
 mod exposition;
+mod notification_template;
+mod plane;
+mod promql_mutation;
+mod promql_notation;
+mod promql_parse;
+mod promql_roundtrip;
+mod promqltest;
 mod relabel;
+mod rule_files;
+mod rule_template;
 mod scrape;
+mod time_interval;
+mod yaml;

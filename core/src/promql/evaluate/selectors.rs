@@ -1,0 +1,266 @@
+//! Selectors: from stored samples to vectors over the steps.
+
+use std::sync::Arc;
+
+use super::grid::{SAME_LABELS, without_metadata};
+use super::{Engine, EvalError, Grid, Lease, Line, Point, Steps};
+use crate::model::histogram::Histogram;
+use crate::model::{LabelSet, Matcher, Select, Series, is_stale};
+use crate::promql::ast::{Edges, MatrixSelector, Place, VectorSelector};
+use crate::promql::functions::window::{Window, extend, interpolate};
+use crate::time::Timestamp;
+
+/// One series of a range vector with all the samples that any step looks at, staleness markers left out.
+#[derive(Debug)]
+pub(crate) struct RangeSeries {
+    pub labels: LabelSet,
+    pub drop_name: bool,
+    pub floats: Vec<(i64, f64)>,
+    pub histograms: Vec<(i64, Arc<Histogram>)>,
+}
+
+/// A range vector over all steps: samples, and which of them each step sees.
+#[derive(Debug)]
+pub(crate) struct Ranges {
+    pub series: Vec<RangeSeries>,
+    /// Length in milliseconds.
+    pub range: i64,
+    pub offset: i64,
+    /// The instant that `@` fixes.
+    pub at: Option<i64>,
+    pub edges: Option<Edges>,
+    pub lookback: i64,
+    pub lease: Lease,
+}
+
+/// How many values a histogram counts as.
+fn weight(histogram: &Histogram) -> usize {
+    10 + (histogram.positive_buckets.len() + histogram.negative_buckets.len()) / 2
+}
+
+impl Engine<'_> {
+    /// Loads the samples that lie after `after` and not after `until`.
+    pub fn load(&self, matchers: &[Matcher], after: i64, until: i64, place: Place) -> Result<(Vec<Series>, Lease), EvalError> {
+        self.alive()?;
+        let request = Select {
+            matchers,
+            start: Timestamp(after.saturating_add(1)),
+            end: Timestamp(until),
+            samples_max: self.budget.left(),
+        };
+        let series = self.source.select(&request)?;
+        if series.len() > self.options.series_max {
+            return Err(EvalError::TooManySeries { found: series.len(), limit: self.options.series_max, place });
+        }
+        let (mut samples, mut size) = (0, 0);
+        for series in &series {
+            samples += series.floats.len() + series.histograms.len();
+            size += series.floats.len() + series.histograms.iter().map(|(_, histogram)| weight(histogram)).sum::<usize>();
+        }
+        self.budget.count_loaded(series.len(), samples);
+        Ok((series, self.budget.lease(size)?))
+    }
+
+    /// Returns the instant at which a selector looks for a step.
+    fn reference(at: Option<i64>, offset: i64, step: i64) -> i64 {
+        at.unwrap_or(step).saturating_sub(offset)
+    }
+
+    pub fn vector_selector(&self, selector: &VectorSelector, place: Place, steps: &Steps) -> Result<Grid, EvalError> {
+        self.select_current(selector, place, steps, |_, point| point)
+    }
+
+    /// Returns, for each series and step, what `read` makes of the current sample and its own time.
+    pub fn select_current(
+        &self,
+        selector: &VectorSelector,
+        place: Place,
+        steps: &Steps,
+        read: impl Fn(i64, Point) -> Point,
+    ) -> Result<Grid, EvalError> {
+        let offset = self.offset(selector.offset.as_ref(), place)?;
+        let at = self.at(selector.at);
+        let lookback = self.options.lookback.0;
+        let reference = |step| Self::reference(at, offset, steps.at(step));
+        let smoothed = match selector.edges {
+            None => false,
+            Some(Edges::Smoothed) => true,
+            Some(Edges::Anchored) => {
+                return Err(EvalError::execution("anchored modifier can only be used with range vectors", place));
+            }
+        };
+        let after = reference(0).saturating_sub(lookback);
+        let until = reference(steps.count - 1).saturating_add(if smoothed { lookback } else { 0 });
+        let (series, _samples) = self.load(&selector.matchers, after, until, place)?;
+        let mut grid = self.grid(steps.count)?;
+        for series in series {
+            self.alive()?;
+            let line = self.add_line(&mut grid, Line { labels: series.labels.clone(), drop_name: false })?;
+            let row = &mut grid.points[line * steps.count..];
+            if smoothed {
+                smooth(&series, row, lookback, reference, place)?;
+            } else {
+                current(&series, row, lookback, reference, &read);
+            }
+        }
+        Ok(grid.without_empty_lines())
+    }
+
+    pub fn range_selector(&self, selector: &MatrixSelector, place: Place, steps: &Steps) -> Result<Ranges, EvalError> {
+        let range = self.length(&selector.range, place)?;
+        let offset = self.offset(selector.vector.offset.as_ref(), place)?;
+        let at = self.at(selector.vector.at);
+        let edges = selector.vector.edges;
+        let lookback = self.options.lookback.0;
+        let (before, behind) = reach(edges, lookback);
+        let first = Self::reference(at, offset, steps.start);
+        let last = Self::reference(at, offset, steps.last());
+        let after = first.saturating_sub(range).saturating_sub(before);
+        let (series, lease) = self.load(&selector.vector.matchers, after, last.saturating_add(behind), place)?;
+        let series = series.into_iter().map(|mut series| {
+            series.floats.retain(|(_, value)| !is_stale(*value));
+            series.histograms.retain(|(_, histogram)| !is_stale(histogram.sum));
+            RangeSeries { labels: series.labels, drop_name: false, floats: series.floats, histograms: series.histograms }
+        });
+        Ok(Ranges { series: series.collect(), range, offset, at, edges, lookback, lease })
+    }
+}
+
+/// Returns how far beyond its bounds a range looks, before and behind.
+fn reach(edges: Option<Edges>, lookback: i64) -> (i64, i64) {
+    match edges {
+        None => (0, 0),
+        Some(Edges::Anchored) => (lookback, 0),
+        Some(Edges::Smoothed) => (lookback, lookback),
+    }
+}
+
+/// Fills a row with the newest sample that is not older than the lookback: a sample of exactly that age is too old.
+fn current(
+    series: &Series,
+    row: &mut [Point],
+    lookback: i64,
+    reference: impl Fn(usize) -> i64,
+    read: &impl Fn(i64, Point) -> Point,
+) {
+    let (mut floats, mut histograms) = (0, 0);
+    for (step, point) in row.iter_mut().enumerate() {
+        let reference = reference(step);
+        while series.floats.get(floats).is_some_and(|(at, _)| *at <= reference) {
+            floats += 1;
+        }
+        while series.histograms.get(histograms).is_some_and(|(at, _)| *at <= reference) {
+            histograms += 1;
+        }
+        let float = floats.checked_sub(1).map(|index| series.floats[index]);
+        let histogram = histograms.checked_sub(1).map(|index| &series.histograms[index]);
+        let oldest = reference.saturating_sub(lookback);
+        *point = match (float, histogram) {
+            (float, Some((at, histogram))) if float.is_none_or(|(other, _)| other < *at) => {
+                if *at <= oldest || is_stale(histogram.sum) {
+                    continue;
+                }
+                read(*at, Point::Histogram(histogram.clone()))
+            }
+            (Some((at, value)), _) if at > oldest && !is_stale(value) => read(at, Point::Float(value)),
+            _ => continue,
+        };
+    }
+}
+
+const NO_HISTOGRAMS: &str = "smoothed and anchored modifiers do not work with native histograms";
+
+/// Fills a row with values interpolated between the samples around each step.
+fn smooth(
+    series: &Series,
+    row: &mut [Point],
+    lookback: i64,
+    reference: impl Fn(usize) -> i64,
+    place: Place,
+) -> Result<(), EvalError> {
+    let floats: Vec<(i64, f64)> = series.floats.iter().copied().filter(|(_, value)| !is_stale(*value)).collect();
+    for (step, point) in row.iter_mut().enumerate() {
+        let at = reference(step);
+        let near = |other: i64| other > at.saturating_sub(lookback) && other <= at.saturating_add(lookback);
+        if series.histograms.iter().any(|(at, histogram)| near(*at) && !is_stale(histogram.sum)) {
+            return Err(EvalError::execution(NO_HISTOGRAMS, place));
+        }
+        let next = floats.partition_point(|(other, _)| *other < at);
+        let before = next.checked_sub(1).map(|index| floats[index]).filter(|(other, _)| near(*other));
+        *point = match (before, floats.get(next).filter(|(other, _)| near(*other))) {
+            (_, Some((other, value))) if *other == at => Point::Float(*value),
+            (Some(before), Some(behind)) => Point::Float(interpolate(before, *behind, at, false)),
+            (Some((_, value)), None) => Point::Float(value),
+            (None, _) => Point::Absent,
+        };
+    }
+    Ok(())
+}
+
+impl Ranges {
+    /// Calls `each` with what every step sees of one series, in the order of the steps; steps that see nothing are left out.
+    pub fn windows<'a>(
+        &'a self,
+        series: &'a RangeSeries,
+        steps: &Steps,
+        place: Place,
+        mut each: impl FnMut(usize, Window<'a>) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let (before, behind) = reach(self.edges, self.lookback);
+        let (floats, histograms) = (&series.floats, &series.histograms);
+        let (mut float_low, mut float_high, mut histogram_low, mut histogram_high) = (0, 0, 0, 0);
+        for step in 0..steps.count {
+            let now = steps.at(step);
+            let end = Engine::reference(self.at, self.offset, now);
+            let start = end.saturating_sub(self.range);
+            let (after, until) = (start.saturating_sub(before), end.saturating_add(behind));
+            while floats.get(float_high).is_some_and(|(at, _)| *at <= until) {
+                float_high += 1;
+            }
+            while histograms.get(histogram_high).is_some_and(|(at, _)| *at <= until) {
+                histogram_high += 1;
+            }
+            while float_low < float_high && floats[float_low].0 <= after {
+                float_low += 1;
+            }
+            while histogram_low < histogram_high && histograms[histogram_low].0 <= after {
+                histogram_low += 1;
+            }
+            let floats = &floats[float_low..float_high];
+            let histograms = &histograms[histogram_low..histogram_high];
+            if floats.is_empty() && histograms.is_empty() {
+                continue;
+            }
+            if self.edges.is_some() && !histograms.is_empty() {
+                return Err(EvalError::execution(NO_HISTOGRAMS, place));
+            }
+            each(step, Window { floats, histograms, start, end, now, edges: self.edges, labels: &series.labels, place })?;
+        }
+        Ok(())
+    }
+
+    /// Returns the samples that an instant query of the range vector itself answers, sorted by labels.
+    pub fn raw(&self, engine: &Engine<'_>, at: i64, place: Place) -> Result<Vec<Series>, EvalError> {
+        let steps = Steps { start: at, step: 1, count: 1 };
+        let mut out = Vec::with_capacity(self.series.len());
+        for series in &self.series {
+            engine.alive()?;
+            self.windows(series, &steps, place, |_, window| {
+                let labels = if series.drop_name { without_metadata(&series.labels) } else { series.labels.clone() };
+                let floats = match self.edges {
+                    None => window.floats.to_vec(),
+                    Some(edges) => extend(&window, edges),
+                };
+                if !floats.is_empty() || !window.histograms.is_empty() {
+                    out.push(Series { labels, floats, histograms: window.histograms.to_vec() });
+                }
+                Ok(())
+            })?;
+        }
+        out.sort_by(|a, b| a.labels.cmp(&b.labels));
+        if out.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+            return Err(EvalError::execution(SAME_LABELS, place));
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,274 @@
+//! How fast something grows: `rate`, `increase`, `delta`, `irate`, `idelta`, and counts of resets and changes.
+
+use std::sync::Arc;
+
+use super::window::{Sample, Window, bounded};
+use crate::model::histogram::{Histogram, ResetHint};
+use crate::promql::ast::Edges;
+use crate::promql::evaluate::{EvalError, HistogramOperation, Note, Notes, Point};
+
+pub(crate) fn rate(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Point, EvalError> {
+    Ok(extrapolated(window, notes, true, true))
+}
+
+pub(crate) fn increase(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Point, EvalError> {
+    Ok(extrapolated(window, notes, true, false))
+}
+
+pub(crate) fn delta(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Point, EvalError> {
+    Ok(extrapolated(window, notes, false, false))
+}
+
+/// Returns growth over a range with `anchored` or `smoothed` edges: nothing is extrapolated.
+///
+/// Source: Prometheus `extendedRate`.
+fn between_edges(window: &Window<'_>, edges: Edges, is_counter: bool, per_second: bool) -> Point {
+    let Some(bounded) = bounded(window, edges, is_counter) else { return Point::Absent };
+    let mut growth = bounded.right - bounded.left;
+    if is_counter {
+        let (mut correction, mut before) = (0.0, bounded.left);
+        for value in bounded.inside.iter().map(|(_, value)| *value).chain([bounded.right]) {
+            if value < before {
+                correction += before;
+            }
+            before = value;
+        }
+        growth += correction;
+    }
+    Point::Float(if per_second { growth / window.seconds() } else { growth })
+}
+
+/// Returns growth between the first and the last sample of a range, extrapolated to its bounds.
+///
+/// Samples are taken to be about evenly spaced. Where a bound is no further from the outermost sample than 1.1 times their mean
+/// distance, the series is taken to go on to the bound; else it is taken to begin or end half a mean distance beyond. A counter
+/// is not extrapolated to below zero.
+/// Source: Prometheus `extrapolatedRate`.
+fn extrapolated(window: &Window<'_>, notes: &Notes, is_counter: bool, per_second: bool) -> Point {
+    if let Some(edges) = window.edges {
+        return between_edges(window, edges, is_counter, per_second);
+    }
+    let (floats, histograms) = (window.floats, window.histograms);
+    let (first_at, last_at, gaps, first_value, growth) = match (floats, histograms) {
+        ([_, ..], [_, ..]) => {
+            notes.add(Note::MixedSamples { metric: window.metric() }, window.place);
+            return Point::Absent;
+        }
+        ([first, .., last], []) => {
+            let mut growth = last.1 - first.1;
+            if is_counter {
+                for pair in floats.windows(2) {
+                    if pair[1].1 < pair[0].1 {
+                        growth += pair[0].1;
+                    }
+                }
+            }
+            (first.0, last.0, floats.len() - 1, first.1, Growth::Float(growth))
+        }
+        ([], [first, .., last]) => {
+            let Some(growth) = histogram_growth(window, notes, is_counter) else { return Point::Absent };
+            (first.0, last.0, histograms.len() - 1, first.1.count, Growth::Histogram(growth))
+        }
+        _ => return Point::Absent,
+    };
+    let mut to_start = (first_at - window.start) as f64 / 1000.0;
+    let mut to_end = (window.end - last_at) as f64 / 1000.0;
+    let sampled = (last_at - first_at) as f64 / 1000.0;
+    let mean_gap = sampled / gaps as f64;
+    let threshold = mean_gap * 1.1;
+    if to_start >= threshold {
+        to_start = mean_gap / 2.0;
+    }
+    let grown = match &growth {
+        Growth::Float(growth) => *growth,
+        Growth::Histogram(growth) => growth.count,
+    };
+    if is_counter && grown > 0.0 && first_value >= 0.0 {
+        let to_zero = sampled * (first_value / grown);
+        if to_zero < to_start {
+            to_start = to_zero;
+        }
+    }
+    if to_end >= threshold {
+        to_end = mean_gap / 2.0;
+    }
+    let mut factor = (sampled + to_start + to_end) / sampled;
+    if per_second {
+        factor /= window.seconds();
+    }
+    match growth {
+        Growth::Float(growth) => Point::Float(growth * factor),
+        Growth::Histogram(mut growth) => {
+            growth.multiply(factor);
+            Point::Histogram(Arc::new(growth))
+        }
+    }
+}
+
+enum Growth {
+    Float(f64),
+    Histogram(Histogram),
+}
+
+/// Returns the growth of a histogram from the first to the last sample, corrected for resets.
+///
+/// Source: Prometheus `histogramRate`.
+fn histogram_growth(window: &Window<'_>, notes: &Notes, is_counter: bool) -> Option<Histogram> {
+    let (metric, place) = (window.metric(), window.place);
+    let list = window.histograms;
+    let [(_, first), (_, second), ..] = list else { return None };
+    let last = &list[list.len() - 1].1;
+    let is_gauge = |histogram: &Histogram| histogram.reset_hint == ResetHint::Gauge;
+    let gauge_seen = list.iter().any(|(_, histogram)| is_gauge(histogram));
+    if is_counter && gauge_seen {
+        notes.add(Note::NotCounter { metric }, place);
+    }
+    // Behind a reset the buckets of the first sample do not matter, so that they need not be compatible either.
+    let empty;
+    let mut before: &Histogram = first;
+    if is_counter && second.is_reset_from(first) {
+        let (schema, custom_values) = (second.schema, second.custom_values.clone());
+        empty = Histogram { schema, custom_values, ..Histogram::default() };
+        before = &empty;
+    }
+    let inner = if is_counter { &list[1..list.len() - 1] } else { &[] };
+    let custom = before.has_custom_buckets();
+    if last.has_custom_buckets() != custom || inner.iter().any(|(_, histogram)| histogram.has_custom_buckets() != custom) {
+        notes.add(Note::MixedBuckets { metric }, place);
+        return None;
+    }
+    let schema = inner.iter().map(|(_, histogram)| histogram.schema).min().unwrap_or(last.schema);
+    let mut growth = last.as_ref().clone();
+    growth.reduce_to_schema(schema.min(last.schema).min(before.schema));
+    let combine = |outcome: Result<crate::model::histogram::Reconciled, _>, operation| match outcome {
+        Ok(reconciled) => {
+            if reconciled.bounds_differ {
+                notes.add(Note::ReconciledBuckets(operation), place);
+            }
+            Some(())
+        }
+        Err(crate::model::histogram::Incompatible) => {
+            notes.add(Note::MixedBuckets { metric }, place);
+            None
+        }
+    };
+    combine(growth.subtract(before), HistogramOperation::Subtraction)?;
+    if is_counter {
+        for (_, histogram) in &list[1..] {
+            if histogram.is_reset_from(before) {
+                combine(growth.add(before), HistogramOperation::Addition)?;
+            }
+            before = histogram;
+        }
+    } else if !is_gauge(first) || !is_gauge(last) {
+        notes.add(Note::NotGauge { metric }, place);
+    }
+    growth.reset_hint = ResetHint::Gauge;
+    growth.compact();
+    Some(growth)
+}
+
+pub(crate) fn irate(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Point, EvalError> {
+    Ok(last_two(window, notes, true))
+}
+
+pub(crate) fn idelta(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Point, EvalError> {
+    Ok(last_two(window, notes, false))
+}
+
+/// Returns the growth between the last two samples.
+///
+/// Source: Prometheus `instantValue`.
+fn last_two(window: &Window<'_>, notes: &Notes, is_rate: bool) -> Point {
+    let tail = |length: usize| length.saturating_sub(2);
+    let recent = Window {
+        floats: &window.floats[tail(window.floats.len())..],
+        histograms: &window.histograms[tail(window.histograms.len())..],
+        ..*window
+    };
+    let samples: Vec<(i64, Sample<'_>)> = recent.both().collect();
+    let [.., (before_at, before), (last_at, last)] = samples.as_slice() else { return Point::Absent };
+    let milliseconds = last_at - before_at;
+    if milliseconds == 0 {
+        return Point::Absent;
+    }
+    let seconds = milliseconds as f64 / 1000.0;
+    let (metric, place) = (window.metric(), window.place);
+    match (before, last) {
+        (Sample::Float(before), Sample::Float(last)) => {
+            let growth = if is_rate && last < before { *last } else { last - before };
+            Point::Float(if is_rate { growth / seconds } else { growth })
+        }
+        (Sample::Histogram(before), Sample::Histogram(last)) => {
+            let gauges = [before, last].map(|histogram| histogram.reset_hint == ResetHint::Gauge);
+            if is_rate && gauges.contains(&true) {
+                notes.add(Note::NotCounter { metric }, place);
+            }
+            if !is_rate && gauges.contains(&false) {
+                notes.add(Note::NotGauge { metric }, place);
+            }
+            let mut growth = last.as_ref().clone();
+            if !is_rate || !last.is_reset_from(before) {
+                match growth.subtract(before) {
+                    Err(_) => {
+                        notes.add(Note::MixedBuckets { metric }, place);
+                        return Point::Absent;
+                    }
+                    Ok(reconciled) if reconciled.bounds_differ => {
+                        notes.add(Note::ReconciledBuckets(HistogramOperation::Subtraction), place);
+                    }
+                    Ok(_) => {}
+                }
+            }
+            growth.reset_hint = ResetHint::Gauge;
+            growth.compact();
+            if is_rate {
+                growth.divide(seconds);
+            }
+            Point::Histogram(Arc::new(growth))
+        }
+        _ => {
+            notes.add(Note::MixedSamples { metric }, place);
+            Point::Absent
+        }
+    }
+}
+
+/// Returns the part of an anchored window that counts: from the last sample at or before its start. `None` when the range is empty.
+fn anchored<'a>(window: &Window<'a>) -> Option<Window<'a>> {
+    if window.edges.is_none() {
+        return Some(*window);
+    }
+    let last = window.floats.len().checked_sub(1)?;
+    if window.floats[last].0 <= window.start {
+        return None;
+    }
+    let first = window.floats[..last].partition_point(|(at, _)| *at <= window.start).saturating_sub(1);
+    Some(Window { floats: &window.floats[first..], ..*window })
+}
+
+fn count_pairs(window: &Window<'_>, counts: impl Fn(Sample<'_>, Sample<'_>) -> bool) -> Point {
+    let Some(window) = anchored(window) else { return Point::Absent };
+    let (mut before, mut count) = (None, 0);
+    for (_, sample) in window.both() {
+        count += usize::from(before.is_some_and(|before| counts(before, sample)));
+        before = Some(sample);
+    }
+    Point::Float(count as f64)
+}
+
+pub(crate) fn resets(window: &Window<'_>, _: &[f64], _: &Notes) -> Result<Point, EvalError> {
+    Ok(count_pairs(window, |before, sample| match (before, sample) {
+        (Sample::Float(before), Sample::Float(value)) => value < before,
+        (Sample::Histogram(before), Sample::Histogram(histogram)) => histogram.is_reset_from(before),
+        _ => true,
+    }))
+}
+
+pub(crate) fn changes(window: &Window<'_>, _: &[f64], _: &Notes) -> Result<Point, EvalError> {
+    Ok(count_pairs(window, |before, sample| match (before, sample) {
+        (Sample::Float(before), Sample::Float(value)) => value != before && !(value.is_nan() && before.is_nan()),
+        (Sample::Histogram(before), Sample::Histogram(histogram)) => !histogram.same_data(before),
+        _ => true,
+    }))
+}

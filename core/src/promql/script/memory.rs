@@ -1,0 +1,153 @@
+//! The series of a script.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Load;
+use super::notation::Notated;
+use crate::model::histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint};
+use crate::model::matcher::all_match;
+use crate::model::{LabelSet, METRIC_NAME, Select, Series, Source, SourceError, Value, is_stale};
+
+/// Series held in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    series: BTreeMap<LabelSet, BTreeMap<i64, Value>>,
+}
+
+/// Counts of a classic histogram at one time.
+#[derive(Default)]
+struct Classic {
+    buckets: Vec<(f64, f64)>,
+    count: Option<f64>,
+    sum: f64,
+}
+
+impl Classic {
+    /// Returns the native histogram with custom bounds that says the same; `None` when the counts fall.
+    fn to_native(&self) -> Option<Histogram> {
+        let mut buckets = self.buckets.clone();
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let count = self.count.or(buckets.last().map(|(_, count)| *count)).unwrap_or(0.0);
+        if buckets.last().is_none_or(|(bound, _)| *bound != f64::INFINITY) {
+            buckets.push((f64::INFINITY, count));
+        }
+        if buckets.windows(2).any(|pair| pair[1].1 < pair[0].1) || buckets.iter().any(|(_, count)| count.is_nan()) {
+            return None;
+        }
+        let mut before = 0.0;
+        let differences = buckets.iter().map(|(_, count)| count - std::mem::replace(&mut before, *count)).collect();
+        let mut native = Histogram {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            count,
+            sum: self.sum,
+            positive_spans: vec![BucketSpan { offset: 0, length: buckets.len() as u32 }],
+            positive_buckets: differences,
+            custom_values: buckets[..buckets.len() - 1].iter().map(|(bound, _)| *bound).collect(),
+            ..Histogram::default()
+        };
+        native.compact();
+        Some(native)
+    }
+}
+
+impl Memory {
+    /// Adds the series of a `load` command.
+    pub fn load(&mut self, load: &Load) {
+        // Within one command the last line of a series counts.
+        let series: BTreeMap<&LabelSet, &Vec<Notated>> = load.series.iter().map(|(labels, values)| (labels, values)).collect();
+        let mut classic: BTreeMap<LabelSet, BTreeMap<i64, Classic>> = BTreeMap::new();
+        for (labels, values) in series {
+            for (index, value) in values.iter().enumerate() {
+                let at = load.interval.0 * index as i64;
+                let value = match value {
+                    Notated::Omitted => continue,
+                    Notated::Float(value) => Value::Float(*value),
+                    Notated::Histogram { histogram, .. } => Value::Histogram(Arc::new(histogram.clone())),
+                };
+                if let Value::Float(value) = &value {
+                    collect_classic(&mut classic, labels, at, *value);
+                }
+                self.series.entry(labels.clone()).or_default().entry(at).or_insert(value);
+            }
+        }
+        if load.with_custom_histograms {
+            for (labels, samples) in classic {
+                let samples = samples.into_iter().filter_map(|(at, classic)| Some((at, classic.to_native()?)));
+                let target = self.series.entry(labels).or_default();
+                samples.for_each(|(at, native)| drop(target.insert(at, Value::Histogram(Arc::new(native)))));
+            }
+        }
+    }
+}
+
+fn collect_classic(classic: &mut BTreeMap<LabelSet, BTreeMap<i64, Classic>>, labels: &LabelSet, at: i64, value: f64) {
+    for suffix in ["_bucket", "_count", "_sum"] {
+        let Some(name) = labels.name().strip_suffix(suffix) else { continue };
+        let bound = match labels.get("le") {
+            "+Inf" | "Inf" => f64::INFINITY,
+            bound => bound.parse().unwrap_or(f64::NAN),
+        };
+        if suffix == "_bucket" && bound.is_nan() {
+            continue;
+        }
+        let base = labels.builder().set(METRIC_NAME, name).remove("le").build();
+        let histogram = classic.entry(base).or_default().entry(at).or_default();
+        match suffix {
+            "_bucket" => histogram.buckets.push((bound, value)),
+            "_count" => histogram.count = Some(value),
+            _ => histogram.sum = value,
+        }
+    }
+}
+
+/// Returns what a store knows of resets between two histograms that follow one another.
+fn hint(before: Option<&Histogram>, histogram: &Histogram) -> ResetHint {
+    match (histogram.reset_hint, before) {
+        (ResetHint::Gauge, _) => ResetHint::Gauge,
+        (ResetHint::Reset, _) => ResetHint::Reset,
+        (_, None) => ResetHint::Unknown,
+        (_, Some(before)) if before.reset_hint == ResetHint::Gauge => ResetHint::Unknown,
+        (_, Some(before)) => {
+            let bare = Histogram { reset_hint: ResetHint::Unknown, ..histogram.clone() };
+            if bare.is_reset_from(before) { ResetHint::Reset } else { ResetHint::NoReset }
+        }
+    }
+}
+
+impl Source for Memory {
+    fn select(&self, request: &Select<'_>) -> Result<Vec<Series>, SourceError> {
+        let mut out = Vec::new();
+        let mut count = 0;
+        for (labels, samples) in self.series.iter().filter(|(labels, _)| all_match(request.matchers, labels)) {
+            let mut series = Series { labels: labels.clone(), ..Series::default() };
+            let mut before: Option<&Histogram> = None;
+            for (at, value) in samples {
+                let wanted = (request.start.0..=request.end.0).contains(at);
+                match value {
+                    Value::Float(value) => {
+                        before = None;
+                        if wanted {
+                            series.floats.push((*at, *value));
+                        }
+                    }
+                    Value::Histogram(histogram) => {
+                        if wanted {
+                            let reset_hint = hint(before, histogram);
+                            series.histograms.push((*at, Arc::new(Histogram { reset_hint, ..histogram.as_ref().clone() })));
+                        }
+                        before = (!is_stale(histogram.sum)).then_some(histogram);
+                    }
+                }
+            }
+            count += series.floats.len() + series.histograms.len();
+            if count > request.samples_max {
+                return Err(SourceError::TooManySamples { limit: request.samples_max });
+            }
+            if !series.floats.is_empty() || !series.histograms.is_empty() {
+                out.push(series);
+            }
+        }
+        Ok(out)
+    }
+}
