@@ -5,7 +5,6 @@
 
 mod config;
 mod corpora;
-mod corpora;
 mod exposition;
 mod notification_template;
 mod plane;
