@@ -96,13 +96,15 @@ struct Order {
 }
 
 const ORDER_PAUSE_MAX: u32 = 256;
+/// After this many lines out of order without one in order, only the very next key is expected.
+const MISSES_MAX: usize = 16;
 
 /// One reading of a body.
 struct Reading<'a> {
     row: Row,
     report: Report,
-    /// Series texts that the previous scrape did not bring.
-    fresh: usize,
+    /// Series whose texts the previous scrape did not bring.
+    fresh: Vec<SeriesRef>,
     /// Known series texts that came out of order.
     jumps: usize,
     /// Positions of the keys as the body has them, where that is wanted.
@@ -160,7 +162,7 @@ impl TargetState {
         let mut reading = Reading {
             row: Row { at, cells: Vec::with_capacity(self.row_len) },
             report: Report { body_bytes: body.len() as i64, ..Report::default() },
-            fresh: 0,
+            fresh: Vec::new(),
             jumps: 0,
             order: self.order.wanted.then(|| Vec::with_capacity(keys_before)),
             appended: 0,
@@ -254,6 +256,8 @@ impl TargetState {
         let mut place = Place { next: 0, before: b"" };
         // Where the order went on before it was left; a new line among old ones must not lose the place.
         let mut left: Option<Place<'a>> = None;
+        // A body in no known order is not worth a look ahead at each line.
+        let mut misses = 0;
         loop {
             let mut known = None;
             let expected = parser.next_expected(|rest| {
@@ -261,14 +265,20 @@ impl TargetState {
                     return None;
                 }
                 known = self.keys.expect(&place, rest);
-                if known.is_none() {
-                    known = self.keys.expect(left.as_ref()?, rest);
-                    left = left.filter(|_| known.is_none());
+                if known.is_none() && misses < MISSES_MAX {
+                    known = self.keys.look_ahead(&place, rest);
+                    if known.is_none() {
+                        known = self.keys.look_ahead(left.as_ref()?, rest);
+                        left = left.filter(|_| known.is_none());
+                    }
                 }
                 known.map(|(_, len)| len)
             });
             let (position, series, value, time) = match expected {
-                Some((series, value, time)) => (known.map_or(0, |(position, _)| position), series, value, time),
+                Some((series, value, time)) => {
+                    misses = 0;
+                    (known.map_or(0, |(position, _)| position), series, value, time)
+                }
                 None => match parser.next() {
                     None => break,
                     Some(Err(error)) => return Err(place_error(&error)),
@@ -277,6 +287,7 @@ impl TargetState {
                             // The key was as expected, only what follows it was not plain.
                             Some((position, len)) if len == line.series.len() => position,
                             _ => {
+                                misses += 1;
                                 let position = self.position(line.series, reading)?;
                                 left = (place.next < position).then_some(place).or(left);
                                 position
@@ -364,7 +375,7 @@ impl TargetState {
             return Ok(());
         }
         if is_new {
-            reading.fresh += 1;
+            reading.fresh.push(series);
             reading.report.series_added += 1;
         }
         if time.is_none() || self.job.track_timestamps_staleness {
@@ -404,14 +415,17 @@ impl TargetState {
 
     /// Appends the ends of series that the last row had and this one has not; takes out what the body brought twice.
     fn end_vanished(&mut self, reading: &mut Reading<'_>) {
-        let present = (reading.fresh > 0 || reading.refs_expired || self.has_aliases).then(|| self.drop_duplicates(reading));
+        reading.fresh.sort_unstable();
+        let must_look = self.has_aliases || reading.refs_expired || is_repeated(&reading.fresh, &reading.row);
+        let present = if must_look { self.drop_duplicates(reading) } else { std::mem::take(&mut reading.fresh) };
         let alive = self.alive;
         if alive == 0 {
             return;
         }
         for known in self.known.iter().filter(|known| known.tracked == alive) {
             let Fate::Kept(series) = known.fate else { continue };
-            if present.as_ref().is_some_and(|present| present.binary_search(&series).is_ok()) {
+            // Another text may have brought the series.
+            if present.binary_search(&series).is_ok() {
                 continue;
             }
             reading.row.cells.push(Cell { series, at: None, value: Value::Float(STALE) });
@@ -478,6 +492,15 @@ impl TargetState {
         self.order.wanted = is_disordered && self.order.pause == 0;
         self.order.pause = self.order.pause.saturating_sub(1);
     }
+}
+
+/// Returns whether a series of new texts, in order, is in the row more than once.
+fn is_repeated(fresh: &[SeriesRef], row: &Row) -> bool {
+    let (Some(first), Some(last)) = (fresh.first(), fresh.last()) else { return false };
+    // Stores number new series upwards, so that the range alone tells most others apart.
+    let times =
+        row.cells.iter().filter(|cell| (first..=last).contains(&&cell.series) && fresh.binary_search(&cell.series).is_ok());
+    times.count() != fresh.len() || fresh.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 fn hash_metadata(entry: &Entry<'_>, hasher: &mut impl Hasher) {

@@ -16,6 +16,11 @@ const EXPORTED: &str = "exported_";
 pub fn series_labels(exposed: &mut [Label<'_>], target: &LabelSet, job: &Job) -> Result<Option<LabelSet>, String> {
     // In order, so that a line with very many labels costs no more than sorting them; stable, so that the last of a name counts.
     exposed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if let Some(set) = plain_labels(exposed, target, job) {
+        check_names(&set, job)?;
+        check_limits(&set, &job.limits)?;
+        return Ok(Some(set));
+    }
     let mut labels = LabelBuilder::default();
     for (name, value) in exposed.iter() {
         labels.set(name, value);
@@ -45,6 +50,19 @@ pub fn series_labels(exposed: &mut [Label<'_>], target: &LabelSet, job: &Job) ->
         return Err(format!("label name {} is not unique: invalid sample", quote(name)));
     }
     Ok(Some(set))
+}
+
+/// Returns the labels where nothing is in another's way: no rules, no label twice or empty, none that the target has too.
+fn plain_labels(exposed: &[Label<'_>], target: &LabelSet, job: &Job) -> Option<LabelSet> {
+    let is_plain = job.metric_relabel.is_empty() && exposed.iter().all(|(_, value)| !value.is_empty());
+    if !is_plain {
+        return None;
+    }
+    let mut pairs: Vec<(&str, &str)> = exposed.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+    pairs.extend(target.iter());
+    pairs.sort_unstable();
+    let is_distinct = pairs.windows(2).all(|pair| pair[0].0 != pair[1].0);
+    is_distinct.then(|| LabelSet::from_sorted(pairs))
 }
 
 /// Sets the target's labels; an exposed label of the same name moves to `exported_<name>`, as often prefixed as it takes to be free.
