@@ -1,12 +1,13 @@
 //! Segments and checkpoints: a mark, then records, each behind its length and checksum.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tocsin_core::store::{RECORD_BYTES_MAX, Store};
 
 use super::DiskError;
+use super::files::{DAMAGED_SUFFIX, UNFINISHED_SUFFIX, write_whole};
 
 /// What every file begins with: its kind and version.
 pub(super) const MARK: &[u8; 8] = b"TOCSWAL1";
@@ -14,8 +15,6 @@ pub(super) const MARK: &[u8; 8] = b"TOCSWAL1";
 pub(super) const FRAME_HEAD_BYTES: usize = 8;
 
 const CHECKPOINT_PREFIX: &str = "checkpoint-";
-pub(super) const DAMAGED_SUFFIX: &str = ".damaged";
-const UNFINISHED_SUFFIX: &str = ".tmp";
 
 /// Appends a record in its frame.
 pub(super) fn put_frame(out: &mut Vec<u8>, record: &[u8]) {
@@ -76,10 +75,7 @@ pub(super) enum Ending {
 /// Hands each record to `take`, up to the first bad one; returns how the file ended and where its good part does.
 ///
 /// Errors: when the file cannot be read. A record that `take` refuses, with a reason, is damage.
-pub(super) fn read_records(
-    path: &Path,
-    mut take: impl FnMut(&[u8]) -> Result<(), String>,
-) -> Result<(Ending, u64), DiskError> {
+pub(super) fn read_records(path: &Path, mut take: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(Ending, u64), DiskError> {
     let error = |cause| DiskError::of("read", path)(cause);
     let file = File::open(path).map_err(error)?;
     let len = file.metadata().map_err(error)?.len();
@@ -132,42 +128,6 @@ fn is_zero(reader: &mut impl Read) -> io::Result<bool> {
             0 => return Ok(true),
             count if buffer[..count].iter().all(|byte| *byte == 0) => {}
             _ => return Ok(false),
-        }
-    }
-}
-
-/// Makes the names in a folder last through a loss of power.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), DiskError> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(DiskError::of("sync the folder", folder))
-}
-
-/// Writes a file under a temporary name, makes it last, and gives it its name. Returns its length in bytes.
-pub(super) fn write_whole(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> Result<u64, DiskError> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(UNFINISHED_SUFFIX);
-    let unfinished = PathBuf::from(unfinished);
-    let write = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&unfinished)?);
-        fill(&mut out)?;
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        file.metadata().map(|metadata| metadata.len())
-    };
-    let done = write().and_then(|len| fs::rename(&unfinished, path).map(|()| len));
-    match done {
-        Ok(len) => {
-            if let Some(folder) = path.parent() {
-                sync_folder(folder)?;
-            }
-            Ok(len)
-        }
-        Err(cause) => {
-            // Its space is wanted back at once; if that fails too, the next start removes it.
-            let _ = fs::remove_file(&unfinished);
-            Err(DiskError::of("write", path)(cause))
         }
     }
 }

@@ -1,1 +1,3 @@
 //! Integration tests of the pure half, one binary.
+
+mod store;
