@@ -83,7 +83,8 @@ pub(super) fn read_records(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()
     let mut mark = Vec::new();
     reader.by_ref().take(MARK.len() as u64).read_to_end(&mut mark).map_err(error)?;
     if mark != MARK {
-        let torn = MARK.starts_with(&mark) || mark.iter().all(|byte| *byte == 0) && len <= MARK.len() as u64;
+        let front = mark.iter().zip(MARK).take_while(|(left, right)| left == right).count();
+        let torn = mark[front..].iter().all(|byte| *byte == 0) && is_zero(&mut reader).map_err(error)?;
         return Ok((if torn { Ending::Torn } else { Ending::Damaged("the file does not begin as a log does".to_owned()) }, 0));
     }
     let (mut good, mut record) = (MARK.len() as u64, Vec::new());

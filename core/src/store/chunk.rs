@@ -39,6 +39,12 @@ impl Decoded {
         self.floats.len() + self.histograms.len()
     }
 
+    /// Drops what is older than an instant; the samples are in order.
+    pub fn cut_before(&mut self, horizon: i64) {
+        self.floats.drain(..self.floats.partition_point(|(at, _)| *at < horizon));
+        self.histograms.drain(..self.histograms.partition_point(|(at, _)| *at < horizon));
+    }
+
     /// Puts the samples in order of time; of several at one instant the one that was appended first stays, floats before histograms.
     pub fn settle(&mut self) {
         if !self.floats.is_sorted_by(|left, right| left.0 < right.0) {

@@ -1,6 +1,7 @@
 //! Moving chunks from memory into blocks, and reading them there.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::time::Timestamp;
 
@@ -113,20 +114,21 @@ impl Store {
         (count, unreadable)
     }
 
-    /// Takes blocks out, the earliest first, until the rest is no longer than `bytes_max`; returns their identifiers.
+    /// Takes blocks out, the earliest first, until the rest is no longer than `bytes_max`; returns their identifiers. Whatever is as
+    /// old as their samples is forgotten with them, so that no row is left in part.
     pub fn shrink_blocks(&self, bytes_max: u64) -> Vec<u64> {
-        let mut blocks = self.blocks_mut();
+        let blocks = self.blocks();
         let mut bytes: u64 = blocks.iter().map(|block| block.len).sum();
-        let mut gone = Vec::new();
+        let mut horizon = i64::MIN;
         for block in blocks.iter() {
             if bytes <= bytes_max {
                 break;
             }
             bytes -= block.len;
-            gone.push(block.id);
+            horizon = horizon.max(block.last.saturating_add(1));
         }
-        *blocks = blocks.iter().filter(|block| !gone.contains(&block.id)).cloned().collect();
-        gone
+        let horizon = self.horizon.fetch_max(horizon, Relaxed).max(horizon);
+        self.drop_blocks(horizon)
     }
 
     /// Takes out the blocks that end before the horizon; returns their identifiers.

@@ -88,6 +88,11 @@ impl Snapshot<'_> {
         store.read_blocks(&mut found, start, end, request.samples_max)?;
         let Some(hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
         hide(&mut found, &hidden);
+        // The horizon moves before truncation begins, so what truncation may have taken from some series is cut from all.
+        let horizon = store.horizon.load(Relaxed);
+        if horizon > start {
+            found.iter_mut().for_each(|found| found.samples.cut_before(horizon));
+        }
         found.retain(|found| found.samples.len() > 0);
         if found.iter().map(|found| found.samples.len()).sum::<usize>() > request.samples_max {
             return Err(too_many);
