@@ -138,7 +138,7 @@ impl Disk {
         let blocks = Blocks::open(&folder.join("blocks"), store, options.damaged_files_max, &mut report)?;
         let log = recovery::recover(&wal, store, &mut report, options.segment_bytes_max)?;
         let disk = Disk { folder, options, log: Mutex::new(log), blocks: Mutex::new(blocks), _lock: lock };
-        if !report.damage.is_empty() {
+        if !report.damage.is_empty() || report.adopted > 0 {
             // What the damaged files held must be in a checkpoint before they are moved out of the way.
             if let Err(error) = disk.replace_log(&mut disk.blocks(), store, &report.damage) {
                 warn!(%error, "damaged files stay where they are, for no checkpoint can be written");

@@ -27,6 +27,8 @@ pub struct RecoveryReport {
     /// Files read: checkpoint and segments.
     pub files: usize,
     pub blocks: usize,
+    /// Series known from blocks alone, for the checkpoint that named them is lost or damaged.
+    pub adopted: usize,
     /// Bytes of an incomplete last record that were cut off.
     pub cut_bytes: u64,
     pub damage: Vec<Damage>,
@@ -55,9 +57,10 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
     let is_whole = checkpoint.is_some() && report.damage.is_empty();
     if report.blocks > 0 && !is_whole {
         // Blocks are never without a checkpoint that names their series.
-        let (learned, unreadable) = store.adopt_series();
+        let (adopted, unreadable) = store.adopt_series();
+        report.adopted = adopted;
         warn!(
-            learned,
+            adopted,
             unreadable = unreadable.len(),
             "series taken from blocks, for the checkpoint that named them is lost or damaged"
         );

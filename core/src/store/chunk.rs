@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn any_bits_at_any_times_round_trip() {
         let mut seed = 7;
-        for round in 0..400 {
+        for _ in 0..400 {
             let (mut at, mut value, mut samples) = (random(&mut seed) as i64 >> 20, 0u64, Vec::new());
             for _ in 0..random(&mut seed) % 300 {
                 let step = match random(&mut seed) % 5 {
@@ -401,7 +401,6 @@ mod tests {
                 samples.push((at, value));
             }
             check(&samples);
-            assert!(round < 400);
         }
         check(&[(i64::MIN, 0), (-1, 1), (0, 2), (i64::MAX, 3)]);
     }
