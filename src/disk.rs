@@ -5,12 +5,15 @@
 //! <data>/metrics/wal/00000007              a segment of the log; the highest number is written to
 //! <data>/metrics/wal/checkpoint-00000006   replaces the segments up to 6
 //! <data>/metrics/wal/00000005.damaged      kept aside for people to look at
+//! <data>/metrics/blocks/00000042           chunks that have left memory
 //! ```
 //!
 //! A record is handed to the operating system before its row becomes visible, so the death of the process loses nothing that anyone
 //! saw. [`Disk::sync`] bounds what a loss of power can take. When writing fails, the store goes on from memory; each
 //! [`Disk::maintain`] then tries a fresh checkpoint, and with it logging resumes.
 
+mod blocks;
+mod files;
 mod log;
 mod recovery;
 mod segment;
@@ -21,12 +24,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
 use tocsin_core::model::Row;
-use tocsin_core::store::{AppendError, Appended, Store, Truncated};
-use tocsin_core::time::Timestamp;
+use tocsin_core::store::{AppendError, Appended, BlockError, Store, Truncated};
+use tocsin_core::time::{Span, Timestamp};
 use tracing::{info, warn};
 
 pub use recovery::{Damage, RecoveryReport};
 
+use blocks::Blocks;
 use log::Log;
 
 #[derive(Clone, Debug)]
@@ -35,13 +39,29 @@ pub struct DiskOptions {
     pub segment_bytes_max: u64,
     /// A checkpoint is due once the log has grown this much since the last one.
     pub log_bytes_max: u64,
-    /// How many damaged files are kept aside; the oldest go first.
+    /// How many damaged files are kept aside in each folder; the oldest go first.
     pub damaged_files_max: usize,
+    /// Samples stay in memory for this long at least.
+    pub memory_span: Span,
+    /// Samples move to blocks once this much more of them is there.
+    pub block_span: Span,
+    /// A block is closed at about this length.
+    pub block_bytes_max: usize,
+    /// The blocks' length in total; the oldest go first.
+    pub blocks_bytes_max: u64,
 }
 
 impl Default for DiskOptions {
     fn default() -> DiskOptions {
-        DiskOptions { segment_bytes_max: 128 << 20, log_bytes_max: 1 << 30, damaged_files_max: 8 }
+        DiskOptions {
+            segment_bytes_max: 128 << 20,
+            log_bytes_max: 1 << 30,
+            damaged_files_max: 8,
+            memory_span: Span::from_mins(60),
+            block_span: Span::from_mins(120),
+            block_bytes_max: 64 << 20,
+            blocks_bytes_max: u64::MAX,
+        }
     }
 }
 
@@ -55,6 +75,12 @@ pub enum DiskError {
         path: PathBuf,
         #[source]
         cause: io::Error,
+    },
+    #[error("cannot use the block {} that was just written", path.display())]
+    Block {
+        path: PathBuf,
+        #[source]
+        cause: BlockError,
     },
 }
 
@@ -77,6 +103,8 @@ pub struct Written {
 #[derive(Debug, Default)]
 pub struct Maintained {
     pub truncated: Truncated,
+    /// Blocks written.
+    pub blocks: usize,
     pub checkpoint: bool,
 }
 
@@ -85,8 +113,8 @@ pub struct Disk {
     folder: PathBuf,
     options: DiskOptions,
     log: Mutex<Log>,
-    /// Held while a checkpoint is written.
-    maintenance: Mutex<()>,
+    /// Held during maintenance.
+    blocks: Mutex<Blocks>,
     /// The lock lasts as long as the file is open.
     _lock: File,
 }
@@ -106,11 +134,13 @@ impl Disk {
         let wal = folder.join("wal");
         fs::create_dir_all(&wal).map_err(DiskError::of("create the folder", &wal))?;
         let lock = lock(&folder.join("lock"))?;
-        let (log, report) = recovery::recover(&wal, store, options.segment_bytes_max)?;
-        let disk = Disk { folder, options, log: Mutex::new(log), maintenance: Mutex::new(()), _lock: lock };
-        if !report.damage.is_empty() {
+        let mut report = RecoveryReport::default();
+        let blocks = Blocks::open(&folder.join("blocks"), store, options.damaged_files_max, &mut report)?;
+        let log = recovery::recover(&wal, store, &mut report, options.segment_bytes_max)?;
+        let disk = Disk { folder, options, log: Mutex::new(log), blocks: Mutex::new(blocks), _lock: lock };
+        if !report.damage.is_empty() || report.adopted > 0 {
             // What the damaged files held must be in a checkpoint before they are moved out of the way.
-            if let Err(error) = disk.replace_log(store, &report.damage) {
+            if let Err(error) = disk.replace_log(&mut disk.blocks(), store, &report.damage) {
                 warn!(%error, "damaged files stay where they are, for no checkpoint can be written");
             }
         }
@@ -119,6 +149,10 @@ impl Disk {
 
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().expect("no thread panics while it holds the log")
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, Blocks> {
+        self.blocks.lock().expect("no thread panics during maintenance")
     }
 
     /// Writes a record to the log; returns once the operating system has it.
@@ -165,31 +199,45 @@ impl Disk {
         }
     }
 
-    /// Forgets what is beyond the retention, and writes a checkpoint when one is due: the log has grown long, or is suspended.
-    /// To be called every minute or so; it may take seconds, and holds up nobody.
+    /// Forgets what is beyond the retention, moves what has aged to blocks, and writes a checkpoint when one is due: chunks have moved,
+    /// the log has grown long, or it is suspended. To be called every minute or so; it may take seconds, and holds up nobody.
     ///
-    /// Errors: `Io` when the checkpoint cannot be written. All data stays as it is.
+    /// Errors: `Io` when a file cannot be written. All data stays as it is.
     pub fn maintain(&self, store: &Store, now: Timestamp) -> Result<Maintained, DiskError> {
+        let mut blocks = self.blocks();
         let truncated = store.truncate(now);
-        let due = {
-            let log = self.log();
-            log.is_suspended() || log.grown_bytes() > self.options.log_bytes_max
+        let oversize = store.shrink_blocks(self.options.blocks_bytes_max);
+        blocks.delete(truncated.blocks.iter().chain(&oversize))?;
+        let written = match self.cut_due(&blocks, now) {
+            Some(before) => blocks.cut(store, before, self.options.block_bytes_max)?,
+            None => 0,
         };
-        if due {
-            self.checkpoint(store)?;
+        let checkpoint = {
+            let log = self.log();
+            written > 0 || log.is_suspended() || log.grown_bytes() > self.options.log_bytes_max
+        };
+        if checkpoint {
+            self.replace_log(&mut blocks, store, &[])?;
         }
-        Ok(Maintained { truncated, checkpoint: due })
+        Ok(Maintained { truncated, blocks: written, checkpoint })
+    }
+
+    /// Returns the instant before which samples should move to blocks now, if they have not.
+    fn cut_due(&self, blocks: &Blocks, now: Timestamp) -> Option<Timestamp> {
+        let span = self.options.block_span.0.max(1);
+        let before = Timestamp((now - self.options.memory_span).0.div_euclid(span) * span);
+        (before > blocks.cut_before()).then_some(before)
     }
 
     /// Writes a checkpoint, and deletes the log before it. A suspended log resumes.
     ///
     /// Errors: `Io`; the log before stays, and a log that was suspended is so again.
     pub fn checkpoint(&self, store: &Store) -> Result<(), DiskError> {
-        self.replace_log(store, &[])
+        self.replace_log(&mut self.blocks(), store, &[])
     }
 
-    fn replace_log(&self, store: &Store, damage: &[Damage]) -> Result<(), DiskError> {
-        let _alone = self.maintenance.lock().expect("no thread panics during maintenance");
+    /// `_blocks` shows that the caller is the only one at maintenance.
+    fn replace_log(&self, _blocks: &mut Blocks, store: &Store, damage: &[Damage]) -> Result<(), DiskError> {
         let (covered, was_suspended) = self.log().begin_anew()?;
         let wal = self.folder.join("wal");
         match segment::write_checkpoint(&wal, covered, store) {
@@ -199,7 +247,7 @@ impl Disk {
                     warn!("logging resumes");
                 }
                 self.log().forget_growth();
-                recovery::keep_aside(&wal, damage, self.options.damaged_files_max)?;
+                files::keep_aside(&wal, damage.iter().map(|damage| damage.file.as_path()), self.options.damaged_files_max)?;
                 segment::delete_covered(&wal, covered)
             }
             Err(error) => {

@@ -4,12 +4,15 @@
 //! - A series has a number, [`SeriesRef`], that is never given to another series. It holds while the series has samples within the
 //!   retention; then the series vanishes, and appending to its number says so.
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
-//! - Locks are taken in this order: `writer`, `table`, `index`, a page's heads, a page's labels; `rows` alone and last.
+//! - Locks are taken in this order: `writer`, `table`, `index`, a page's heads, a page's labels; `rows` and
+//!   `blocks` alone and last.
 
 mod append;
 mod bits;
+mod block;
 mod chunk;
 mod codec;
+mod cut;
 mod head;
 mod index;
 mod pages;
@@ -21,7 +24,7 @@ mod stats;
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
@@ -30,12 +33,15 @@ use crate::model::{LabelSet, SeriesRef};
 use crate::time::Span;
 
 pub use append::{AppendError, Appended, Log, Replayed};
+pub use block::{BlockError, ReadAt};
 pub use codec::Damaged;
+pub use cut::{Cut, Draft};
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
 pub use select::{Listing, Snapshot};
 pub use stats::{LabelStats, Stats};
 
+use block::Block;
 use index::Index;
 use pages::{Pages, page_of, slot_of};
 use rows::Rows;
@@ -99,6 +105,8 @@ pub struct Store {
     index: RwLock<Index>,
     pages: Pages,
     rows: Mutex<Rows>,
+    /// In order of their identifiers.
+    blocks: RwLock<Arc<[Arc<Block>]>>,
     /// Nothing older is visible or accepted.
     horizon: AtomicI64,
     samples_total: AtomicU64,
@@ -117,6 +125,7 @@ impl Store {
             index: RwLock::new(Index::new()),
             pages: Pages::new(),
             rows: Mutex::default(),
+            blocks: RwLock::default(),
             horizon: AtomicI64::new(i64::MIN),
             samples_total: AtomicU64::new(0),
             chunks_bytes: AtomicU64::new(0),
@@ -137,6 +146,14 @@ impl Store {
 
     fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
         self.index.write().expect(POISONED)
+    }
+
+    fn blocks(&self) -> Arc<[Arc<Block>]> {
+        self.blocks.read().expect(POISONED).clone()
+    }
+
+    fn blocks_mut(&self) -> RwLockWriteGuard<'_, Arc<[Arc<Block>]>> {
+        self.blocks.write().expect(POISONED)
     }
 
     fn part(&self, hash: u32) -> &RwLock<Table> {
@@ -217,6 +234,21 @@ impl Store {
         drop(table);
         self.skip_numbers(series);
         Ok(true)
+    }
+
+    /// Learns of a series that a block holds; returns whether it is new. What is known already stays as it is.
+    fn adopt(&self, series: u32, labels: &LabelSet, first: i64, last: i64) -> bool {
+        let hash = self.hash(labels);
+        let mut table = self.part(hash).write().expect(POISONED);
+        let found = self.find(&table, hash, labels);
+        let is_new = found.is_none() && self.pages.labels(series).is_none();
+        if is_new {
+            self.put(&mut table, &mut self.index_mut(), series, hash, labels, false);
+        }
+        if is_new || found == Some(series) {
+            self.pages.make(page_of(series)).heads_mut()[slot_of(series)].widen(first, last);
+        }
+        is_new
     }
 
     /// Gives no number up to `last` to a new series.

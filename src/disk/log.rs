@@ -111,10 +111,15 @@ impl Log {
     /// whether the log was suspended.
     pub fn begin_anew(&mut self) -> Result<(u64, bool), DiskError> {
         let was_suspended = self.suspended;
-        // A segment without records does as well; a suspended one may hold half a record.
-        if self.len > MARK.len() as u64 || was_suspended {
-            self.rotate().map_err(DiskError::of("begin a segment in", &self.wal))?;
-        }
+        let begun = if self.len > MARK.len() as u64 {
+            self.rotate()
+        } else if was_suspended {
+            // Half a record may stand in it.
+            create(&segment_path(&self.wal, self.number)).map(|file| self.file = Arc::new(file))
+        } else {
+            Ok(())
+        };
+        begun.map_err(DiskError::of("begin a segment in", &self.wal))?;
         self.suspended = false;
         Ok((self.number - 1, was_suspended))
     }

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::DiskError;
 use super::log::Log;
-use super::segment::{DAMAGED_SUFFIX, Ending, list, read_records, segment_path, sync_folder};
+use super::segment::{Ending, list, read_records, segment_path};
 
 /// A file that could be read only in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,22 +26,24 @@ pub struct RecoveryReport {
     pub records: usize,
     /// Files read: checkpoint and segments.
     pub files: usize,
+    pub blocks: usize,
+    /// Series known from blocks alone, for the checkpoint that named them is lost or damaged.
+    pub adopted: usize,
     /// Bytes of an incomplete last record that were cut off.
     pub cut_bytes: u64,
     pub damage: Vec<Damage>,
 }
 
-/// Fills the store from the files of a log; returns the log, ready for more.
-pub(super) fn recover(wal: &Path, store: &Store, segment_bytes_max: u64) -> Result<(Log, RecoveryReport), DiskError> {
+/// Fills the store, which has its blocks, from the files of a log; returns the log, ready for more.
+pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, segment_bytes_max: u64) -> Result<Log, DiskError> {
     let files = list(wal)?;
     for path in &files.unfinished {
         fs::remove_file(path).map_err(DiskError::of("delete", path))?;
     }
-    let mut report = RecoveryReport::default();
     let checkpoint = files.checkpoints.last();
     let covered = checkpoint.map_or(0, |(covered, _)| *covered);
     if let Some((_, path)) = checkpoint {
-        let (ending, good) = replay(path, store, &mut report)?;
+        let (ending, good) = replay(path, store, report)?;
         // A checkpoint got its name when it was whole, so one that is not has been damaged.
         let reason = match ending {
             Ending::Whole => None,
@@ -49,17 +51,28 @@ pub(super) fn recover(wal: &Path, store: &Store, segment_bytes_max: u64) -> Resu
             Ending::Damaged(reason) => Some(reason),
         };
         if let Some(reason) = reason {
-            report_damage(&mut report, path, good, reason);
+            report_damage(report, path, good, reason);
         }
+    }
+    let is_whole = checkpoint.is_some() && report.damage.is_empty();
+    if report.blocks > 0 && !is_whole {
+        // Blocks are never without a checkpoint that names their series.
+        let (adopted, unreadable) = store.adopt_series();
+        report.adopted = adopted;
+        warn!(
+            adopted,
+            unreadable = unreadable.len(),
+            "series taken from blocks, for the checkpoint that named them is lost or damaged"
+        );
     }
     let segments: Vec<_> = files.segments.into_iter().filter(|(number, _)| *number > covered).collect();
     let (mut number, mut len, mut grown) = (covered + 1, 0, 0);
     for (index, (own, path)) in segments.iter().enumerate() {
         if index > 0 && *own != number + 1 {
             let missing = segment_path(wal, number + 1);
-            report_damage(&mut report, &missing, 0, format!("segments {} to {} are missing", number + 1, own - 1));
+            report_damage(report, &missing, 0, format!("segments {} to {} are missing", number + 1, own - 1));
         }
-        let (ending, good) = replay(path, store, &mut report)?;
+        let (ending, good) = replay(path, store, report)?;
         let file_len = fs::metadata(path).map_err(DiskError::of("read", path))?.len();
         let is_last = index + 1 == segments.len();
         (number, len) = (*own, good);
@@ -70,8 +83,8 @@ pub(super) fn recover(wal: &Path, store: &Store, segment_bytes_max: u64) -> Resu
                 report.cut_bytes = file_len - good;
                 warn!(file = %path.display(), offset = good, bytes = report.cut_bytes, "incomplete last record cut off");
             }
-            Ending::Torn => report_damage(&mut report, path, good, "the segment is cut short".to_owned()),
-            Ending::Damaged(reason) => report_damage(&mut report, path, good, reason),
+            Ending::Torn => report_damage(report, path, good, "the segment is cut short".to_owned()),
+            Ending::Damaged(reason) => report_damage(report, path, good, reason),
         }
     }
     if report.damage.iter().any(|damage| segments.last().is_some_and(|(_, path)| *path == damage.file)) {
@@ -88,7 +101,7 @@ pub(super) fn recover(wal: &Path, store: &Store, segment_bytes_max: u64) -> Resu
         damaged = report.damage.len(),
         "store recovered"
     );
-    Ok((log, report))
+    Ok(log)
 }
 
 fn replay(path: &Path, store: &Store, report: &mut RecoveryReport) -> Result<(Ending, u64), DiskError> {
@@ -100,21 +113,7 @@ fn replay(path: &Path, store: &Store, report: &mut RecoveryReport) -> Result<(En
     })
 }
 
-fn report_damage(report: &mut RecoveryReport, file: &Path, offset: u64, reason: String) {
-    error!(file = %file.display(), offset, reason, "the log is damaged; what follows in this file is lost");
+pub(super) fn report_damage(report: &mut RecoveryReport, file: &Path, offset: u64, reason: String) {
+    error!(file = %file.display(), offset, reason, "the file is damaged; what it holds from there on is lost");
     report.damage.push(Damage { file: file.to_owned(), offset, reason });
-}
-
-/// Moves damaged files out of the log's way; the oldest beyond `files_max` are deleted.
-pub(super) fn keep_aside(wal: &Path, damage: &[Damage], files_max: usize) -> Result<(), DiskError> {
-    for path in damage.iter().map(|damage| &damage.file).filter(|path| path.exists()) {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(DAMAGED_SUFFIX);
-        fs::rename(path, &aside).map_err(DiskError::of("rename", path))?;
-    }
-    let kept = list(wal)?.damaged;
-    for path in &kept[..kept.len().saturating_sub(files_max)] {
-        fs::remove_file(path).map_err(DiskError::of("delete", path))?;
-    }
-    sync_folder(wal)
 }

@@ -1,12 +1,13 @@
 //! Segments and checkpoints: a mark, then records, each behind its length and checksum.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tocsin_core::store::{RECORD_BYTES_MAX, Store};
 
 use super::DiskError;
+use super::files::{DAMAGED_SUFFIX, UNFINISHED_SUFFIX, write_whole};
 
 /// What every file begins with: its kind and version.
 pub(super) const MARK: &[u8; 8] = b"TOCSWAL1";
@@ -14,8 +15,6 @@ pub(super) const MARK: &[u8; 8] = b"TOCSWAL1";
 pub(super) const FRAME_HEAD_BYTES: usize = 8;
 
 const CHECKPOINT_PREFIX: &str = "checkpoint-";
-pub(super) const DAMAGED_SUFFIX: &str = ".damaged";
-const UNFINISHED_SUFFIX: &str = ".tmp";
 
 /// Appends a record in its frame.
 pub(super) fn put_frame(out: &mut Vec<u8>, record: &[u8]) {
@@ -84,7 +83,8 @@ pub(super) fn read_records(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()
     let mut mark = Vec::new();
     reader.by_ref().take(MARK.len() as u64).read_to_end(&mut mark).map_err(error)?;
     if mark != MARK {
-        let torn = MARK.starts_with(&mark) || mark.iter().all(|byte| *byte == 0) && len <= MARK.len() as u64;
+        let front = mark.iter().zip(MARK).take_while(|(left, right)| left == right).count();
+        let torn = mark[front..].iter().all(|byte| *byte == 0) && is_zero(&mut reader).map_err(error)?;
         return Ok((if torn { Ending::Torn } else { Ending::Damaged("the file does not begin as a log does".to_owned()) }, 0));
     }
     let (mut good, mut record) = (MARK.len() as u64, Vec::new());
@@ -129,39 +129,6 @@ fn is_zero(reader: &mut impl Read) -> io::Result<bool> {
             0 => return Ok(true),
             count if buffer[..count].iter().all(|byte| *byte == 0) => {}
             _ => return Ok(false),
-        }
-    }
-}
-
-/// Makes the names in a folder last through a loss of power.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), DiskError> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(DiskError::of("sync the folder", folder))
-}
-
-/// Writes a file under a temporary name, makes it last, and gives it its name. Returns its length in bytes.
-pub(super) fn write_whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<u64, DiskError> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(UNFINISHED_SUFFIX);
-    let unfinished = PathBuf::from(unfinished);
-    let write = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&unfinished)?);
-        fill(&mut out)?;
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        file.metadata().map(|metadata| metadata.len())
-    };
-    let done = write().and_then(|len| fs::rename(&unfinished, path).map(|()| len));
-    match done {
-        Ok(len) => {
-            if let Some(folder) = path.parent() {
-                sync_folder(folder)?;
-            }
-            Ok(len)
-        }
-        Err(cause) => {
-            // Its space is wanted back at once; if that fails too, the next start removes it.
-            let _ = fs::remove_file(&unfinished);
-            Err(DiskError::of("write", path)(cause))
         }
     }
 }

@@ -13,6 +13,7 @@ pub(super) struct BitWriter {
 
 impl BitWriter {
     /// Appends the lowest `len` bits of `bits`; those above must be zero.
+    #[inline]
     pub fn put(&mut self, bits: u64, len: u32) {
         debug_assert!(len <= 64 && (len == 64 || bits >> len == 0));
         if len == 0 {
@@ -25,6 +26,10 @@ impl BitWriter {
             return;
         }
         let over = len - free;
+        if self.words.len() == self.words.capacity() {
+            // Doubling would leave a quarter of the memory for samples empty.
+            self.words.reserve_exact((self.words.len() / 4).max(16).next_multiple_of(16));
+        }
         self.words.extend_from_slice(&(self.tail | bits >> over).to_be_bytes());
         self.tail = if over == 0 { 0 } else { bits << (64 - over) };
         self.tail_len = over as u8;
@@ -80,6 +85,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Reads up to 56 bits.
+    #[inline]
     fn short(&mut self, len: u32) -> Result<u64, Damaged> {
         debug_assert!(len <= 56);
         if self.have < len {
@@ -106,6 +112,7 @@ impl<'a> BitReader<'a> {
         Ok(high << 32 | self.short(32)?)
     }
 
+    #[inline]
     pub fn bit(&mut self) -> Result<bool, Damaged> {
         Ok(self.short(1)? == 1)
     }

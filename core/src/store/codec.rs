@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     /// Bit patterns at the edges of every form.
-    pub(crate) const EDGES: [u64; 14] = [
+    const EDGES: [u64; 14] = [
         0,
         1,
         0x8000_0000_0000_0000,

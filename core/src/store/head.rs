@@ -254,6 +254,15 @@ impl Head {
         self.oldest = horizon;
     }
 
+    /// Notes samples that a block holds.
+    pub fn widen(&mut self, first: i64, last: i64) {
+        self.oldest = self.oldest.min(first);
+        if last > self.newest {
+            self.newest = last;
+            self.newest_is_float = false;
+        }
+    }
+
     /// Returns whether the series has nothing behind the horizon and may go; a series without samples may at the second call.
     pub fn is_spent(&mut self, horizon: i64) -> bool {
         let was_idle = std::mem::replace(&mut self.idle, self.newest == i64::MIN);

@@ -15,6 +15,8 @@ use super::record::{put_dump, put_next, put_series};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truncated {
     pub series: usize,
+    /// The blocks that the store has no more use for.
+    pub blocks: Vec<u64>,
 }
 
 /// So many series are buried under one hold of the writer.
@@ -54,7 +56,7 @@ impl Store {
         for labels in dead.chunks(BURIED_AT_ONCE) {
             series += self.forget(labels, horizon);
         }
-        Truncated { series }
+        Truncated { series, blocks: self.drop_blocks(horizon) }
     }
 
     /// Removes those of the series that still have nothing behind the horizon; returns how many those were.

@@ -85,8 +85,14 @@ impl Snapshot<'_> {
                 }
             }
         }
+        store.read_blocks(&mut found, start, end, request.samples_max)?;
         let Some(hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
         hide(&mut found, &hidden);
+        // The horizon moves before truncation begins, so what truncation may have taken from some series is cut from all.
+        let horizon = store.horizon.load(Relaxed);
+        if horizon > start {
+            found.iter_mut().for_each(|found| found.samples.cut_before(horizon));
+        }
         found.retain(|found| found.samples.len() > 0);
         if found.iter().map(|found| found.samples.len()).sum::<usize>() > request.samples_max {
             return Err(too_many);
@@ -143,6 +149,38 @@ impl Store {
             found.push(Found { series, labels, samples });
         }
         Ok(count)
+    }
+
+    /// Puts what blocks hold of the series in front of what memory gave.
+    fn read_blocks(&self, found: &mut [Found], start: i64, end: i64, samples_max: usize) -> Result<(), SourceError> {
+        let blocks = self.blocks();
+        let mut numbers = Vec::new();
+        let (mut older, mut count) = (Vec::new(), 0);
+        for block in blocks.iter().filter(|block| block.overlaps(start, end)) {
+            if numbers.is_empty() {
+                numbers = found.iter().map(|found| found.series).collect();
+                older.resize_with(found.len(), Decoded::default);
+            }
+            let unreadable = |error| SourceError::Unreadable(format!("block {}: {}", block.id, chain(&error)));
+            count += self.read_block(block, &numbers, start, end, &mut older).map_err(unreadable)?;
+            if count > samples_max {
+                // Late samples may stand in two blocks at one instant.
+                older.iter_mut().for_each(Decoded::settle);
+                count = older.iter().map(Decoded::len).sum();
+                if count > samples_max {
+                    return Err(SourceError::TooManySamples { limit: samples_max });
+                }
+            }
+        }
+        for (mut older, found) in older.into_iter().zip(found) {
+            if older.len() > 0 {
+                older.floats.append(&mut found.samples.floats);
+                older.histograms.append(&mut found.samples.histograms);
+                older.settle();
+                found.samples = older;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the living series that satisfy any of the matcher sets, all without sets, and may have samples in `start ..= end`.
@@ -219,6 +257,12 @@ impl Store {
         });
         limited(values.into_iter().collect(), limit)
     }
+}
+
+/// Returns an error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn limited<T>(mut items: Vec<T>, limit: usize) -> Listing<T> {

@@ -22,6 +22,9 @@ pub struct Stats {
     pub samples_total: u64,
     /// Bytes of samples in memory.
     pub chunks_bytes: u64,
+    pub blocks: usize,
+    pub blocks_bytes: u64,
+    pub blocks_samples: u64,
     /// Distinct pairs of label name and value.
     pub label_pairs: usize,
     /// The metrics with the most series.
@@ -76,11 +79,15 @@ impl Store {
             }
             labels.offer(values, || (name.to_owned(), bytes));
         }
+        let blocks = self.blocks();
         let label = |((name, bytes), values)| LabelStats { name, values, bytes };
         Stats {
             series: index.all().len(),
             samples_total: self.samples_total.load(Relaxed),
             chunks_bytes: self.chunks_bytes.load(Relaxed),
+            blocks: blocks.len(),
+            blocks_bytes: blocks.iter().map(|block| block.len).sum(),
+            blocks_samples: blocks.iter().map(|block| block.samples).sum(),
             label_pairs,
             metrics: metrics.into_list(),
             labels: labels.into_list().into_iter().map(label).collect(),

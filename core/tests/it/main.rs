@@ -19,3 +19,4 @@ mod rule_template;
 mod scrape;
 mod time_interval;
 mod yaml;
+mod store;

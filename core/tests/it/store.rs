@@ -1,0 +1,6 @@
+//! The store against a plain map, under random operations and under threads.
+
+mod dice;
+mod model;
+mod random;
+mod visibility;

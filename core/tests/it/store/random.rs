@@ -1,0 +1,292 @@
+//! Random stories, told to the store and to the model; both must give the same answers.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use tocsin_core::model::sample::STALE_BITS;
+use tocsin_core::model::{Cell, LabelSet, MatchOp, Matcher, Row, Select, SeriesRef, Source, SourceError};
+use tocsin_core::store::{AppendError, Appended, Cut, ReadAt, Store, StoreOptions};
+use tocsin_core::time::{Span, Timestamp};
+
+use super::dice::Dice;
+use super::model::{Exact, Model, spell};
+
+const MINUTE: i64 = 60_000;
+const RETENTION: i64 = 240 * MINUTE;
+
+/// A store with its log, beside the model.
+struct World {
+    store: Store,
+    options: StoreOptions,
+    /// Records since the last checkpoint, the checkpoint's first.
+    log: RefCell<Vec<Vec<u8>>>,
+    model: Model,
+    known: BTreeMap<LabelSet, SeriesRef>,
+    blocks: BTreeMap<u64, Arc<[u8]>>,
+    next_block: u64,
+    now: i64,
+}
+
+fn reader(bytes: &Arc<[u8]>) -> ReadAt {
+    let bytes = bytes.clone();
+    Box::new(move |at, out| {
+        out.copy_from_slice(&bytes[at as usize..at as usize + out.len()]);
+        Ok(())
+    })
+}
+
+impl World {
+    fn new(window: i64) -> World {
+        let options = StoreOptions { retention: Span(RETENTION), out_of_order_window: Span(window), ..StoreOptions::default() };
+        World {
+            store: Store::new(options.clone()),
+            options,
+            log: RefCell::default(),
+            model: Model::new(window),
+            known: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            next_block: 1,
+            now: 1_795_231_655_000,
+        }
+    }
+
+    /// Appends to both. The log fails for the store if `full` says so; then memory alone goes on, and a checkpoint follows.
+    fn append(&mut self, at: i64, cells: &[(LabelSet, Option<i64>, Exact)], any_age: bool, full: bool) {
+        let mut expected = Appended::default();
+        let done = loop {
+            let mut row = Row { at: Timestamp(at), cells: vec![] };
+            for (labels, own, value) in cells {
+                let store = &self.store;
+                let series = *self.known.entry(labels.clone()).or_insert_with(|| store.resolve(labels).unwrap());
+                row.cells.push(Cell { series, at: own.map(Timestamp), value: value.value() });
+            }
+            let log = |record: &[u8]| {
+                if full {
+                    return Err(io::Error::other("full"));
+                }
+                self.log.borrow_mut().push(record.to_vec());
+                Ok(())
+            };
+            let done = match any_age {
+                true => self.store.append_bulk(std::slice::from_ref(&row), &log),
+                false => self.store.append(&row, &log),
+            };
+            match done {
+                Err(AppendError::Dead { series }) => self.known.retain(|_, own| !series.contains(own)),
+                Err(AppendError::Log(_)) => {
+                    let done = match any_age {
+                        true => self.store.append_bulk_unlogged(std::slice::from_ref(&row)),
+                        false => self.store.append_unlogged(&row),
+                    };
+                    self.checkpoint();
+                    break done.unwrap();
+                }
+                done => break done.unwrap(),
+            }
+        };
+        for (labels, own, value) in cells {
+            self.model.resolve(labels);
+            self.model.append(labels, own.unwrap_or(at), *value, any_age, &mut expected);
+        }
+        // A late sample may meet one that has left for a block; reading tells them apart, counting does not.
+        if self.blocks.is_empty() || !any_age && self.options.out_of_order_window.0 == 0 {
+            assert_eq!(done, expected);
+        }
+    }
+
+    /// Moves what ends before an instant to blocks of at most so many bytes.
+    fn cut(&mut self, before: i64, bytes_max: usize) {
+        let mut cut = Cut::default();
+        while let Some(draft) = self.store.draft(Timestamp(before), bytes_max, &mut cut) {
+            let bytes: Arc<[u8]> = draft.bytes().into();
+            self.store.commit(&draft, self.next_block, reader(&bytes)).unwrap();
+            self.blocks.insert(self.next_block, bytes);
+            self.next_block += 1;
+        }
+        self.checkpoint();
+    }
+
+    fn truncate(&mut self, now: i64) {
+        for id in self.store.truncate(Timestamp(now)).blocks {
+            self.blocks.remove(&id);
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let mut records = Vec::new();
+        self.store
+            .checkpoint(&mut |record| {
+                records.push(record.to_vec());
+                Ok(())
+            })
+            .unwrap();
+        *self.log.borrow_mut() = records;
+    }
+
+    fn restart(&mut self) {
+        self.store = Store::new(self.options.clone());
+        self.known.clear();
+        for (id, bytes) in &self.blocks {
+            self.store.attach(*id, bytes.len() as u64, reader(bytes)).unwrap();
+        }
+        for record in self.log.borrow().iter() {
+            let done = self.store.replay(record).unwrap();
+            assert_eq!(done.orphans, 0);
+        }
+        self.truncate(self.model.horizon.saturating_add(RETENTION));
+    }
+
+    fn check(&self, matchers: &[Matcher], start: i64, end: i64) {
+        let request = Select { matchers, start: Timestamp(start), end: Timestamp(end), samples_max: usize::MAX };
+        let found = self.store.select(&request).unwrap();
+        let expected = self.model.select(matchers, start, end);
+        assert_eq!(spell(&found), spell(&expected), "{matchers:?} {start} {end}");
+        let samples: usize = expected.iter().map(|series| series.floats.len() + series.histograms.len()).sum();
+        if samples > 0 {
+            assert!(self.store.select(&Select { samples_max: samples, ..request.clone() }).is_ok());
+            let fewer = self.store.select(&Select { samples_max: samples - 1, ..request });
+            assert!(matches!(fewer, Err(SourceError::TooManySamples { .. })));
+        }
+    }
+
+    fn check_labels(&self) {
+        let (all, expected) =
+            (self.store.series(&[], Timestamp::MIN, Timestamp::MAX, 0), self.model.select(&[], i64::MIN, i64::MAX));
+        assert_eq!(all.items, expected.iter().map(|series| series.labels.clone()).collect::<Vec<_>>());
+        for name in self.store.label_names(&[], Timestamp::MIN, Timestamp::MAX, 0).items {
+            let values = self.store.label_values(&name, &[], Timestamp::MIN, Timestamp::MAX, 0).items;
+            let mut own: Vec<&str> =
+                expected.iter().map(|series| series.labels.get(&name)).filter(|value| !value.is_empty()).collect();
+            own.sort();
+            own.dedup();
+            assert_eq!(values, own);
+        }
+    }
+}
+
+fn labels(dice: &mut Dice, generation: u64) -> LabelSet {
+    let name = format!("metric_{}", dice.below(4));
+    let pod = format!("pod-{}", generation + dice.below(12));
+    let zone = *dice.pick(&["", "a", "b", "ab"]);
+    LabelSet::from_pairs([("__name__", name.as_str()), ("pod", pod.as_str()), ("zone", zone)])
+}
+
+fn value(dice: &mut Dice) -> Exact {
+    match dice.below(40) {
+        0 => Exact::Float(dice.next()),
+        1..4 => Exact::Float(STALE_BITS),
+        4..6 => Exact::Histogram(dice.below(1000)),
+        6..15 => Exact::Float((dice.below(1000) as f64 / 8.0).to_bits()),
+        _ => Exact::Float((dice.below(3) as f64).to_bits()),
+    }
+}
+
+fn matcher(dice: &mut Dice) -> Matcher {
+    let (name, values): (&str, &[&str]) = match dice.below(4) {
+        0 => ("__name__", &["metric_1", "metric_[12]", "metric_0|metric_3", ".+"]),
+        1 => ("pod", &["pod-3", "pod-1.*", "", "pod-2|pod-4"]),
+        2 => ("zone", &["", "a", "a|", "b?", ".*"]),
+        _ => ("none", &["", "x", ".*"]),
+    };
+    Matcher::new(name, *dice.pick(&[MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex]), *dice.pick(values))
+        .unwrap()
+}
+
+/// Tells one story of so many steps.
+fn story(seed: u64, steps: u32, with_blocks: bool) {
+    let dice = &mut Dice::new(seed);
+    let mut world = World::new(*dice.pick(&[0, 5 * MINUTE, 60 * MINUTE]));
+    for step in 0..steps {
+        let generation = u64::from(step) / 200 * 4;
+        match dice.below(100) {
+            0..60 => {
+                world.now += dice.below(MINUTE as u64 / 2) as i64 + i64::from(dice.once_in(150)) * 200 * MINUTE;
+                let now = world.now;
+                let cells: Vec<_> = (0..dice.below(25))
+                    .map(|_| {
+                        let own = dice.once_in(6).then(|| now - dice.below(8 * MINUTE as u64) as i64 + MINUTE);
+                        (labels(dice, generation), own, value(dice))
+                    })
+                    .collect();
+                world.append(now, &cells, false, dice.once_in(50));
+            }
+            60..75 => {
+                let base = world.now - dice.below(RETENTION as u64 * 5 / 4) as i64;
+                let set = labels(dice, generation);
+                let step = dice.below(MINUTE as u64) as i64 + 1;
+                let cells: Vec<_> = (0..dice.below(150) as i64)
+                    .map(|index| {
+                        let set = if dice.once_in(20) { labels(dice, generation) } else { set.clone() };
+                        (set, Some((base + index * step).min(world.now)), value(dice))
+                    })
+                    .collect();
+                world.append(world.now, &cells, true, dice.once_in(50));
+            }
+            75..79 => {
+                world.model.truncate(world.now - RETENTION);
+                world.truncate(world.now);
+            }
+            79 if with_blocks => world.cut(world.now - dice.below(RETENTION as u64 / 2) as i64, dice.below(3000) as usize),
+            79 => world.checkpoint(),
+            80..82 => world.restart(),
+            82 => world.check_labels(),
+            _ => {
+                let matchers: Vec<Matcher> = (0..dice.below(3)).map(|_| matcher(dice)).collect();
+                let start = world.now - dice.below(RETENTION as u64 * 3 / 2) as i64;
+                world.check(&matchers, start, start + dice.below(RETENTION as u64) as i64);
+            }
+        }
+    }
+    world.check(&[], i64::MIN, i64::MAX);
+    world.restart();
+    world.check(&[], i64::MIN, i64::MAX);
+    world.check_labels();
+}
+
+#[test]
+fn random_stories_end_as_the_model_says() {
+    for seed in 0..12 {
+        println!("seed {seed}");
+        story(seed, 1500, false);
+    }
+}
+
+#[test]
+fn random_stories_with_blocks_end_as_the_model_says() {
+    for seed in 100..112 {
+        println!("seed {seed}");
+        story(seed, 1500, true);
+    }
+}
+
+#[test]
+fn known_series_go_on_at_the_limit() {
+    let store = Store::new(StoreOptions { series_max: 2, ..StoreOptions::default() });
+    let set = |name: &str| LabelSet::from_pairs([("__name__", name)]);
+    let first = store.resolve(&set("a")).unwrap();
+    store.resolve(&set("b")).unwrap();
+    let refused = store.resolve(&set("c")).unwrap_err();
+    assert_eq!(refused.to_string(), r#"the store holds 2 series, its limit; {__name__="c"} would be a new one"#);
+    assert_eq!(store.resolve(&set("a")), Ok(first));
+}
+
+#[test]
+fn limits_cut_lists_and_say_so() {
+    let store = Store::new(StoreOptions::default());
+    for number in 0..5 {
+        let series = store.resolve(&LabelSet::from_pairs([("__name__", "m"), ("n", &number.to_string())])).unwrap();
+        let cell = Cell { series, at: None, value: Exact::Float(0).value() };
+        store.append_unlogged(&Row { at: Timestamp(1), cells: vec![cell] }).unwrap();
+    }
+    let cut = store.label_values("n", &[], Timestamp::MIN, Timestamp::MAX, 2);
+    assert_eq!((cut.items, cut.cut), (vec!["0".to_owned(), "1".to_owned()], true));
+    let whole = store.label_values("n", &[], Timestamp::MIN, Timestamp::MAX, 5);
+    assert_eq!((whole.items.len(), whole.cut), (5, false));
+    assert_eq!(store.label_names(&[], Timestamp(2), Timestamp::MAX, 0).items, Vec::<String>::new());
+    let stats = store.stats(1);
+    assert_eq!((stats.series, stats.samples_total, stats.label_pairs), (5, 5, 6));
+    assert_eq!((stats.metrics, stats.pairs), (vec![("m".to_owned(), 5)], vec![("__name__=m".to_owned(), 5)]));
+    assert_eq!(stats.labels[0].name, "n");
+}
