@@ -11,6 +11,7 @@ use crate::model::labels::quote;
 use crate::model::sample::compensated;
 use crate::model::{Histogram, LabelSet, METRIC_NAME};
 use crate::promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Place};
+use crate::promql::functions::label::is_label_name;
 use crate::promql::functions::over_time::{HistogramMean, Mean, Trouble, quantile_of};
 
 /// The lines of one group, in the order of the input.
@@ -260,11 +261,14 @@ impl Engine<'_> {
         place: Place,
         steps: &Steps,
     ) -> Result<Grid, EvalError> {
-        let Some(ExprKind::Text(label)) = param.map(|param| &param.kind) else {
+        let Some((ExprKind::Text(label), param_place)) = param.map(|param| (&param.kind, param.place)) else {
             return Err(EvalError::execution("count_values expects a string as parameter", place));
         };
-        if label.is_empty() {
-            return Err(EvalError::execution(format!("invalid label name {}", quote(label)), place));
+        if !is_label_name(label) {
+            let written =
+                self.options.text.as_deref().and_then(|text| text.get(param_place.start as usize..param_place.end as usize));
+            let name = written.map_or_else(|| quote(label), str::to_owned);
+            return Err(EvalError::execution(format!("invalid label name {name}"), place));
         }
         let input = self.vector(input, steps)?;
         let mut out = self.grid(input.width)?;

@@ -6,7 +6,7 @@ use super::{Engine, EvalError, Evaluated, Note, Ranges, Steps, bare};
 use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher};
 use crate::promql::ast::{Call, Edges, Expr, ExprKind, Place, ValueType};
 use crate::promql::functions::window::RangeBody;
-use crate::promql::functions::{self, clock, math};
+use crate::promql::functions::{self, clock, math, native};
 
 const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
 const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
@@ -71,8 +71,10 @@ impl Engine<'_> {
             _ => {
                 if let Some(body) = functions::range_body(name) {
                     self.over_ranges(call, body, place, steps)?
-                } else if let Some(body) = functions::histogram_body(name) {
-                    let grid = self.vector(arg(0)?, steps)?.map(|point| match point {
+                } else if let Some(body) = native::body(name) {
+                    let counts_only = matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg");
+                    let arg = arg(0)?;
+                    let grid = self.with_counts_only(counts_only, || self.vector(arg, steps))?.map(|point| match point {
                         Point::Histogram(histogram) => Point::Float(body(histogram)),
                         _ => Point::Absent,
                     });

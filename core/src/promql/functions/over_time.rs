@@ -319,6 +319,9 @@ pub(crate) fn mad(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Point
         return Ok(Point::Absent);
     }
     let mut numbers: Vec<f64> = window.floats.iter().map(|(_, value)| *value).collect();
+    if numbers.iter().any(|number| number.is_nan()) {
+        return Ok(Point::Float(f64::NAN));
+    }
     let median = quantile_of(0.5, &mut numbers);
     numbers.iter_mut().for_each(|number| *number = (*number - median).abs());
     Ok(Point::Float(quantile_of(0.5, &mut numbers)))

@@ -101,7 +101,8 @@ fn collect_classic(classic: &mut BTreeMap<LabelSet, BTreeMap<i64, Classic>>, lab
     }
 }
 
-/// Returns what a store knows of resets between two histograms that follow one another.
+/// Returns what a store knows of resets between two histograms that follow one another: a store that finds a reset itself starts
+/// a new chunk, and of the first sample of a chunk nothing is known.
 fn hint(before: Option<&Histogram>, histogram: &Histogram) -> ResetHint {
     match (histogram.reset_hint, before) {
         (ResetHint::Gauge, _) => ResetHint::Gauge,
@@ -110,7 +111,7 @@ fn hint(before: Option<&Histogram>, histogram: &Histogram) -> ResetHint {
         (_, Some(before)) if before.reset_hint == ResetHint::Gauge => ResetHint::Unknown,
         (_, Some(before)) => {
             let bare = Histogram { reset_hint: ResetHint::Unknown, ..histogram.clone() };
-            if bare.is_reset_from(before) { ResetHint::Reset } else { ResetHint::NoReset }
+            if bare.is_reset_from(before) { ResetHint::Unknown } else { ResetHint::NoReset }
         }
     }
 }
