@@ -1,1 +1,11 @@
 //! The doing half of Tocsin: I/O, tasks and the one clock.
+
+pub mod client;
+pub mod clock;
+pub mod db;
+pub mod demo;
+pub mod http;
+pub mod id;
+pub mod pipeline;
+pub mod scrape;
+pub mod disk;

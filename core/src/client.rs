@@ -31,6 +31,8 @@ pub struct HttpClient {
     pub proxy_url: Option<String>,
     /// Take the proxy from HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
     pub proxy_from_environment: bool,
+    /// Hosts, domains and networks to reach without the proxy, separated by commas.
+    pub no_proxy: Option<String>,
     pub follow_redirects: bool,
     pub enable_http2: bool,
     pub headers: BTreeMap<String, Vec<Secret>>,
@@ -43,6 +45,7 @@ impl Default for HttpClient {
             tls: Tls::default(),
             proxy_url: None,
             proxy_from_environment: false,
+            no_proxy: None,
             follow_redirects: true,
             enable_http2: true,
             headers: BTreeMap::new(),

@@ -1,5 +1,12 @@
 //! Routing: which receiver hears of which alerts, grouped how, when, and what mutes them.
 
+pub mod alert;
+pub mod dispatch;
+pub mod inhibition;
+pub mod notification;
+pub mod matchers;
 pub mod receiver;
+pub mod silence;
+pub mod templates;
 pub mod time_interval;
 pub mod tree;

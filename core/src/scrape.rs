@@ -1,3 +1,6 @@
 //! Scraping, the thinking half: which targets a job has, and what a body of text means for the store.
 
+pub mod body;
 pub mod job;
+pub mod media;
+pub mod target;

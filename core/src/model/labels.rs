@@ -41,6 +41,20 @@ impl Fingerprint {
     }
 }
 
+impl Serialize for Fingerprint {
+    /// Writes the 16 hexadecimal digits, so that a fingerprint can be a key in JSON.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fingerprint, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Fingerprint::parse(&text).ok_or_else(|| serde::de::Error::custom("a fingerprint is 16 hexadecimal digits"))
+    }
+}
+
 fn put_len(out: &mut Vec<u8>, mut len: usize) {
     while len >= 0x80 {
         out.push(len as u8 | 0x80);

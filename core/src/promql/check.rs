@@ -171,12 +171,20 @@ impl Checker<'_> {
             self.fault(place, format!("expected at most {most} argument(s) in call to \"{name}\", got {got}"));
         }
         let within = format!("call to function \"{name}\"");
+        if name == "info"
+            && let Some(selector) = call.args.get(1)
+        {
+            self.info_selector(selector, place, &within);
+        }
         for (index, arg) in call.args.iter_mut().enumerate() {
             if function.variadic == 0 && index >= function.args.len() {
                 break;
             }
-            if name == "info" && index == 1 {
-                self.info_selector(arg, &within);
+            if name == "info"
+                && index == 1
+                && let ExprKind::Vector(vector) = &arg.kind
+            {
+                self.vector(vector, arg.place, true);
             } else if let Some(wanted) = function.arg(index) {
                 self.expect(arg, wanted, &within);
             }
@@ -184,17 +192,16 @@ impl Checker<'_> {
         function.returns
     }
 
-    /// Checks the second argument of `info`: conditions on labels that may match everything, and no metric's name.
-    fn info_selector(&mut self, arg: &mut Expr, within: &str) {
+    /// Checks that the second argument of `info` is nothing but conditions on labels, which may match everything.
+    fn info_selector(&mut self, arg: &Expr, call: Place, within: &str) {
+        let got = arg.value_type();
+        if got != ValueType::InstantVector {
+            self.fault(call, format!("expected type instant vector in {within}, got {}", got.name()));
+        }
         match &arg.kind {
-            ExprKind::Vector(vector) if vector.name.is_some() => {
-                self.fault(arg.place, "expected label selectors only, got vector selector instead");
-            }
-            ExprKind::Vector(vector) => self.vector(vector, arg.place, true),
-            _ => {
-                self.expect(arg, ValueType::InstantVector, within);
-                self.fault(arg.place, "expected label selectors only");
-            }
+            ExprKind::Vector(vector) if vector.name.is_none() => {}
+            ExprKind::Vector(_) => self.fault(arg.place, "expected label selectors only, got vector selector instead"),
+            _ => self.fault(arg.place, "expected label selectors only"),
         }
     }
 

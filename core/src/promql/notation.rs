@@ -1,349 +1,383 @@
-//! The notation of series in test scripts and rule tests: `up{job="a"} 1 2+1x3 _ stale {{count:2 sum:3}}`.
+//! The notation in which tests of rules write series: `up{job="api"} 1 1+2x3 _x2 stale {{sum:5 count:4}}x2`.
+//!
+//! Source: Prometheus `promql/parser/generated_parser.y`, rule `series_description`.
 
-use std::fmt;
+use std::sync::Arc;
 
 use super::ast::Place;
-use super::parse::parse_metric;
-use crate::model::histogram::{BucketSpan, Histogram, ResetHint};
-use crate::model::{LabelSet, STALE};
+use super::parse::{ParseError, number, parse_metric};
+use crate::model::labels::quote;
+use crate::model::{Histogram, LabelSet, STALE, Value};
 
-/// One value of a series; the n-th stands n intervals after the start.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Notated {
-    /// `_`: no sample.
-    Omitted,
-    Float(f64),
-    /// `hint_given`: a `counter_reset_hint` was written.
-    Histogram {
-        histogram: Histogram,
-        hint_given: bool,
-    },
+mod histogram;
+
+/// One series may not say more values than this.
+pub const VALUES_MAX: usize = 200_000;
+
+/// A series as written.
+#[derive(Clone, Debug)]
+pub struct Notation {
+    pub labels: LabelSet,
+    /// One entry for each step of time; None where nothing was sampled.
+    pub values: Vec<Written>,
 }
 
-/// Why a text is not a series, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadNotation {
-    pub message: String,
-    pub place: Place,
+/// What was written for one step of time.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    pub value: Option<Value>,
+    /// Whether a histogram says its `counter_reset_hint`; an expectation that does not is content with any.
+    pub hint_written: bool,
 }
 
-impl fmt::Display for BadNotation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+/// Returns the labels and values of a series: one entry for each step of time, None where nothing was sampled.
+///
+/// Shape: `a+bxn` is n+1 values, as are `a-bxn` and `axn`; `_xn` is n gaps; `stale` is the staleness marker.
+pub fn series(text: &str) -> Result<(LabelSet, Vec<Option<Value>>), Vec<ParseError>> {
+    let notation = notation(text)?;
+    Ok((notation.labels, notation.values.into_iter().map(|written| written.value).collect()))
+}
+
+/// Returns a series with all that its text says; for expectations, where a hint that is not written does not count.
+pub fn notation(text: &str) -> Result<Notation, Vec<ParseError>> {
+    let end = metric_end(text);
+    let labels = parse_metric(&text[..end])?;
+    let mut reader = Reader { text, at: end, values: Vec::new() };
+    match reader.values() {
+        Ok(()) => Ok(Notation { labels, values: reader.values }),
+        Err(error) => Err(vec![error]),
     }
 }
 
-impl std::error::Error for BadNotation {}
+/// Returns the values alone, as the tests of rules write them beside the labels.
+pub fn values(text: &str) -> Result<Vec<Written>, Vec<ParseError>> {
+    let mut reader = Reader { text, at: 0, values: Vec::new() };
+    reader.values().map(|()| reader.values).map_err(|error| vec![error])
+}
 
-/// The most values that one series may have.
-pub const VALUES_MAX: usize = 1_000_000;
-
-/// Returns where the name and labels at the start of a line end.
-fn head_end(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let mut at = bytes.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'{')).unwrap_or(bytes.len());
-    let brace = at + text[at..].len() - text[at..].trim_start().len();
-    if !text[brace..].starts_with('{') || text[brace..].starts_with("{{") {
-        return at;
+/// Returns where the name and labels of a series end.
+fn metric_end(text: &str) -> usize {
+    let begin = text.len() - text.trim_start_matches(is_blank).len();
+    let name_end = begin + text[begin..].bytes().take_while(|&b| is_word(b)).count();
+    if text.as_bytes().get(name_end) != Some(&b'{') {
+        return name_end;
     }
-    at = brace;
-    let (mut quote, mut escaped) = (None, false);
-    for (offset, byte) in bytes[at..].iter().copied().enumerate() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(b'"' | b'\'') if byte == b'\\' => escaped = true,
-            Some(open) if byte == open => quote = None,
-            Some(_) => {}
-            None if matches!(byte, b'"' | b'\'' | b'`') => quote = Some(byte),
-            None if byte == b'}' => return at + offset + 1,
-            None => {}
+    let mut quote: Option<char> = None;
+    let mut chars = text[name_end..].char_indices();
+    while let Some((at, c)) = chars.next() {
+        match (quote, c) {
+            (None, '}') => return name_end + at + 1,
+            (None, '"' | '\'' | '`') => quote = Some(c),
+            (Some('"' | '\''), '\\') => drop(chars.next()),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
         }
     }
-    bytes.len()
+    text.len()
 }
 
-/// Returns labels and values of a series.
-///
-/// Errors: the first fault; values beyond `VALUES_MAX` are one.
-/// Source: Prometheus, "Unit Testing for Rules", series.
-pub fn parse_series(text: &str) -> Result<(LabelSet, Vec<Notated>), BadNotation> {
-    let end = head_end(text);
-    let labels = parse_metric(text[..end].trim()).map_err(|faults| {
-        let fault = faults.into_iter().next();
-        fault.map_or_else(|| bad("no series", 0, end), |fault| BadNotation { message: fault.message, place: fault.place })
-    })?;
-    let mut reader = Reader { text, at: end };
-    Ok((labels, reader.values()?))
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-/// Returns the values of a series without its labels.
-pub fn parse_values(text: &str) -> Result<Vec<Notated>, BadNotation> {
-    Reader { text, at: 0 }.values()
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':'
 }
 
-fn bad(message: impl Into<String>, start: usize, end: usize) -> BadNotation {
-    BadNotation { message: message.into(), place: Place { start: start as u32, end: end as u32 } }
-}
-
+/// Reads values from left to right; nothing is ever read twice.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    values: Vec<Written>,
 }
 
-/// A number or histogram as written.
-enum Atom {
-    Float(f64),
-    Histogram { histogram: Histogram, hint_given: bool },
+type Outcome<T> = Result<T, ParseError>;
+
+/// The step of a series of numbers, or of histograms.
+enum Sign {
+    Plus,
+    Minus,
 }
 
-impl<'a> Reader<'a> {
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
+impl Reader<'_> {
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
     }
 
-    fn skip_space(&mut self) {
-        self.at += self.rest().len() - self.rest().trim_start().len();
-    }
-
-    fn eat(&mut self, word: &str) -> bool {
-        let found = self.rest().starts_with(word);
-        self.at += if found { word.len() } else { 0 };
+    fn accept(&mut self, wanted: &str) -> bool {
+        let found = self.text[self.at..].starts_with(wanted);
+        if found {
+            self.at += wanted.len();
+        }
         found
     }
 
-    fn fault(&self, message: impl Into<String>) -> BadNotation {
-        bad(message, self.at, self.text.len())
+    fn skip_blanks(&mut self) -> bool {
+        let rest = &self.text[self.at..];
+        let blanks = rest.len() - rest.trim_start_matches(is_blank).len();
+        self.at += blanks;
+        blanks > 0
     }
 
-    fn values(&mut self) -> Result<Vec<Notated>, BadNotation> {
-        let mut values = Vec::new();
-        loop {
-            self.skip_space();
-            if self.rest().is_empty() {
-                return Ok(values);
-            }
-            self.item(&mut values)?;
-            if values.len() > VALUES_MAX {
-                return Err(self.fault(format!("a series has more than {VALUES_MAX} values")));
-            }
-            if !self.rest().is_empty() && !self.rest().starts_with(char::is_whitespace) {
-                let next = self.rest().chars().next().unwrap_or(' ');
-                return Err(self.fault(format!("unexpected {next:?} behind a value of a series")));
-            }
-        }
+    /// Returns the fault that what stands between `start` and here is wrong.
+    fn fault(&self, start: usize, message: impl Into<String>) -> ParseError {
+        let end = self.at.max(start).min(self.text.len());
+        ParseError { place: Place { start: start as u32, end: end as u32 }, message: message.into() }
     }
 
-    /// Reads `x` and a count; `None` when there is none.
-    fn times(&mut self) -> Result<Option<usize>, BadNotation> {
-        if !self.eat("x") {
-            return Ok(None);
-        }
-        let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
-        let count = self.rest()[..digits].parse::<usize>().ok().filter(|count| *count <= VALUES_MAX);
-        let count = count.ok_or_else(|| self.fault(format!("expected a count of at most {VALUES_MAX} behind x")))?;
-        self.at += digits;
-        Ok(Some(count))
+    fn unexpected(&self, within: &str) -> ParseError {
+        let found = self.peek().map_or("end of input".to_owned(), |c| quote(c.encode_utf8(&mut [0; 4])));
+        self.fault(self.at, format!("unexpected {found} in {within}"))
     }
 
-    fn item(&mut self, values: &mut Vec<Notated>) -> Result<(), BadNotation> {
-        if self.eat("_") {
-            let count = self.times()?.unwrap_or(1);
-            values.extend(std::iter::repeat_n(Notated::Omitted, count));
-            return Ok(());
+    fn values(&mut self) -> Outcome<()> {
+        if self.at == 0 {
+            self.skip_blanks();
         }
-        if self.eat("stale") {
-            let count = self.times()?.map_or(1, |times| times + 1);
-            values.extend(std::iter::repeat_n(Notated::Float(STALE), count));
-            return Ok(());
-        }
-        let first = self.atom()?;
-        let negative = match self.rest().as_bytes().first() {
-            Some(b'+') => false,
-            Some(b'-') => true,
-            _ => {
-                let times = self.times()?.unwrap_or(0);
-                let value = match first {
-                    Atom::Float(value) => Notated::Float(value),
-                    Atom::Histogram { histogram, hint_given } => Notated::Histogram { histogram, hint_given },
-                };
-                values.extend(std::iter::repeat_n(value, times + 1));
-                return Ok(());
+        while self.at < self.text.len() {
+            // Only the values of a text without labels may begin at its start.
+            if self.at > 0 && !self.text[..self.at].ends_with(is_blank) && !self.skip_blanks() {
+                return Err(self.unexpected("series values"));
             }
+            self.skip_blanks();
+            if self.at < self.text.len() {
+                self.item()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn item(&mut self) -> Outcome<()> {
+        if self.accept("_") {
+            let count = if self.accept("x") { self.count()? } else { 1 };
+            return self.repeat(Written::default(), count);
+        }
+        if self.text[self.at..].starts_with("{{") {
+            return self.histograms();
+        }
+        let start = self.at;
+        let first = self.signed_number(true)?;
+        let step = match self.peek() {
+            Some('+' | '-') => Some(self.signed_number(false)?),
+            _ => None,
+        };
+        if !self.accept("x") {
+            return match step {
+                Some(_) => Err(self.unexpected("series values, expected \"x\" and a count")),
+                None => self.repeat(Written { value: Some(Value::Float(first)), hint_written: false }, 1),
+            };
+        }
+        let count = self.count()?;
+        self.room(start, count + 1)?;
+        let mut value = first;
+        for _ in 0..=count {
+            self.values.push(Written { value: Some(Value::Float(value)), hint_written: false });
+            // Summed up rather than multiplied, so that the last digits come out as they do elsewhere.
+            value += step.unwrap_or(0.0);
+        }
+        Ok(())
+    }
+
+    fn histograms(&mut self) -> Outcome<()> {
+        let start = self.at;
+        let base = self.histogram()?;
+        let sign = match self.peek() {
+            Some('x') => {
+                self.at += 1;
+                let count = self.count()?;
+                return self.repeat(base.written(), count + 1);
+            }
+            Some('+') => Sign::Plus,
+            Some('-') => Sign::Minus,
+            _ => return self.repeat(base.written(), 1),
         };
         self.at += 1;
-        let step = self.atom()?;
-        let times = self.times()?.ok_or_else(|| self.fault("expected x and a count behind an increment"))?;
-        match (first, step) {
-            (Atom::Float(mut value), Atom::Float(step)) => {
-                for _ in 0..=times {
-                    values.push(Notated::Float(value));
-                    value = if negative { value - step } else { value + step };
-                }
-                Ok(())
+        if !self.text[self.at..].starts_with("{{") {
+            return Err(self.unexpected("series values, expected a histogram"));
+        }
+        let step = self.histogram()?;
+        if !self.accept("x") {
+            return Err(self.unexpected("series values, expected \"x\" and a count"));
+        }
+        let count = self.count()?;
+        self.room(start, count + 1)?;
+        let mut current = base.histogram;
+        for index in 0..=count {
+            let value = Some(Value::Histogram(Arc::new(current.clone())));
+            self.values.push(Written { value, hint_written: step.hint_written });
+            if index < count {
+                current = self.combined(start, current, &step.histogram, &sign)?;
             }
-            (Atom::Histogram { histogram, hint_given }, Atom::Histogram { histogram: step, .. }) => {
-                let mut histogram = histogram;
-                for time in 0..=times {
-                    if time > 0 {
-                        let outcome = if negative { histogram.subtract(&step) } else { histogram.add(&step) };
-                        outcome.map_err(|incompatible| self.fault(incompatible.to_string()))?;
-                    }
-                    values.push(Notated::Histogram { histogram: histogram.clone(), hint_given });
-                }
-                Ok(())
-            }
-            _ => Err(self.fault("a float and a histogram cannot be combined")),
+        }
+        Ok(())
+    }
+
+    fn combined(&self, start: usize, mut current: Histogram, step: &Histogram, sign: &Sign) -> Outcome<Histogram> {
+        let combine = "error combining histograms";
+        if current.schema > step.schema {
+            let message = format!("{combine}: cannot merge from schema {} to {}", step.schema, current.schema);
+            return Err(self.fault(start, message));
+        }
+        let result = match sign {
+            Sign::Plus => current.add(step),
+            Sign::Minus => current.subtract(step),
+        };
+        match result {
+            Ok(_) => Ok(current),
+            Err(error) => Err(self.fault(start, format!("{combine}: {error}"))),
         }
     }
 
-    fn atom(&mut self) -> Result<Atom, BadNotation> {
-        if self.eat("{{") {
-            return self.histogram();
-        }
-        self.number().map(Atom::Float)
+    fn repeat(&mut self, written: Written, count: usize) -> Outcome<()> {
+        self.room(self.at, count)?;
+        self.values.extend(std::iter::repeat_n(written, count));
+        Ok(())
     }
 
-    fn number(&mut self) -> Result<f64, BadNotation> {
-        let rest = self.rest();
-        let sign = usize::from(rest.starts_with(['+', '-']));
-        for word in ["inf", "nan"] {
-            if rest.get(sign..sign + 3).is_some_and(|found| found.eq_ignore_ascii_case(word)) {
-                self.at += sign + 3;
-                let value = if word == "nan" { f64::NAN } else { f64::INFINITY };
-                return Ok(if rest.starts_with('-') { -value } else { value });
+    fn room(&self, start: usize, count: usize) -> Outcome<()> {
+        if count > VALUES_MAX - self.values.len() {
+            return Err(self.fault(start, format!("a series may have at most {VALUES_MAX} values")));
+        }
+        Ok(())
+    }
+
+    /// Reads the count behind `x`.
+    fn count(&mut self) -> Outcome<usize> {
+        let start = self.at;
+        self.at += self.text[start..].bytes().take_while(u8::is_ascii_digit).count();
+        match self.text[start..self.at].parse() {
+            Ok(count) if count <= VALUES_MAX => Ok(count),
+            _ if start == self.at => Err(self.unexpected("series values, expected a count")),
+            _ => Err(self.fault(start, format!("a series may have at most {VALUES_MAX} values"))),
+        }
+    }
+
+    fn signed_number(&mut self, stale_allowed: bool) -> Outcome<f64> {
+        let start = self.at;
+        let negative = self.accept("-");
+        let signed = negative || self.accept("+");
+        let value = match self.peek() {
+            Some('0'..='9' | '.') => self.digits()?,
+            Some(c) if c.is_ascii_alphabetic() => self.word(stale_allowed && !signed)?,
+            _ => {
+                let error = self.unexpected("series values");
+                return Err(ParseError { place: Place { start: start as u32, ..error.place }, ..error });
+            }
+        };
+        Ok(if negative { -value } else { value })
+    }
+
+    /// Reads `Inf`, `NaN` and, where it may stand, `stale`.
+    fn word(&mut self, stale_allowed: bool) -> Outcome<f64> {
+        let start = self.at;
+        self.at += self.text[start..].bytes().take_while(|&b| is_word(b)).count();
+        let word = &self.text[start..self.at];
+        match word.to_ascii_lowercase().as_str() {
+            "inf" => Ok(f64::INFINITY),
+            "nan" => Ok(f64::NAN),
+            _ if word == "stale" && stale_allowed => Ok(STALE),
+            _ => {
+                let message = format!("unexpected identifier {} in series values, expected number or \"stale\"", quote(word));
+                Err(self.fault(start, message))
             }
         }
-        let bytes = rest.as_bytes();
-        if rest[sign..].starts_with("0x") {
-            let digits = rest[sign + 2..].bytes().take_while(u8::is_ascii_hexdigit).count();
-            // `0x3` is a zero four times; only a longer number is taken as hexadecimal, as nobody writes it otherwise.
-            let is_count = rest[sign + 2..sign + 2 + digits].bytes().all(|byte| byte.is_ascii_digit());
-            if !is_count && digits > 0 {
-                let value = u64::from_str_radix(&rest[sign + 2..sign + 2 + digits], 16);
-                let value = value.map_err(|_| self.fault("bad hexadecimal number"))? as f64;
-                self.at += sign + 2 + digits;
-                return Ok(if rest.starts_with('-') { -value } else { value });
-            }
-        }
-        let mut end = sign;
-        while end < bytes.len() {
-            let is_exponent_sign = matches!(bytes[end], b'+' | b'-') && matches!(bytes[end - 1], b'e' | b'E') && end > sign + 1;
-            if !(bytes[end].is_ascii_digit() || matches!(bytes[end], b'.' | b'e' | b'E') || is_exponent_sign) {
+    }
+
+    fn digits(&mut self) -> Outcome<f64> {
+        let (start, bytes) = (self.at, self.text.as_bytes());
+        while let Some(byte) = bytes.get(self.at) {
+            let exponent_sign = matches!(byte, b'+' | b'-') && matches!(bytes[self.at - 1], b'e' | b'E') && self.at > start;
+            if !matches!(byte, b'0'..=b'9' | b'.' | b'_' | b'e' | b'E') && !exponent_sign {
                 break;
             }
-            end += 1;
+            self.at += 1;
         }
-        match fast_float2::parse(rest[..end].trim_start_matches('+')) {
-            Ok(value) if end > sign => {
-                self.at += end;
-                Ok(value)
+        let digits = &self.text[start..self.at];
+        // A hexadecimal number would be ambiguous, since `x` repeats a value.
+        match self.peek() {
+            Some(c) if c.is_ascii_alphanumeric() && c != 'x' => {
+                self.at += 1;
+                Err(self.fault(start, format!("bad number syntax: {}", quote(&self.text[start..self.at]))))
             }
-            _ => Err(self.fault("expected a number, a histogram, `_` or `stale`")),
-        }
-    }
-
-    fn histogram(&mut self) -> Result<Atom, BadNotation> {
-        let mut histogram = Histogram::default();
-        let (mut offset, mut negative_offset, mut hint_given) = (0, 0, false);
-        loop {
-            self.skip_space();
-            if self.eat("}}") {
-                break;
-            }
-            let colon = self.rest().find(':').ok_or_else(|| self.fault("expected `key:value` or `}}` in a histogram"))?;
-            let key = &self.rest()[..colon];
-            self.at += colon + 1;
-            match key {
-                "schema" => histogram.schema = self.number()? as i32,
-                "count" => histogram.count = self.number()?,
-                "sum" => histogram.sum = self.number()?,
-                "z_bucket" => histogram.zero_count = self.number()?,
-                "z_bucket_w" => histogram.zero_threshold = self.number()?,
-                "offset" => offset = self.number()? as i32,
-                "n_offset" => negative_offset = self.number()? as i32,
-                "buckets" => histogram.positive_buckets = self.list()?,
-                "n_buckets" => histogram.negative_buckets = self.list()?,
-                "custom_values" => histogram.custom_values = self.list()?,
-                "counter_reset_hint" => {
-                    hint_given = true;
-                    histogram.reset_hint = self.hint()?;
-                }
-                _ => return Err(self.fault(format!("a histogram has no key {key:?}"))),
-            }
-        }
-        for (list, spans, offset) in [
-            (&histogram.positive_buckets, &mut histogram.positive_spans, offset),
-            (&histogram.negative_buckets, &mut histogram.negative_spans, negative_offset),
-        ] {
-            if !list.is_empty() {
-                spans.push(BucketSpan { offset, length: list.len() as u32 });
-            }
-        }
-        Ok(Atom::Histogram { histogram, hint_given })
-    }
-
-    fn hint(&mut self) -> Result<ResetHint, BadNotation> {
-        for (word, hint) in [
-            ("not_reset", ResetHint::NoReset),
-            ("reset", ResetHint::Reset),
-            ("gauge", ResetHint::Gauge),
-            ("unknown", ResetHint::Unknown),
-        ] {
-            if self.eat(word) {
-                return Ok(hint);
-            }
-        }
-        Err(self.fault("expected gauge, reset, not_reset or unknown"))
-    }
-
-    fn list(&mut self) -> Result<Vec<f64>, BadNotation> {
-        if !self.eat("[") {
-            return Err(self.fault("expected a list in brackets"));
-        }
-        let mut list = Vec::new();
-        loop {
-            self.skip_space();
-            if self.eat("]") {
-                return Ok(list);
-            }
-            list.push(self.number()?);
+            _ => number(digits).map_err(|message| self.fault(start, message)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{VALUES_MAX, series, values};
+    use crate::model::Value;
 
-    fn floats(text: &str) -> Vec<Option<f64>> {
-        let values = parse_values(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        values.iter().map(|value| if let Notated::Float(value) = value { Some(*value) } else { None }).collect()
+    /// Returns the values of a series with a blank between them: `_` is a gap, `s` the staleness marker, `h` a histogram's sum.
+    fn shown(text: &str) -> String {
+        let (labels, values) = series(text).unwrap_or_else(|faults| panic!("{}", faults[0].render(text)));
+        let values: Vec<String> = values
+            .iter()
+            .map(|value| match value {
+                None => "_".to_owned(),
+                Some(value) if value.is_stale() => "s".to_owned(),
+                Some(Value::Float(value)) => value.to_string(),
+                Some(Value::Histogram(histogram)) => format!("h{}", histogram.sum),
+            })
+            .collect();
+        format!("{labels} {}", values.join(" ")).trim_end().to_owned()
     }
 
     #[test]
-    fn sequences_expand() {
+    fn series_expand() {
         for (text, expected) in [
-            ("1 2x1 3", vec![Some(1.0), Some(2.0), Some(2.0), Some(3.0)]),
-            ("0+2x2 _ _x2", vec![Some(0.0), Some(2.0), Some(4.0), None, None, None]),
-            ("-1-1.5x1 1e-3", vec![Some(-1.0), Some(-2.5), Some(0.001)]),
-            ("-1e+1+1x1 +Inf", vec![Some(-10.0), Some(-9.0), Some(f64::INFINITY)]),
-            ("0x2", vec![Some(0.0); 3]),
+            ("a 1 -2 +3.5", r#"{__name__="a"} 1 -2 3.5"#),
+            ("a{b='}'} 1x2 ", r#"{__name__="a", b="}"} 1 1 1"#),
+            ("{} 1+1x3\t10-4x2", "{} 1 2 3 4 10 6 2"),
+            ("{\"a.b\"} -1-1x2 2-0x1", r#"{__name__="a.b"} -1 -2 -3 2 2"#),
+            ("a 0x2 1x0", r#"{__name__="a"} 0 0 0 1"#),
+            ("a _ _x2 stale 1E1+0x1 _x0", r#"{__name__="a"} _ _ _ s 10 10"#),
+            ("a Inf -inf", r#"{__name__="a"} inf -inf"#),
+            ("a 1e+2x1 .5", r#"{__name__="a"} 100 100 0.5"#),
+            ("a", r#"{__name__="a"}"#),
+            ("  a  ", r#"{__name__="a"}"#),
+            ("a {{sum:1}}x2 {{}} 3", r#"{__name__="a"} h1 h1 h1 h0 3"#),
+            ("a {{sum:1}}+{{sum:2}}x2", r#"{__name__="a"} h1 h3 h5"#),
+            ("a {{sum:5}}-{{sum:2}}x1", r#"{__name__="a"} h5 h3"#),
         ] {
-            assert_eq!(floats(text), expected, "{text}");
+            assert_eq!(shown(text), expected, "{text}");
         }
-        assert!(floats("stale")[0].is_some_and(crate::model::is_stale));
-        for wrong in ["1+", "1+2", "x3", "1 foo", "{{count:1", "{{cunt:1}}", "1x99999999", "{{count:1}}+1x2"] {
-            assert!(parse_values(wrong).is_err(), "{wrong} was accepted");
-        }
+        assert_eq!(values("1 2x1").map(|values| values.len()), Ok(3));
     }
 
     #[test]
-    fn a_histogram_has_its_buckets_where_the_offset_says() {
-        let (labels, values) =
-            parse_series("h{a=\"} {\"} {{schema:1 count:3 sum:-2.5 buckets:[1 2] offset:-1 counter_reset_hint:gauge}}").unwrap();
-        assert_eq!(labels.to_string(), r#"{__name__="h", a="} {"}"#);
-        let [Notated::Histogram { histogram, hint_given: true }] = values.as_slice() else { panic!("{values:?}") };
-        assert_eq!(histogram.positive_spans, [BucketSpan { offset: -1, length: 2 }]);
-        assert_eq!((histogram.schema, histogram.sum, histogram.reset_hint), (1, -2.5, ResetHint::Gauge));
+    fn what_is_not_the_notation_is_refused() {
+        for text in [
+            "a 1+1",
+            "a 1x",
+            "a 1xx2",
+            "a 1x-1",
+            "a x3",
+            "a 1 bogus",
+            "a stalex2",
+            "a -stale",
+            "a 1,2",
+            "a 0x1f",
+            "a 1_x2",
+            "a _foo",
+            "a 1{{}}",
+            "a {{}}1",
+            "a {{}}+1x2",
+            "a {{}}+{{}}",
+            "a {{schema:1}}+{{schema:0}}x1",
+            "a {1}",
+            "a{b=1} 1",
+            "a 1 # no comment",
+            "a --1",
+            "a 1 ü",
+            "{a=\"b\"",
+            "a -",
+        ] {
+            assert!(series(text).is_err(), "{text} was accepted as {:?}", series(text));
+        }
+        for endless in [format!("a 1x{VALUES_MAX}"), "a 1x99999999999999999999".to_owned(), "a _x150000 _x150000".to_owned()] {
+            assert!(series(&endless).is_err(), "{endless} was accepted");
+        }
     }
 }

@@ -18,6 +18,8 @@ mod literal;
 mod postfix;
 mod selector;
 
+pub(super) use literal::number;
+
 /// Texts longer than this many bytes are refused.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Expressions that open more than this many parentheses, calls and signs inside one another are refused.

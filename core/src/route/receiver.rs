@@ -21,7 +21,9 @@ pub struct Integration {
     pub channel: Channel,
 }
 
+/// There are as many of these as the configuration has lines for them, so their size does not matter.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)]
 pub enum Channel {
     Webhook(Webhook),
     PagerDuty(PagerDuty),

@@ -1,6 +1,11 @@
 //! Recurring spans of civil time.
 
+use std::collections::BTreeMap;
+
+use chrono::{Datelike, NaiveDate, Timelike};
 use chrono_tz::Tz;
+
+use crate::time::Timestamp;
 
 /// One entry under a name of `time_intervals`. An empty list asks nothing; all lists must agree.
 ///
@@ -30,4 +35,125 @@ pub struct TimeRange {
 pub struct InclusiveRange {
     pub begin: i32,
     pub end: i32,
+}
+
+impl TimeInterval {
+    /// Returns whether an instant lies within the interval, read on the clock and calendar of the interval's zone.
+    ///
+    /// Instants beyond the calendar's range lie in no interval that asks for anything.
+    pub fn contains(&self, at: Timestamp) -> bool {
+        let Some(utc) = at.to_utc() else {
+            return *self == TimeInterval { location: self.location, ..TimeInterval::default() };
+        };
+        let local = utc.with_timezone(&self.location.unwrap_or(Tz::UTC)).naive_local();
+        let minute = local.hour() * 60 + local.minute();
+        let any_or_unasked =
+            |ranges: &[InclusiveRange], value: i32| ranges.is_empty() || ranges.iter().any(|range| range.contains(value));
+        (self.times.is_empty() || self.times.iter().any(|range| range.contains(minute)))
+            && (self.days_of_month.is_empty() || self.days_of_month.iter().any(|range| range.contains_day(local.date())))
+            && any_or_unasked(&self.months, local.month() as i32)
+            && any_or_unasked(&self.weekdays, local.weekday().num_days_from_sunday() as i32)
+            && any_or_unasked(&self.years, local.year())
+    }
+}
+
+impl TimeRange {
+    fn contains(self, minute: u32) -> bool {
+        (u32::from(self.start_minute)..u32::from(self.end_minute)).contains(&minute)
+    }
+}
+
+impl InclusiveRange {
+    fn contains(self, value: i32) -> bool {
+        (self.begin..=self.end).contains(&value)
+    }
+
+    /// Reads the range as days of a month: negative days count back from the month's end, and a range never leaves its month.
+    fn contains_day(self, date: NaiveDate) -> bool {
+        let days = i32::from(date.num_days_in_month());
+        let from_start = |day: i32| if day < 0 { days + day + 1 } else { day };
+        // A range that starts behind the month's end names no day of it; clamping would name its last day.
+        let (begin, end) = (from_start(self.begin), from_start(self.end).min(days));
+        (begin..=end).contains(&(date.day() as i32))
+    }
+}
+
+/// Returns the names of the intervals that keep a route silent at an instant; empty when it may speak.
+///
+/// A route is silent within any of its mute intervals, and outside all of its active ones; then all of those are named.
+/// Names that are not defined contain no instant.
+pub fn silent_by(
+    intervals: &BTreeMap<String, Vec<TimeInterval>>,
+    mute: &[String],
+    active: &[String],
+    at: Timestamp,
+) -> Vec<String> {
+    let contains = |name: &String| intervals.get(name).is_some_and(|list| list.iter().any(|interval| interval.contains(at)));
+    let mut names: Vec<String> = mute.iter().filter(|name| contains(name)).cloned().collect();
+    if !active.is_empty() && !active.iter().any(contains) {
+        names.extend(active.iter().cloned());
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
+    }
+
+    fn range(begin: i32, end: i32) -> InclusiveRange {
+        InclusiveRange { begin, end }
+    }
+
+    #[test]
+    fn the_end_of_a_time_range_is_left_out() {
+        let office = TimeInterval { times: vec![TimeRange { start_minute: 540, end_minute: 1020 }], ..Default::default() };
+        for (text, inside) in [
+            ("2026-11-20T08:59:59Z", false),
+            ("2026-11-20T09:00:00Z", true),
+            ("2026-11-20T16:59:59Z", true),
+            ("2026-11-20T17:00:00Z", false),
+        ] {
+            assert_eq!(office.contains(at(text)), inside, "{text}");
+        }
+        let evening = TimeInterval { times: vec![TimeRange { start_minute: 1380, end_minute: 1440 }], ..Default::default() };
+        assert!(evening.contains(at("2026-11-20T23:59:59.999Z")) && !evening.contains(at("2026-11-21T00:00:00Z")));
+    }
+
+    #[test]
+    fn negative_days_count_from_the_end_of_the_month() {
+        let last_three = TimeInterval { days_of_month: vec![range(-3, -1)], ..Default::default() };
+        assert!(last_three.contains(at("2028-02-27T00:00:00Z")) && !last_three.contains(at("2028-02-26T23:59:00Z")));
+        let whole = TimeInterval { days_of_month: vec![range(-31, -1)], ..Default::default() };
+        assert!(whole.contains(at("2027-02-01T00:00:00Z")));
+        let late = TimeInterval { days_of_month: vec![range(30, 31)], months: vec![range(2, 2)], ..Default::default() };
+        assert!(!late.contains(at("2027-02-28T12:00:00Z")));
+    }
+
+    #[test]
+    fn civil_time_follows_the_zone_through_daylight_saving() {
+        let interval = TimeInterval {
+            times: vec![TimeRange { start_minute: 120, end_minute: 180 }],
+            location: Some(Tz::Europe__Berlin),
+            ..Default::default()
+        };
+        // On the last Sunday of October the hour from two to three happens twice; in March not at all.
+        assert!(interval.contains(at("2026-10-25T00:30:00Z")) && interval.contains(at("2026-10-25T01:30:00Z")));
+        assert!(!interval.contains(at("2026-03-29T00:59:00Z")) && !interval.contains(at("2026-03-29T01:00:00Z")));
+    }
+
+    #[test]
+    fn an_empty_interval_holds_all_time_and_active_intervals_silence_what_lies_outside() {
+        assert!(TimeInterval::default().contains(at("2026-11-20T08:59:59Z")) && TimeInterval::default().contains(Timestamp::MAX));
+        let intervals =
+            BTreeMap::from([("mondays".to_owned(), vec![TimeInterval { weekdays: vec![range(1, 1)], ..Default::default() }])]);
+        let mondays = ["mondays".to_owned()];
+        assert_eq!(silent_by(&intervals, &[], &mondays, at("2026-11-21T00:00:00Z")), mondays);
+        assert!(silent_by(&intervals, &[], &mondays, at("2026-11-23T00:00:00Z")).is_empty());
+        assert_eq!(silent_by(&intervals, &mondays, &[], at("2026-11-23T00:00:00Z")), mondays);
+        assert!(silent_by(&intervals, &["unknown".to_owned()], &[], at("2026-11-23T00:00:00Z")).is_empty());
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::client::HttpClient;
 use crate::model::LabelSet;
+pub use crate::model::exposition::Format;
 use crate::model::relabel::RelabelRule;
 use crate::time::Span;
 
@@ -34,13 +35,6 @@ pub struct Job {
     pub fallback_format: Option<Format>,
     /// Formats to ask for, best first.
     pub formats: Vec<Format>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Prometheus text 0.0.4, or 1.0.0 with UTF-8 names.
-    Text,
-    OpenMetrics,
 }
 
 /// What one scrape may bring; zero means no limit. A scrape beyond a limit fails as a whole.

@@ -1,7 +1,22 @@
 //! Integration tests of the pure half, one binary.
 
+// Tests read the corpora, which core itself never does.
+#![allow(clippy::disallowed_methods)]
+
+mod config;
 mod corpora;
+mod exposition;
+mod notification_template;
 mod promql_mutation;
+mod promql_notation;
 mod promql_parse;
 mod promql_roundtrip;
+mod relabel;
+mod rule_files;
+mod rule_template;
+mod yaml;
 mod promqltest;
+mod scrape;
+mod corpora;
+mod plane;
+mod time_interval;

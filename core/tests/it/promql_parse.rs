@@ -1,7 +1,5 @@
 //! The parser of PromQL against the tables of other projects.
 
-#![allow(clippy::disallowed_methods, reason = "the corpora are files")]
-
 use serde_json::Value;
 use tocsin_core::promql::ast::{Expr, ExprKind};
 use tocsin_core::promql::parse::{Syntax, parse, parse_metric, parse_selector};

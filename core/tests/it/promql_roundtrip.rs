@@ -1,7 +1,5 @@
 //! The parser of PromQL over real expressions: what it prints reads back as the same tree.
 
-#![allow(clippy::disallowed_methods, reason = "the corpora are files")]
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 //! Quoted text: where it ends, and what it says.
 
 use super::{Kind, Lexer};
+use crate::model::labels::quote;
 
 /// Returns a character in single quotes as Go's `%q` writes it; the end of the text is U+FFFD.
 pub(super) fn quote_char(c: Option<char>) -> String {
@@ -73,9 +74,16 @@ fn scan_escape(lexer: &mut Lexer<'_>, quote: char) -> Result<(), String> {
 ///
 /// Shape: a token of kind `Text`, whose escapes have been checked.
 pub fn unquote(token: &str) -> String {
+    String::from_utf8(unquote_bytes(token)).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Returns the bytes that a quoted text says, which need not be UTF-8.
+///
+/// Shape: a token of kind `Text`, whose escapes have been checked.
+pub fn unquote_bytes(token: &str) -> Vec<u8> {
     let inner = &token[1..token.len() - 1];
     if token.starts_with('`') || !inner.contains('\\') {
-        return inner.to_owned();
+        return inner.as_bytes().to_vec();
     }
     let mut out = Vec::with_capacity(inner.len());
     let mut chars = inner.chars();
@@ -106,5 +114,19 @@ pub fn unquote(token: &str) -> String {
             other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    out
+}
+
+/// Returns bytes in double quotes; those that are not UTF-8 are written as `\xc5`.
+pub fn quote_bytes(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        let valid = quote(chunk.valid());
+        out.push_str(&valid[1..valid.len() - 1]);
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out.push('"');
+    out
 }

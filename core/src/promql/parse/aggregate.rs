@@ -1,7 +1,8 @@
 //! Aggregations: `sum by (job) (…)`.
 
 use super::{Context, Node, Outcome, Parser};
-use crate::promql::ast::{Aggregate, AggregateOp, ExprKind, Place};
+use crate::promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Place};
+use crate::promql::lex::quoted::{quote_bytes, unquote_bytes};
 use crate::promql::lex::{Keyword, Kind};
 
 #[derive(Default)]
@@ -92,6 +93,20 @@ impl Parser<'_> {
             return None;
         }
         let vector = args.pop()?;
-        Some((args.pop(), vector))
+        let param = args.pop();
+        if op == AggregateOp::CountValues
+            && let Some(Node { expr: Expr { kind: ExprKind::Text(_), place }, .. }) = &param
+        {
+            self.check_label_name(*place);
+        }
+        Some((param, vector))
+    }
+
+    /// Notes a fault when the quoted text at `place` cannot name a label, which only its bytes can tell.
+    fn check_label_name(&mut self, place: Place) {
+        let name = unquote_bytes(&self.text[place.start as usize..place.end as usize]);
+        if name.is_empty() || std::str::from_utf8(&name).is_err() {
+            self.fault(place, format!("invalid label name {}", quote_bytes(&name)));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Outcome, Parser};
 use crate::promql::ast::BinaryOp;
-use crate::promql::lex::quoted::unquote;
+use crate::promql::lex::quoted::{quote_bytes, unquote, unquote_bytes};
 use crate::promql::lex::{Keyword, Kind, Token};
 
 const WITHIN: &str = "grouping opts";
@@ -34,11 +34,11 @@ impl Parser<'_> {
         match token.kind {
             Kind::Text => {
                 self.advance();
-                let name = self.unquoted(token);
-                if name.is_empty() {
-                    self.fault(token.place, "invalid label name for grouping: \"\"");
+                let name = unquote_bytes(self.slice(token));
+                if name.is_empty() || std::str::from_utf8(&name).is_err() {
+                    self.fault(token.place, format!("invalid label name for grouping: {}", quote_bytes(&name)));
                 }
-                Ok(name)
+                Ok(self.unquoted(token))
             }
             kind if Self::is_label_name(kind) => {
                 self.advance();

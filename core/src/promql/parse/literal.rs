@@ -63,7 +63,7 @@ fn duration_fault(text: &str, fault: &BadSpan) -> String {
 /// Returns the value of a number: decimal, hexadecimal (`0x1f`), octal (`017`), `Inf` or `NaN`, with `_` between digits.
 ///
 /// Source: Go's `strconv.ParseInt` with base 0, and `strconv.ParseFloat` where that fails.
-fn number(text: &str) -> Result<f64, String> {
+pub(in crate::promql) fn number(text: &str) -> Result<f64, String> {
     let fail = |reason: &str| Err(format!("error parsing number: strconv.ParseFloat: parsing {}: {reason}", quote(text)));
     match text.to_ascii_lowercase().as_str() {
         "inf" => return Ok(f64::INFINITY),

@@ -1,0 +1,86 @@
+//! Who may do what.
+
+use serde::{Deserialize, Serialize};
+
+/// What a person or a token is trusted with.
+///
+/// Shape: viewer < responder < operator < sre-lead, each holding what the one before holds; author and auditor stand beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Reads everything but accounts and the audit.
+    Viewer,
+    /// Acknowledges pages and mutes alerts.
+    Responder,
+    /// Causes disruption on purpose: faults of the demo platform, experiments.
+    Operator,
+    /// Approves, reloads, manages accounts and tokens.
+    SreLead,
+    /// Edits documents; reads what a viewer reads.
+    Author,
+    /// Reads everything, the audit included.
+    Auditor,
+}
+
+/// One kind of thing that a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Permission {
+    Read,
+    Acknowledge,
+    Silence,
+    /// Hand alerts to us as a rule engine does.
+    SendAlerts,
+    Disrupt,
+    Reload,
+    ManageAccounts,
+    ReadAudit,
+}
+
+impl Role {
+    pub const ALL: [Role; 6] = [Role::Viewer, Role::Responder, Role::Operator, Role::SreLead, Role::Author, Role::Auditor];
+
+    /// Returns the word that requests, tables and pages use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Responder => "responder",
+            Role::Operator => "operator",
+            Role::SreLead => "sre-lead",
+            Role::Author => "author",
+            Role::Auditor => "auditor",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.word() == word)
+    }
+
+    pub fn may(self, permission: Permission) -> bool {
+        match permission {
+            Permission::Read => true,
+            Permission::Acknowledge | Permission::Silence | Permission::SendAlerts => {
+                matches!(self, Role::Responder | Role::Operator | Role::SreLead)
+            }
+            Permission::Disrupt => matches!(self, Role::Operator | Role::SreLead),
+            Permission::Reload | Permission::ManageAccounts => matches!(self, Role::SreLead),
+            Permission::ReadAudit => matches!(self, Role::SreLead | Role::Auditor),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_round_trip_and_ranks_hold() {
+        for role in Role::ALL {
+            assert_eq!(Role::parse(role.word()), Some(role));
+            assert!(role.may(Permission::Read));
+        }
+        assert!(!Role::Viewer.may(Permission::Acknowledge) && Role::Responder.may(Permission::Acknowledge));
+        assert!(!Role::Responder.may(Permission::Disrupt) && !Role::Operator.may(Permission::ManageAccounts));
+        assert!(Role::Auditor.may(Permission::ReadAudit) && !Role::Auditor.may(Permission::Silence));
+        assert!(!Role::Author.may(Permission::Acknowledge));
+    }
+}

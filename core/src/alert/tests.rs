@@ -1,0 +1,183 @@
+use super::Transition::{Cleared, Fired, Forgotten, Pending, Resolved};
+use super::*;
+
+const MINUTE: Span = Span::from_mins(1);
+
+fn labels(instance: &str) -> LabelSet {
+    LabelSet::from_pairs([("alertname", "Full"), ("instance", instance)])
+}
+
+fn found(instances: &[&str]) -> Vec<Active> {
+    let alert = |instance: &&str| Active { labels: labels(instance), annotations: BTreeMap::new(), value: 1.0 };
+    instances.iter().map(alert).collect()
+}
+
+fn t(seconds: i64) -> Timestamp {
+    Timestamp(seconds * 1000)
+}
+
+fn hold(span: Span) -> Terms {
+    Terms { hold: span, ..Terms::default() }
+}
+
+#[test]
+fn an_alert_fires_once_held_long_enough() {
+    let mut alerts = Instances::new();
+    let terms = hold(MINUTE);
+    assert_eq!(alerts.step(found(&["a"]), t(0), &terms).unwrap(), [Pending(labels("a"))]);
+    assert_eq!(alerts.step(found(&["a"]), Timestamp(59_999), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&["a"]), t(60), &terms).unwrap(), [Fired(labels("a"))]);
+    assert_eq!(alerts.step(found(&["a"]), t(120), &terms).unwrap(), []);
+    assert_eq!(alerts.state(), Some(State::Firing));
+}
+
+#[test]
+fn without_for_an_alert_fires_at_once() {
+    let mut alerts = Instances::new();
+    assert_eq!(alerts.step(found(&["a"]), t(0), &hold(Span::ZERO)).unwrap(), [Fired(labels("a"))]);
+}
+
+#[test]
+fn a_pending_alert_whose_condition_ends_starts_over() {
+    let mut alerts = Instances::new();
+    let terms = hold(MINUTE);
+    alerts.step(found(&["a", "b"]), t(0), &terms).unwrap();
+    assert_eq!(alerts.step(found(&["b"]), t(30), &terms).unwrap(), [Cleared(labels("a"))]);
+    assert_eq!(alerts.step(found(&["a", "b"]), t(60), &terms).unwrap(), [Pending(labels("a")), Fired(labels("b"))]);
+    assert_eq!(alerts.step(found(&["a", "b"]), t(90), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&["a", "b"]), t(120), &terms).unwrap(), [Fired(labels("a"))]);
+}
+
+#[test]
+fn a_resolved_alert_is_remembered_for_a_quarter_of_an_hour() {
+    let mut alerts = Instances::new();
+    let terms = hold(Span::ZERO);
+    alerts.step(found(&["a"]), t(0), &terms).unwrap();
+    assert_eq!(alerts.step(found(&[]), t(60), &terms).unwrap(), [Resolved(labels("a"))]);
+    assert_eq!(alerts.step(found(&[]), t(60 + 900), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&[]), t(60 + 901), &terms).unwrap(), [Forgotten(labels("a"))]);
+    assert_eq!(alerts.iter().count(), 0);
+}
+
+#[test]
+fn a_resolved_alert_that_returns_is_a_new_one() {
+    let mut alerts = Instances::new();
+    let terms = hold(MINUTE);
+    alerts.step(found(&["a"]), t(0), &terms).unwrap();
+    alerts.step(found(&["a"]), t(60), &terms).unwrap();
+    alerts.step(found(&[]), t(120), &terms).unwrap();
+    assert_eq!(alerts.step(found(&["a"]), t(180), &terms).unwrap(), [Pending(labels("a"))]);
+    assert_eq!(alerts.get(&labels("a")).unwrap().active_at, t(180));
+}
+
+#[test]
+fn keep_firing_bridges_gaps() {
+    let mut alerts = Instances::new();
+    let terms = Terms { keep_firing: MINUTE, ..Terms::default() };
+    alerts.step(found(&["a"]), t(0), &terms).unwrap();
+    assert_eq!(alerts.step(found(&[]), t(30), &terms).unwrap(), []);
+    assert_eq!(alerts.get(&labels("a")).unwrap().keep_firing_since, Some(t(30)));
+    assert_eq!(alerts.step(found(&["a"]), t(60), &terms).unwrap(), []);
+    assert_eq!(alerts.get(&labels("a")).unwrap().keep_firing_since, None);
+    assert_eq!(alerts.step(found(&[]), t(90), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&[]), Timestamp(149_999), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&[]), t(150), &terms).unwrap(), [Resolved(labels("a"))]);
+}
+
+#[test]
+fn too_many_alerts_end_all_of_the_rule() {
+    let mut alerts = Instances::new();
+    let terms = Terms { limit: 1, ..Terms::default() };
+    alerts.step(found(&["a"]), t(0), &terms).unwrap();
+    let error = alerts.step(found(&["a", "b"]), t(60), &terms).unwrap_err();
+    assert_eq!(error.to_string(), "exceeded limit of 1 with 2 alerts");
+    assert_eq!(alerts.iter().count(), 0);
+}
+
+#[test]
+fn a_look_starts_and_advances_and_never_ends() {
+    let mut alerts = Instances::new();
+    let terms = hold(MINUTE);
+    assert_eq!(alerts.look(found(&["a"]), t(5), &terms), [Pending(labels("a"))]);
+    assert_eq!(alerts.look(found(&[]), t(10), &terms), []);
+    assert_eq!(alerts.step(found(&["a"]), t(60), &terms).unwrap(), []);
+    assert_eq!(alerts.look(found(&["a"]), t(65), &terms), [Fired(labels("a"))]);
+    assert_eq!(alerts.look(found(&[]), t(70), &terms), []);
+    assert_eq!(alerts.state(), Some(State::Firing));
+    assert_eq!(alerts.step(found(&[]), t(120), &terms).unwrap(), [Resolved(labels("a"))]);
+    let limited = Terms { limit: 1, ..terms };
+    assert_eq!(alerts.look(found(&["b", "c"]), t(130), &limited), [Pending(labels("b"))]);
+}
+
+#[test]
+fn what_fires_is_told_again_and_what_ended_at_once() {
+    let mut alerts = Instances::new();
+    let (terms, interval, resend) = (hold(MINUTE), Span::from_secs(15), MINUTE);
+    alerts.step(found(&["a"]), t(0), &terms).unwrap();
+    assert_eq!(alerts.take_due(t(0), interval, resend), []);
+    alerts.step(found(&["a"]), t(60), &terms).unwrap();
+    let told = alerts.take_due(t(60), interval, resend);
+    assert_eq!((told[0].starts_at, told[0].ends_at, told[0].state), (t(60), t(60 + 240), State::Firing));
+    assert_eq!(alerts.take_due(t(120), interval, resend), []);
+    assert_eq!(alerts.take_due(t(121), interval, resend).len(), 1);
+    alerts.step(found(&[]), t(130), &terms).unwrap();
+    let told = alerts.take_due(t(130), interval, resend);
+    assert_eq!((told[0].starts_at, told[0].ends_at, told[0].state), (t(60), t(130), State::Resolved));
+    assert_eq!(alerts.take_due(t(140), interval, resend), []);
+    assert_eq!(alerts.take_due(t(191), interval, resend).len(), 1);
+}
+
+#[test]
+fn the_series_say_what_is_active_and_since_when() {
+    let mut alerts = Instances::new();
+    alerts.step(found(&["a"]), Timestamp(61_500), &hold(MINUTE)).unwrap();
+    let shown: Vec<String> = alerts.series().iter().map(|(labels, value)| format!("{labels} {value}")).collect();
+    assert_eq!(
+        shown,
+        [
+            r#"{__name__="ALERTS_FOR_STATE", alertname="Full", instance="a"} 61"#,
+            r#"{__name__="ALERTS", alertname="Full", alertstate="pending", instance="a"} 1"#
+        ]
+    );
+}
+
+#[test]
+fn state_survives_being_written_down() {
+    let mut alerts = Instances::new();
+    let terms = Terms { hold: MINUTE, keep_firing: MINUTE, limit: 0 };
+    alerts.step(found(&["a", "b"]), t(0), &terms).unwrap();
+    alerts.step(found(&["a", "b"]), t(60), &terms).unwrap();
+    alerts.step(found(&["b", "c"]), t(90), &terms).unwrap();
+    alerts.take_due(t(90), MINUTE, MINUTE);
+    let mut nan = found(&["b", "c"]);
+    nan[0].value = f64::INFINITY;
+    alerts.step(nan, t(100), &terms).unwrap();
+    let text = serde_json::to_string(&alerts.states()).unwrap();
+    let states: Vec<InstanceState> = serde_json::from_str(&text).unwrap();
+    let (mut restored, refused) = Instances::restore(states, Span::ZERO);
+    assert_eq!(refused, 0);
+    assert!(restored.iter().eq(alerts.iter()));
+    // The restored clocks go on where they stood.
+    assert_eq!(restored.step(found(&["b", "c"]), t(150), &terms).unwrap(), [Resolved(labels("a")), Fired(labels("c"))]);
+}
+
+#[test]
+fn time_that_nobody_saw_does_not_count_towards_for() {
+    let mut alerts = Instances::new();
+    let terms = hold(MINUTE);
+    alerts.step(found(&["a"]), t(0), &terms).unwrap();
+    alerts.step(found(&["a"]), t(30), &terms).unwrap();
+    let (mut restored, _) = Instances::restore(alerts.states(), Span::from_mins(60));
+    assert_eq!(restored.step(found(&["a"]), t(3_600 + 31), &terms).unwrap(), []);
+    assert_eq!(restored.step(found(&["a"]), t(3_600 + 60), &terms).unwrap(), [Fired(labels("a"))]);
+}
+
+#[test]
+fn a_state_that_contradicts_itself_is_left_out() {
+    let mut alerts = Instances::new();
+    alerts.step(found(&["a"]), t(0), &hold(MINUTE)).unwrap();
+    let mut states = alerts.states();
+    states[0].state = State::Firing;
+    let (restored, refused) = Instances::restore(states, Span::ZERO);
+    assert_eq!((restored.iter().count(), refused), (0, 1));
+}

@@ -1,0 +1,218 @@
+//! Configuration: one file that is a prometheus.yml, an alertmanager.yml, or both, and our own keys.
+//!
+//! Nothing here reads files: the edge asks `referenced_files` what else to load, and `Config` names what is loaded later.
+
+mod client;
+mod discovery;
+mod global;
+mod intervals;
+mod job;
+mod masked;
+mod place;
+mod receivers;
+mod relabel;
+mod remote;
+mod routing;
+mod sections;
+
+use crate::model::relabel::RelabelRule;
+use crate::problem::{Problem, has_errors};
+use crate::route::tree::Routing;
+use crate::scrape::job::Job;
+use crate::yaml::{self, Problems, Table};
+
+use place::Folder;
+
+pub use global::Global;
+pub use masked::masked;
+pub use remote::RemoteWrite;
+pub use sections::{Storage, Tocsin, Web};
+
+/// A file as the edge read it. Paths in it are relative to the folder in its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    pub name: String,
+    pub text: String,
+}
+
+/// A configuration without errors. All paths are as the edge can open them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub global: Global,
+    pub jobs: Vec<Job>,
+    /// Paths, each with at most one pattern, in its last part.
+    pub rule_files: Vec<String>,
+    /// Paths or patterns of files with more `scrape_configs`; hand each to `add_scrape_file`.
+    pub scrape_config_files: Vec<String>,
+    pub routing: Routing,
+    /// Paths or patterns of notification templates.
+    pub templates: Vec<String>,
+    /// Kept, and not served yet.
+    pub remote_write: Vec<RemoteWrite>,
+    /// What happens to the labels of our own alerts before they are routed.
+    pub alert_relabel: Vec<RelabelRule>,
+    pub storage: Storage,
+    pub tocsin: Tocsin,
+    job_names: job::Names,
+}
+
+/// Files that must be loaded before the main file can be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReferencedFiles {
+    /// What `alertmanager_config` names.
+    pub alertmanager: Option<String>,
+}
+
+/// Returns which files `read` needs beside the main file; faults are left to `read`.
+pub fn referenced_files(main: &File) -> ReferencedFiles {
+    let node = yaml::parse(&main.name, &main.text).0;
+    let path = node.as_ref().and_then(|node| node.get(ALERTMANAGER_CONFIG)).and_then(yaml::Node::text);
+    let folder = Folder::of(&main.name);
+    ReferencedFiles { alertmanager: path.filter(|path| !path.is_empty()).map(|path| folder.join(path)) }
+}
+
+const ALERTMANAGER_CONFIG: &str = "alertmanager_config";
+const ROUTING_KEYS: [&str; 6] = ["route", "receivers", "inhibit_rules", "time_intervals", "mute_time_intervals", "templates"];
+
+/// Reads a configuration.
+///
+/// `alertmanager` is the file that `alertmanager_config` names. `environment` answers for variables in `external_labels`.
+/// Shape: no configuration when any problem is an error; the problems of the main file come first, each file's by place.
+pub fn read(
+    main: &File,
+    alertmanager: Option<&File>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> (Option<Config>, Vec<Problem>) {
+    let (node, mut problems) = yaml::parse(&main.name, &main.text);
+    let collected = Problems::new(&main.name);
+    let mut config = node.map(|node| {
+        let mut table = Table::new(&node, "", &collected);
+        let config = read_main(&mut table, main, alertmanager.is_some(), environment);
+        table.finish();
+        config
+    });
+    problems.extend(collected.into_vec());
+    problems.sort_by_key(|problem| problem.position);
+    if let Some(file) = alertmanager {
+        let (routing, found) = read_alertmanager(file);
+        problems.extend(found);
+        match (&mut config, routing) {
+            (Some(config), Some((routing, templates))) => {
+                config.routing = routing;
+                config.templates = templates;
+            }
+            (config, _) => *config = None,
+        }
+    }
+    (config.filter(|_| !has_errors(&problems)), problems)
+}
+
+fn read_main(
+    table: &mut Table<'_, '_>,
+    file: &File,
+    has_alertmanager: bool,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Config {
+    let folder = Folder::of(&file.name);
+    let (global, defaults) = match table.table("global") {
+        None => (Global::default(), receivers::Defaults::default()),
+        Some(mut table) => {
+            let both = (global::read(&mut table, environment), receivers::defaults(&mut table, &folder));
+            table.finish();
+            both
+        }
+    };
+    if let Some(value) = table.value(ALERTMANAGER_CONFIG) {
+        value.text();
+        if let Some(key) = ROUTING_KEYS.into_iter().find(|key| table.has(key)) {
+            value.error(format!(
+                "{key} stands here and routing is in another file too; move {key} there, or remove {ALERTMANAGER_CONFIG}"
+            ));
+        } else if !has_alertmanager {
+            value.error("the file cannot be read; check its path and permissions");
+        }
+    }
+    let mut job_names = job::Names::new();
+    let config = Config {
+        jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
+        rule_files: paths(table, "rule_files", "rule", &folder),
+        scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
+        routing: routing::read(table, &defaults, &folder),
+        templates: templates(table, &folder),
+        remote_write: remote::write(table, &folder, global.classic_names_only),
+        alert_relabel: sections::alerting(table, &folder, global.classic_names_only),
+        storage: sections::storage(table),
+        tocsin: sections::tocsin(table, &folder),
+        job_names,
+        global,
+    };
+    remote::read(table, &folder);
+    sections::tracing(table, &folder);
+    sections::otlp(table, config.global.classic_names_only);
+    sections::runtime(table);
+    config
+}
+
+fn read_alertmanager(file: &File) -> (Option<(Routing, Vec<String>)>, Vec<Problem>) {
+    let (node, mut problems) = yaml::parse(&file.name, &file.text);
+    let collected = Problems::new(&file.name);
+    let folder = Folder::of(&file.name);
+    let routing = node.map(|node| {
+        let mut table = Table::new(&node, "", &collected);
+        let defaults = match table.table("global") {
+            None => receivers::Defaults::default(),
+            Some(mut table) => {
+                let defaults = receivers::defaults(&mut table, &folder);
+                table.finish();
+                defaults
+            }
+        };
+        let routing = (routing::read(&mut table, &defaults, &folder), templates(&mut table, &folder));
+        sections::tracing(&mut table, &folder);
+        table.finish();
+        routing
+    });
+    problems.extend(collected.into_vec());
+    problems.sort_by_key(|problem| problem.position);
+    (routing, problems)
+}
+
+fn paths(table: &mut Table<'_, '_>, key: &'static str, what: &str, folder: &Folder) -> Vec<String> {
+    let mut paths = Vec::new();
+    for value in table.list(key) {
+        let Some(path) = value.text() else { continue };
+        if !place::is_pattern_at_end(&path) {
+            value.error(format!("invalid {what} file path {path:?}; * may stand in the file's name only"));
+        }
+        paths.push(folder.join(&path));
+    }
+    paths
+}
+
+fn templates(table: &mut Table<'_, '_>, folder: &Folder) -> Vec<String> {
+    table.texts("templates").iter().map(|path| folder.join(path)).collect()
+}
+
+impl Config {
+    /// Adds the jobs of a file that `scrape_config_files` names.
+    ///
+    /// Errors: the problems of that file, also a job's name that stood before; then nothing of the file is added.
+    pub fn add_scrape_file(&mut self, file: &File) -> Vec<Problem> {
+        let (node, mut problems) = yaml::parse(&file.name, &file.text);
+        let collected = Problems::new(&file.name);
+        let mut names = self.job_names.clone();
+        let jobs = node.map(|node| {
+            let mut table = Table::new(&node, "", &collected);
+            let jobs = job::read(&mut table, &self.global, &Folder::of(&file.name), &file.name, &mut names);
+            table.finish();
+            jobs
+        });
+        problems.extend(collected.into_vec());
+        problems.sort_by_key(|problem| problem.position);
+        if !has_errors(&problems) {
+            self.jobs.extend(jobs.unwrap_or_default());
+            self.job_names = names;
+        }
+        problems
+    }
+}

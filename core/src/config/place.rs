@@ -1,0 +1,71 @@
+//! Where things are: paths beside the configuration, and URLs.
+
+/// The folder of a file; paths inside the file are relative to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Folder(String);
+
+impl Folder {
+    pub(super) fn of(file: &str) -> Folder {
+        Folder(file.rfind('/').map(|end| file[..end.max(1)].to_owned()).unwrap_or_default())
+    }
+
+    /// Returns a path as seen from where the file itself was named; absolute and empty paths stay.
+    pub(super) fn join(&self, path: &str) -> String {
+        if self.0.is_empty() || path.is_empty() || path.starts_with('/') {
+            return path.to_owned();
+        }
+        let slash = if self.0.ends_with('/') { "" } else { "/" };
+        format!("{}{slash}{path}", self.0)
+    }
+}
+
+/// Checks that a text is an absolute URL of HTTP. The message never repeats it, since URLs hold secrets.
+pub(super) fn check_url(url: &str) -> Result<(), &'static str> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme).or_else(|| url.split_once(':').map(|(scheme, _)| scheme));
+    if !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")) {
+        return Err("URL scheme must be 'http' or 'https'");
+    }
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if host.is_empty() || host.starts_with(':') {
+        return Err("host is missing in URL; write it as http://host:port/path");
+    }
+    if url.chars().any(|c| c.is_control() || c == ' ') {
+        return Err("a URL holds no spaces and no control characters; write them as %20 and the like");
+    }
+    Ok(())
+}
+
+/// Returns whether a path has at most one pattern, in its last part; so reading a folder once finds all files.
+pub(super) fn is_pattern_at_end(path: &str) -> bool {
+    path.find('*').is_none_or(|star| !path[star..].contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_beside_the_file() {
+        assert_eq!(Folder::of("etc/tocsin.yml").join("rules/*.yml"), "etc/rules/*.yml");
+        assert_eq!(Folder::of("/tocsin.yml").join("a"), "/a");
+        assert_eq!(Folder::of("tocsin.yml").join("a"), "a");
+        assert_eq!(Folder::of("etc/tocsin.yml").join("/a"), "/a");
+    }
+
+    #[test]
+    fn urls_need_a_scheme_and_a_host() {
+        for good in ["http://a", "https://user:pass@a:1/b?c", "HTTP://[::1]:80/"] {
+            assert_eq!(check_url(good), Ok(()), "{good}");
+        }
+        for bad in ["a", "a:80", "ftp://a", "http://", "http:///x", "http://:80", "http://a b", "http:a"] {
+            assert!(check_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn patterns_stand_in_the_last_part_only() {
+        assert!(is_pattern_at_end("a/b") && is_pattern_at_end("a/*.yml") && is_pattern_at_end("a/*b*"));
+        assert!(!is_pattern_at_end("a/*/b"));
+    }
+}

@@ -1,0 +1,456 @@
+//! Kinds of integrations that Alertmanager knows and we do not send to: checked, kept, and said so.
+//!
+//! Source: Alertmanager `config/notifiers.go` and the packages under `notify`.
+
+use crate::route::receiver::{Channel, Integration};
+use crate::yaml::{Table, Value};
+
+use super::super::client;
+use super::super::place::Folder;
+use super::Defaults;
+
+/// What is checked of one kind. All keys that end a check are listed among `keys` too.
+struct Kind {
+    key: &'static str,
+    sends_resolved: bool,
+    keys: &'static [&'static str],
+    /// Keys that Alertmanager knows on all kinds are not listed.
+    exclusive: &'static [(&'static str, &'static str)],
+    required: &'static [Required],
+}
+
+/// At least one of `own` must say something, or one of `global` in the section of that name.
+struct Required {
+    own: &'static [&'static str],
+    global: &'static [&'static str],
+    message: &'static str,
+}
+
+const fn required(own: &'static [&'static str], global: &'static [&'static str], message: &'static str) -> Required {
+    Required { own, global, message }
+}
+
+const WEBHOOK: (&str, &str) = ("webhook_url", "webhook_url_file");
+const ONE_WEBHOOK: Required =
+    required(&["webhook_url", "webhook_url_file"], &[], "one of webhook_url or webhook_url_file must be configured");
+
+const KINDS: [Kind; 15] = [
+    Kind {
+        key: "discord_configs",
+        sends_resolved: true,
+        keys: &["webhook_url", "webhook_url_file", "content", "title", "message", "username", "avatar_url"],
+        exclusive: &[WEBHOOK],
+        required: &[ONE_WEBHOOK],
+    },
+    Kind {
+        key: "incidentio_configs",
+        sends_resolved: true,
+        keys: &["url", "url_file", "alert_source_token", "alert_source_token_file", "max_alerts", "timeout", "metadata"],
+        exclusive: &[("url", "url_file"), ("alert_source_token", "alert_source_token_file")],
+        required: &[
+            required(&["url", "url_file"], &[], "one of url or url_file must be configured"),
+            required(
+                &["alert_source_token", "alert_source_token_file", "http_config"],
+                &[],
+                "at least one of alert_source_token, alert_source_token_file or http_config.authorization must be configured",
+            ),
+        ],
+    },
+    Kind {
+        key: "jira_configs",
+        sends_resolved: true,
+        keys: &[
+            "api_url",
+            "api_type",
+            "project",
+            "summary",
+            "description",
+            "labels",
+            "priority",
+            "issue_type",
+            "reopen_transition",
+            "resolve_transition",
+            "wont_fix_resolution",
+            "reopen_duration",
+            "fields",
+            "custom_fields",
+            "other_fields",
+        ],
+        exclusive: &[],
+        required: &[
+            required(&["project"], &[], "missing project in jira_config"),
+            required(&["issue_type"], &[], "missing issue_type in jira_config"),
+            required(&["api_url"], &["jira_api_url"], "no global Jira Cloud URL set"),
+        ],
+    },
+    Kind {
+        key: "mattermost_configs",
+        sends_resolved: true,
+        keys: &[
+            "webhook_url",
+            "webhook_url_file",
+            "channel",
+            "username",
+            "text",
+            "fallback",
+            "color",
+            "pretext",
+            "author_name",
+            "author_link",
+            "author_icon",
+            "title",
+            "title_link",
+            "fields",
+            "thumb_url",
+            "footer",
+            "footer_icon",
+            "image_url",
+            "icon_url",
+            "icon_emoji",
+            "attachments",
+            "type",
+            "props",
+            "priority",
+        ],
+        exclusive: &[WEBHOOK],
+        required: &[required(
+            &["webhook_url", "webhook_url_file"],
+            &["mattermost_webhook_url", "mattermost_webhook_url_file"],
+            "missing webhook_url or webhook_url_file on mattermost_config",
+        )],
+    },
+    Kind {
+        key: "msteams_configs",
+        sends_resolved: true,
+        keys: &["webhook_url", "webhook_url_file", "title", "summary", "text"],
+        exclusive: &[WEBHOOK],
+        required: &[ONE_WEBHOOK],
+    },
+    Kind {
+        key: "msteamsv2_configs",
+        sends_resolved: true,
+        keys: &["webhook_url", "webhook_url_file", "title", "text"],
+        exclusive: &[WEBHOOK],
+        required: &[ONE_WEBHOOK],
+    },
+    Kind {
+        key: "opsgenie_configs",
+        sends_resolved: true,
+        keys: &[
+            "api_key",
+            "api_key_file",
+            "api_url",
+            "message",
+            "description",
+            "source",
+            "details",
+            "entity",
+            "responders",
+            "actions",
+            "tags",
+            "note",
+            "priority",
+            "update_alerts",
+        ],
+        exclusive: &[("api_key", "api_key_file")],
+        required: &[required(
+            &["api_key", "api_key_file"],
+            &["opsgenie_api_key", "opsgenie_api_key_file"],
+            "no global OpsGenie API Key set either inline or in a file",
+        )],
+    },
+    Kind {
+        key: "pushover_configs",
+        sends_resolved: true,
+        keys: &[
+            "user_key",
+            "user_key_file",
+            "token",
+            "token_file",
+            "title",
+            "message",
+            "url",
+            "url_title",
+            "device",
+            "sound",
+            "priority",
+            "retry",
+            "expire",
+            "ttl",
+            "html",
+            "monospace",
+        ],
+        exclusive: &[("user_key", "user_key_file"), ("token", "token_file")],
+        required: &[
+            required(&["user_key", "user_key_file"], &[], "one of user_key or user_key_file must be configured"),
+            required(&["token", "token_file"], &[], "one of token or token_file must be configured"),
+        ],
+    },
+    Kind {
+        key: "rocketchat_configs",
+        sends_resolved: false,
+        keys: &[
+            "api_url",
+            "token_id",
+            "token_id_file",
+            "token",
+            "token_file",
+            "channel",
+            "color",
+            "title",
+            "title_link",
+            "text",
+            "fields",
+            "short_fields",
+            "emoji",
+            "icon_url",
+            "image_url",
+            "thumb_url",
+            "link_names",
+            "actions",
+        ],
+        exclusive: &[("token", "token_file"), ("token_id", "token_id_file")],
+        required: &[
+            required(
+                &["token_id", "token_id_file"],
+                &["rocketchat_token_id", "rocketchat_token_id_file"],
+                "no global Rocketchat TokenID set either inline or in a file",
+            ),
+            required(
+                &["token", "token_file"],
+                &["rocketchat_token", "rocketchat_token_file"],
+                "no global Rocketchat Token set either inline or in a file",
+            ),
+        ],
+    },
+    Kind {
+        key: "slack_configs",
+        sends_resolved: false,
+        keys: &[
+            "api_url",
+            "api_url_file",
+            "app_token",
+            "app_token_file",
+            "app_url",
+            "channel",
+            "username",
+            "color",
+            "title",
+            "title_link",
+            "pretext",
+            "text",
+            "message_text",
+            "fields",
+            "short_fields",
+            "footer",
+            "fallback",
+            "callback_id",
+            "icon_emoji",
+            "icon_url",
+            "image_url",
+            "thumb_url",
+            "link_names",
+            "mrkdwn_in",
+            "actions",
+            "update_message",
+            "timeout",
+        ],
+        exclusive: &[("api_url", "api_url_file"), ("app_token", "app_token_file"), ("api_url", "app_token")],
+        required: &[required(
+            &["api_url", "api_url_file", "app_token", "app_token_file"],
+            &["slack_api_url", "slack_api_url_file", "slack_app_token", "slack_app_token_file"],
+            "no Slack API URL nor App token set either inline or in a file",
+        )],
+    },
+    Kind {
+        key: "sns_configs",
+        sends_resolved: true,
+        keys: &[
+            "api_url",
+            "sigv4",
+            "topic_arn",
+            "phone_number",
+            "target_arn",
+            "subject",
+            "message",
+            "attributes",
+            "use_aws_http_client",
+        ],
+        exclusive: &[],
+        required: &[required(
+            &["target_arn", "topic_arn", "phone_number"],
+            &[],
+            "must provide either a Target ARN, Topic ARN, or Phone Number for SNS config",
+        )],
+    },
+    Kind {
+        key: "telegram_configs",
+        sends_resolved: true,
+        keys: &[
+            "api_url",
+            "bot_token",
+            "bot_token_file",
+            "chat_id",
+            "chat_id_file",
+            "message_thread_id",
+            "message",
+            "disable_notifications",
+            "parse_mode",
+        ],
+        exclusive: &[("bot_token", "bot_token_file"), ("chat_id", "chat_id_file")],
+        required: &[
+            required(
+                &["bot_token", "bot_token_file"],
+                &["telegram_bot_token", "telegram_bot_token_file"],
+                "missing bot_token or bot_token_file on telegram_config",
+            ),
+            required(&["chat_id", "chat_id_file"], &[], "missing chat_id on telegram_config"),
+        ],
+    },
+    Kind {
+        key: "victorops_configs",
+        sends_resolved: true,
+        keys: &[
+            "api_key",
+            "api_key_file",
+            "api_url",
+            "routing_key",
+            "message_type",
+            "state_message",
+            "entity_display_name",
+            "monitoring_tool",
+            "custom_fields",
+        ],
+        exclusive: &[("api_key", "api_key_file")],
+        required: &[
+            required(&["routing_key"], &[], "missing Routing key in VictorOps config"),
+            required(
+                &["api_key", "api_key_file"],
+                &["victorops_api_key", "victorops_api_key_file"],
+                "no global VictorOps API Key set",
+            ),
+        ],
+    },
+    Kind {
+        key: "webex_configs",
+        sends_resolved: true,
+        keys: &["api_url", "message", "room_id"],
+        exclusive: &[],
+        required: &[
+            required(&["room_id"], &[], "missing room_id on webex_config"),
+            required(&["http_config"], &[], "missing webex_configs.http_config.authorization"),
+        ],
+    },
+    Kind {
+        key: "wechat_configs",
+        sends_resolved: false,
+        keys: &[
+            "api_secret",
+            "api_secret_file",
+            "corp_id",
+            "message",
+            "api_url",
+            "to_user",
+            "to_party",
+            "to_tag",
+            "agent_id",
+            "message_type",
+        ],
+        exclusive: &[("api_secret", "api_secret_file")],
+        required: &[
+            required(
+                &["api_secret", "api_secret_file"],
+                &["wechat_api_secret", "wechat_api_secret_file"],
+                "no global Wechat Api Secret set either inline or in a file",
+            ),
+            required(&["corp_id"], &["wechat_api_corp_id"], "no global Wechat CorpID set"),
+        ],
+    },
+];
+
+/// Texts of which only some are allowed.
+const CHOICES: [(&str, &str, &[&str], &str); 2] = [
+    (
+        "telegram_configs",
+        "parse_mode",
+        &["", "Markdown", "MarkdownV2", "HTML"],
+        "unknown parse_mode on telegram_config, must be Markdown, MarkdownV2, HTML or empty string",
+    ),
+    (
+        "wechat_configs",
+        "message_type",
+        &["", "text", "markdown"],
+        "weChat message type does not match valid options ^(text|markdown)$",
+    ),
+];
+
+/// Names that VictorOps fixes itself.
+const VICTOROPS_FIELDS: [&str; 7] =
+    ["routing_key", "message_type", "state_message", "entity_display_name", "monitoring_tool", "entity_id", "entity_state"];
+
+/// Reads all kinds that are not served; each entry becomes an integration whose deliveries are rejected visibly.
+pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder) -> Vec<Integration> {
+    let mut all = Vec::new();
+    for kind in &KINDS {
+        let entries = table.list(kind.key);
+        for value in &entries {
+            all.push(entry(kind, value, defaults, folder));
+        }
+        if let (Some(whole), false) = (table.value(kind.key), entries.is_empty()) {
+            whole.warning(format!(
+                "{} is not served yet: notifications to it are rejected, visibly; use webhook_configs, pagerduty_configs, \
+                 email_configs or inbox_configs",
+                kind.key
+            ));
+        }
+    }
+    all
+}
+
+fn entry(kind: &Kind, value: &Value<'_, '_>, defaults: &Defaults, folder: &Folder) -> Integration {
+    let mut table = value.table();
+    let send_resolved = table.boolean("send_resolved").unwrap_or(kind.sends_resolved);
+    if let Some(http) = table.value("http_config") {
+        client::whole(&http, folder);
+    }
+    for key in kind.keys {
+        table.entry(key);
+    }
+    let says = |table: &mut Table<'_, '_>, key: &'static str| {
+        table.value(key).is_some_and(|value| value.node.text().is_none_or(|text| !text.is_empty()))
+    };
+    for (one, other) in kind.exclusive {
+        if says(&mut table, one) && says(&mut table, other) {
+            table.error(format!("at most one of {one} & {other} must be configured; remove one"));
+        }
+    }
+    for required in kind.required {
+        let own = required.own.iter().any(|key| says(&mut table, key));
+        if !own && !required.global.iter().any(|key| defaults.present.contains(key)) {
+            table.error(format!("{}; write {}", required.message, required.own.join(" or ")));
+        }
+    }
+    for (_, key, choices, message) in CHOICES.iter().filter(|(of, ..)| *of == kind.key) {
+        if let Some(value) = table.value(key)
+            && let Some(text) = value.text_ref()
+            && !choices.contains(&text)
+        {
+            value.error(*message);
+        }
+    }
+    if kind.key == "pushover_configs" && table.boolean("html") == Some(true) && table.boolean("monospace") == Some(true) {
+        table.error("at most one of monospace & html must be configured; remove one");
+    }
+    if kind.key == "victorops_configs" {
+        for (key, value) in table.value("custom_fields").iter().flat_map(|value| value.entries()) {
+            if VICTOROPS_FIELDS.contains(&key.name.as_str()) {
+                value.error(format!(
+                    "victorOps config contains custom field {} which cannot be used as it conflicts with the fixed/static fields",
+                    key.name
+                ));
+            }
+        }
+    }
+    table.finish();
+    Integration { send_resolved, channel: Channel::Unserved { kind: kind.key.to_owned() } }
+}

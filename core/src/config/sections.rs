@@ -1,0 +1,283 @@
+//! Smaller sections of the main file: alerting, tracing, OTLP, storage, and our own keys.
+
+use std::collections::BTreeSet;
+
+use crate::client::Secret;
+use crate::model::relabel::RelabelRule;
+use crate::time::Span;
+use crate::yaml::{Table, Value};
+
+use super::client;
+use super::discovery;
+use super::place::{Folder, check_url};
+use super::relabel;
+use super::remote::quietly;
+
+/// How long samples stay, and how late they may come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// None: the default of the store.
+    pub retention: Option<Span>,
+    /// Samples may be this much older than the newest of their series; zero: not at all.
+    pub out_of_order_window: Span,
+}
+
+/// The keys that neither Prometheus nor Alertmanager has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tocsin {
+    pub web: Web,
+    /// Address of the database that keeps alerts, pages and silences. None: a file beside the samples.
+    pub database: Option<Secret>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Web {
+    /// `address:port` each; empty: the default of the program.
+    pub listen: Vec<String>,
+    /// Where people reach us from outside, for links in notifications; no slash at the end.
+    pub external_url: Option<String>,
+}
+
+/// Reads `alerting`: the relabelling of our own alerts. Other Alertmanagers are checked and not used.
+pub(super) fn alerting(table: &mut Table<'_, '_>, folder: &Folder, classic_names: bool) -> Vec<RelabelRule> {
+    let Some(mut table) = table.table("alerting") else { return Vec::new() };
+    let rules = relabel::rules(&mut table, "alert_relabel_configs", "alert relabeling rule", classic_names);
+    for value in table.list("alertmanagers") {
+        quietly(&value, |value| alertmanager(value, folder, classic_names));
+    }
+    if let Some(value) = table.value("alertmanagers") {
+        value.warning("alerts are routed here by route and receivers, and not sent to other Alertmanagers");
+    }
+    table.finish();
+    rules
+}
+
+fn alertmanager(value: &Value<'_, '_>, folder: &Folder, classic_names: bool) {
+    let mut table = value.table();
+    table.text("scheme");
+    table.text("path_prefix");
+    table.span("timeout");
+    if let Some(version) = table.value("api_version")
+        && let Some(text) = version.text_ref()
+        && text != "v2"
+    {
+        version.error(format!("expected Alertmanager api version to be one of [v2] but got {text}"));
+    }
+    relabel::rules(&mut table, "relabel_configs", "Alertmanager target relabeling rule", classic_names);
+    relabel::rules(&mut table, "alert_relabel_configs", "Alertmanager alert relabeling rule", classic_names);
+    let check_targets = table.value("relabel_configs").is_none_or(|rules| rules.node.items().is_empty());
+    discovery::inline(&mut table, folder, check_targets);
+    client::inline(&mut table, folder);
+    let has_auth = ["basic_auth", "authorization", "oauth2"].into_iter().any(|key| table.has(key));
+    if table.has("sigv4") && has_auth {
+        table.error("at most one of basic_auth, authorization, oauth2, & sigv4 must be configured");
+    }
+    table.finish();
+}
+
+/// Checks `tracing`, which is not served.
+pub(super) fn tracing(table: &mut Table<'_, '_>, folder: &Folder) {
+    let Some(whole) = table.value("tracing") else { return };
+    quietly(&whole, |whole| {
+        let mut table = whole.table();
+        if let Some(kind) = table.value("client_type")
+            && let Some(text) = kind.text_ref()
+            && !matches!(text, "http" | "grpc")
+        {
+            kind.error(format!("expected tracing client type to be to be http or grpc, but got {text}"));
+        }
+        client::check_remote_headers(table.value("headers"), "custom authorization header configuration is not yet supported");
+        if client::some_text(&mut table, "endpoint").is_none() {
+            table.error("tracing endpoint must be set");
+        }
+        if let Some(compression) = table.value("compression")
+            && let Some(text) = compression.text_ref()
+            && !matches!(text, "" | "gzip")
+        {
+            compression.error(format!("invalid compression type {text} provided, valid options: gzip"));
+        }
+        table.float("sampling_fraction");
+        table.boolean("insecure");
+        table.span("timeout");
+        if let Some(tls) = table.table("tls_config") {
+            client::tls(tls, folder);
+        }
+        table.text_map("http_headers");
+        table.finish();
+    });
+    whole.warning("tracing is not served yet; it is ignored");
+}
+
+/// Checks `otlp`, which is not served.
+pub(super) fn otlp(table: &mut Table<'_, '_>, classic_names: bool) {
+    let Some(whole) = table.value("otlp") else { return };
+    let mut table = whole.table();
+    let promote_all = table.boolean("promote_all_resource_attributes").unwrap_or(false);
+    let promoted = table.value("promote_resource_attributes").filter(|value| !value.node.items().is_empty());
+    let ignored = table.value("ignore_resource_attributes").filter(|value| !value.node.items().is_empty());
+    match (&promoted, &ignored) {
+        (Some(value), _) if promote_all => {
+            value
+                .error("'promote_all_resource_attributes' and 'promote_resource_attributes' cannot be configured simultaneously");
+        }
+        (_, Some(value)) if !promote_all => {
+            value.error("'ignore_resource_attributes' cannot be configured unless 'promote_all_resource_attributes' is true");
+        }
+        _ => {}
+    }
+    for (list, key, word) in
+        [(&promoted, "promote_resource_attributes", "promoted"), (&ignored, "ignore_resource_attributes", "ignored")]
+    {
+        let mut seen = BTreeSet::new();
+        for item in list.iter().flat_map(Value::list) {
+            let name = item.text().unwrap_or_default().trim().to_owned();
+            if name.is_empty() {
+                item.error(format!("invalid '{key}': empty {word} OTel resource attribute"));
+            } else if !seen.insert(name.clone()) {
+                item.error(format!("invalid '{key}': duplicated {word} OTel resource attribute {name:?}"));
+            }
+        }
+    }
+    if let Some(strategy) = table.value("translation_strategy")
+        && let Some(text) = strategy.text_ref()
+    {
+        match text {
+            "" | "UnderscoreEscapingWithSuffixes" | "UnderscoreEscapingWithoutSuffixes" => {}
+            "NoTranslation" | "NoUTF8EscapingWithSuffixes" if !classic_names => {}
+            "NoTranslation" | "NoUTF8EscapingWithSuffixes" => {
+                strategy.error(format!("OTLP translation strategy {text:?} is not allowed when UTF8 is disabled"));
+            }
+            _ => strategy.error(format!("unsupported OTLP translation strategy {text:?}; write UnderscoreEscapingWithSuffixes")),
+        }
+    }
+    for key in [
+        "keep_identifying_resource_attributes",
+        "convert_histograms_to_nhcb",
+        "promote_scope_metadata",
+        "label_name_underscore_sanitization",
+        "label_name_preserve_multiple_underscores",
+    ] {
+        table.boolean(key);
+    }
+    table.finish();
+    whole.warning("otlp is not served yet; it is ignored");
+}
+
+/// Checks `runtime`, which tunes Go alone.
+pub(super) fn runtime(table: &mut Table<'_, '_>) {
+    let Some(whole) = table.value("runtime") else { return };
+    let mut table = whole.table();
+    table.integer("gogc");
+    table.finish();
+    whole.warning("runtime tunes the garbage collector of another program; it is ignored");
+}
+
+/// Reads `storage`: our `retention`, and what Prometheus has under `tsdb`.
+pub(super) fn storage(table: &mut Table<'_, '_>) -> Storage {
+    let mut storage = Storage::default();
+    let Some(mut table) = table.table("storage") else { return storage };
+    storage.retention = positive_span(&mut table, "retention");
+    if let Some(mut tsdb) = table.table("tsdb") {
+        storage.out_of_order_window = tsdb.span("out_of_order_time_window").unwrap_or_default();
+        if let Some(mut retention) = tsdb.table("retention") {
+            let time = positive_span(&mut retention, "time");
+            storage.retention = storage.retention.or(time);
+            retention_limits(&mut retention);
+            retention.finish();
+        }
+        if let Some(mut encoding) = tsdb.table("chunk_encoding") {
+            if let Some(floats) = encoding.value("floats")
+                && let Some(text) = floats.text_ref()
+                && !matches!(text, "" | "xor" | "xor2")
+            {
+                floats.error(format!(
+                    "'storage.tsdb.chunk_encoding.floats' must be 'xor' or 'xor2', or the field must be omitted entirely, got {text:?}"
+                ));
+            }
+            encoding.finish();
+        }
+        tsdb.float("stale_series_compaction_threshold");
+        tsdb.ignored(&["stale_series_compaction_threshold", "chunk_encoding"], "a setting of another store");
+        tsdb.finish();
+    }
+    if let Some(whole) = table.value("exemplars") {
+        let mut exemplars = whole.table();
+        exemplars.integer("max_exemplars");
+        exemplars.finish();
+        whole.warning("exemplars are not stored; the section is ignored");
+    }
+    table.finish();
+    storage
+}
+
+fn positive_span(table: &mut Table<'_, '_>, key: &'static str) -> Option<Span> {
+    table.span(key).filter(|span| *span != Span::ZERO)
+}
+
+fn retention_limits(retention: &mut Table<'_, '_>) {
+    if let Some(size) = retention.value("size") {
+        let negative = size.node.text().is_some_and(|text| text.starts_with('-'));
+        if negative {
+            size.error("'storage.tsdb.retention.size' must be greater than or equal to 0");
+        } else {
+            size.bytes();
+        }
+        size.warning("retention by size is not served yet; write retention by time");
+    }
+    if let Some(percentage) = retention.value("percentage") {
+        if percentage.float().is_some_and(|number| !(0.0..=100.0).contains(&number)) {
+            percentage.error("'storage.tsdb.retention.percentage' must be in the range [0, 100]");
+        }
+        percentage.warning("retention by share of the disk is not served yet; write retention by time");
+    }
+}
+
+/// Reads `web` and `database`.
+pub(super) fn tocsin(table: &mut Table<'_, '_>, folder: &Folder) -> Tocsin {
+    let web = table.table("web").map(web).unwrap_or_default();
+    let database = table.table("database").and_then(|mut table| {
+        let database = client::secret(&mut table, "url", "url_file", folder);
+        if database.is_none() {
+            table
+                .error("the database has no address; write url or url_file, or remove the section for a file beside the samples");
+        }
+        table.finish();
+        database.map(from_environment)
+    });
+    Tocsin { web, database }
+}
+
+/// A text that is one `${NAME}` and nothing else stands for an environment variable.
+fn from_environment(secret: Secret) -> Secret {
+    match &secret {
+        Secret::Inline(text) => match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+                Secret::Env(name.to_owned())
+            }
+            _ => secret,
+        },
+        Secret::File(_) | Secret::Env(_) => secret,
+    }
+}
+
+fn web(mut table: Table<'_, '_>) -> Web {
+    let mut web = Web::default();
+    for address in table.list("listen") {
+        let Some(text) = address.text() else { continue };
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none() {
+            address.error(format!("{text:?} is no address to listen on; write address:port, such as 0.0.0.0:9090"));
+        }
+        web.listen.push(text);
+    }
+    if let Some(url) = table.value("external_url")
+        && let Some(text) = url.text()
+    {
+        if let Err(message) = check_url(&text) {
+            url.error(message);
+        }
+        web.external_url = Some(text.trim_end_matches('/').to_owned());
+    }
+    table.finish();
+    web
+}

@@ -1,0 +1,321 @@
+//! The alerting plane: alerts in, deliveries and pages out, as one machine without clock or I/O.
+//!
+//! The edge feeds events to `accept`, calls `tick` when `next_deadline` has come, stores what `drain` returns in one transaction,
+//! and only then lets deliveries go. After a crash, `restore` goes on from what was stored.
+//!
+//! Deliberately absent: any delivery outcome. A delivery that is stored counts as told; trying until it arrives is the outbox's work.
+
+mod change;
+mod flush;
+mod membership;
+mod people;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::model::Fingerprint;
+use crate::page::Page;
+use crate::route::alert::{Alert, BadAlert, IncomingAlert};
+use crate::route::dispatch::Tree;
+use crate::route::dispatch::group::{Group, GroupId};
+use crate::route::inhibition::Inhibitor;
+use crate::route::silence::{BadSilence, SilenceRequest, Silences};
+use crate::route::tree::Routing;
+use crate::time::{Span, Timestamp};
+
+pub use change::{Action, Change, DELIVERY_LIFE, Delivery, Records};
+pub use view::{AlertState, AlertView, GroupView};
+
+/// After a start, notifications wait at most this long for our own rules to be evaluated once, so that inhibitors exist.
+pub const WARM_UP_MAX: Span = Span::from_secs(60);
+
+/// A resolved page is remembered this long.
+const PAGE_RETENTION: Span = Span::from_mins(30 * 24 * 60);
+
+/// How much the plane holds at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub alerts: usize,
+    pub groups: usize,
+    pub silences: usize,
+    /// Above this the oldest resolved pages are forgotten before their time; open pages never are.
+    pub pages: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { alerts: 100_000, groups: 50_000, silences: 10_000, pages: 10_000 }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    Alerts(Vec<IncomingAlert>),
+    SilenceSet(SilenceRequest),
+    SilenceExpire {
+        id: String,
+    },
+    Acknowledge {
+        page: String,
+        by: String,
+    },
+    Unacknowledge {
+        page: String,
+        by: String,
+    },
+    Reload(Arc<Routing>),
+    /// Our own rule groups have all been evaluated since the start.
+    Warm,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Good alerts are taken even where others of the same post are refused.
+    Alerts {
+        accepted: usize,
+        refused: Vec<BadAlert>,
+    },
+    /// The id under which the silence is found from now on; a changed silence may have a new one.
+    Silence {
+        id: String,
+    },
+    Page(Box<Page>),
+    Done,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Silence(#[from] BadSilence),
+    #[error("there is no page {0:?}")]
+    UnknownPage(String),
+    #[error("page {id:?} is resolved already")]
+    PageResolved { id: String },
+    #[error("page {id:?} was acknowledged by {by} at {at}")]
+    AlreadyAcknowledged { id: String, by: String, at: Timestamp },
+    #[error("page {id:?} is not acknowledged")]
+    NotAcknowledged { id: String },
+    #[error("a person's name holds at most {limit} bytes and at least one")]
+    BadName { limit: usize },
+}
+
+/// The machine. See the head of this file.
+#[derive(Debug)]
+pub struct Plane {
+    routing: Arc<Routing>,
+    tree: Tree,
+    external_url: String,
+    limits: Limits,
+    alerts: BTreeMap<Fingerprint, Alert>,
+    /// Which groups each alert belongs to; follows from `groups`.
+    homes: BTreeMap<Fingerprint, BTreeSet<GroupId>>,
+    /// Alerts that no group has room for.
+    loose: BTreeSet<Fingerprint>,
+    groups: BTreeMap<GroupId, Group>,
+    silences: Silences,
+    inhibitor: Inhibitor,
+    pages: BTreeMap<String, Page>,
+    /// The one page of a group that is open; follows from `pages`.
+    open_pages: BTreeMap<GroupId, String>,
+    gate: Gate,
+    unsaved: Unsaved,
+}
+
+/// What keeps notifications back after a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// Nothing has happened yet, so the time of the start is not known.
+    Fresh {
+        alive_at: Option<Timestamp>,
+    },
+    Cold {
+        until: Timestamp,
+    },
+    Open,
+}
+
+/// What has changed since the last `drain`.
+#[derive(Debug, Default)]
+struct Unsaved {
+    alerts: BTreeSet<Fingerprint>,
+    groups: BTreeSet<GroupId>,
+    silences: BTreeSet<String>,
+    pages: BTreeSet<String>,
+    deliveries: Vec<Delivery>,
+}
+
+impl Plane {
+    /// Returns the machine that goes on from what another one stored; empty records make a new one.
+    ///
+    /// Records of groups and pages that the configuration does not know any more are kept until their alerts have ended.
+    pub fn restore(routing: Arc<Routing>, external_url: impl Into<String>, records: Records) -> Plane {
+        let alive_at = records.alive_at.or_else(|| records.alerts.iter().map(|alert| alert.updated_at).max());
+        let mut plane = Plane {
+            tree: Tree::new(&routing.root),
+            inhibitor: Inhibitor::new(&routing.inhibitions),
+            routing,
+            external_url: external_url.into(),
+            limits: Limits::default(),
+            alerts: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            loose: BTreeSet::new(),
+            groups: records.groups.into_iter().map(|group| (group.id.clone(), group)).collect(),
+            silences: Silences::from_records(records.silences),
+            pages: records.pages.into_iter().map(|page| (page.id.clone(), page)).collect(),
+            open_pages: BTreeMap::new(),
+            gate: Gate::Fresh { alive_at },
+            unsaved: Unsaved::default(),
+        };
+        for alert in records.alerts {
+            plane.inhibitor.add(&alert);
+            plane.alerts.insert(alert.fingerprint, alert);
+        }
+        plane.index_homes();
+        let open = plane.pages.values().filter(|page| page.is_open());
+        plane.open_pages = open.map(|page| (page.group.clone(), page.id.clone())).collect();
+        plane
+    }
+
+    /// Sets other limits than the default ones.
+    pub fn with_limits(mut self, limits: Limits) -> Plane {
+        self.limits = limits;
+        self
+    }
+
+    /// Takes in an event. Nothing leaves before the next `tick`; what is to be stored waits for `drain` either way.
+    ///
+    /// Errors: the event is refused as a whole and has changed nothing; bad alerts of a post are listed in the reply instead.
+    pub fn accept(&mut self, event: Event, now: Timestamp) -> Result<Reply, Refused> {
+        self.wake(now);
+        match event {
+            Event::Alerts(alerts) => Ok(self.take_alerts(alerts, now)),
+            Event::SilenceSet(request) => self.set_silence(request, now),
+            Event::SilenceExpire { id } => self.expire_silence(&id, now),
+            Event::Acknowledge { page, by } => self.acknowledge(&page, &by, now),
+            Event::Unacknowledge { page, by } => self.unacknowledge(&page, &by, now),
+            Event::Reload(routing) => {
+                self.reload(routing, now);
+                Ok(Reply::Done)
+            }
+            Event::Warm => {
+                self.gate = Gate::Open;
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    /// Does everything that has fallen due. Timers that fell due long ago fire once.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.wake(now);
+        if let Gate::Cold { until } = self.gate {
+            if now < until {
+                return;
+            }
+            self.gate = Gate::Open;
+        }
+        self.flush_due(now);
+        self.unsaved.silences.extend(self.silences.forget(now));
+        self.forget_pages(now);
+        self.forget_loose_alerts(now);
+    }
+
+    /// Returns when `tick` has something to do next; an instant in the past means at once. None: nothing waits.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match self.gate {
+            Gate::Fresh { .. } => Some(Timestamp::MIN),
+            Gate::Cold { until } => Some(until),
+            Gate::Open => {
+                let old_page = self.pages.values().filter_map(|page| page.resolved_at).min();
+                [self.next_flush(), self.silences.next_deadline(), old_page.map(|at| at + PAGE_RETENTION), self.next_loose_end()]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+        }
+    }
+
+    /// Takes out what is to be stored since the last call: first the state, then the deliveries in order.
+    ///
+    /// If storing fails, throw the plane away and restore another one from what is stored.
+    pub fn drain(&mut self) -> Vec<Change> {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let mut changes = Vec::new();
+        for fingerprint in unsaved.alerts {
+            changes.push(match self.alerts.get(&fingerprint) {
+                Some(alert) => Change::PutAlert(alert.clone()),
+                None => Change::DropAlert(fingerprint),
+            });
+        }
+        for id in unsaved.silences {
+            changes.push(match self.silences.get(&id) {
+                Some(silence) => Change::PutSilence(silence.clone()),
+                None => Change::DropSilence(id),
+            });
+        }
+        for id in unsaved.pages {
+            changes.push(match self.pages.get(&id) {
+                Some(page) => Change::PutPage(page.clone()),
+                None => Change::DropPage(id),
+            });
+        }
+        for id in unsaved.groups {
+            changes.push(match self.groups.get(&id) {
+                Some(group) => Change::PutGroup(group.clone()),
+                None => Change::DropGroup(id),
+            });
+        }
+        changes.extend(unsaved.deliveries.into_iter().map(Change::Deliver));
+        changes
+    }
+
+    /// Returns whether nothing waits for `drain`.
+    pub fn is_drained(&self) -> bool {
+        let Unsaved { alerts, groups, silences, pages, deliveries } = &self.unsaved;
+        alerts.is_empty() && groups.is_empty() && silences.is_empty() && pages.is_empty() && deliveries.is_empty()
+    }
+
+    /// Returns whether notifications are no longer held back after the start.
+    pub fn is_warm(&self) -> bool {
+        self.gate == Gate::Open
+    }
+
+    /// Learns the time of the start from the first event.
+    fn wake(&mut self, now: Timestamp) {
+        let Gate::Fresh { alive_at } = self.gate else { return };
+        self.gate = Gate::Cold { until: now + WARM_UP_MAX };
+        if let Some(alive_at) = alive_at {
+            self.bridge_outage(alive_at, now);
+        }
+        self.reconcile(now, membership::Timers::Keep);
+    }
+
+    /// While nobody listened, senders could not say that their alerts go on; those get time to say it now.
+    fn bridge_outage(&mut self, alive_at: Timestamp, now: Timestamp) {
+        for alert in self.alerts.values_mut() {
+            if alert.is_firing(alive_at) && !alert.is_firing(now) {
+                alert.ends_at = now + self.routing.resolve_timeout;
+                alert.timeout_derived = true;
+                self.unsaved.alerts.insert(alert.fingerprint);
+            }
+        }
+    }
+
+    fn is_firing(&self, fingerprint: Fingerprint, now: Timestamp) -> bool {
+        self.alerts.get(&fingerprint).is_some_and(|alert| alert.is_firing(now))
+    }
+
+    /// Forgets pages that were resolved long ago, and the oldest of them early where there are too many.
+    fn forget_pages(&mut self, now: Timestamp) {
+        let mut resolved: Vec<(Timestamp, String)> =
+            self.pages.values().filter_map(|page| Some((page.resolved_at?, page.id.clone()))).collect();
+        resolved.sort();
+        let surplus = self.pages.len().saturating_sub(self.limits.pages);
+        for (index, (at, id)) in resolved.into_iter().enumerate() {
+            if index < surplus || at + PAGE_RETENTION <= now {
+                self.pages.remove(&id);
+                self.unsaved.pages.insert(id);
+            }
+        }
+    }
+}

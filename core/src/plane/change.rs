@@ -1,0 +1,101 @@
+//! What the plane asks the edge to store and to send.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Fingerprint;
+use crate::page::Page;
+use crate::route::alert::Alert;
+use crate::route::dispatch::group::{Group, GroupId};
+use crate::route::notification::NotificationData;
+use crate::route::receiver::Channel;
+use crate::route::silence::Silence;
+use crate::time::{Span, Timestamp};
+
+/// One durable write. All that a `drain` returns belongs in one transaction, made before anything is sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    PutAlert(Alert),
+    DropAlert(Fingerprint),
+    PutGroup(Group),
+    DropGroup(GroupId),
+    PutSilence(Silence),
+    DropSilence(String),
+    PutPage(Page),
+    /// The plane forgets a page that was resolved long ago; the edge may keep it for its history.
+    DropPage(String),
+    Deliver(Delivery),
+}
+
+/// The state that an earlier plane stored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Records {
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
+    #[serde(default)]
+    pub groups: Vec<Group>,
+    #[serde(default)]
+    pub silences: Vec<Silence>,
+    #[serde(default)]
+    pub pages: Vec<Page>,
+    /// When that plane was last known to listen. Alerts whose end passed after that are not taken as ended, because nobody was there
+    /// to hear that they go on. None: the last word that any alert record carries.
+    #[serde(default)]
+    pub alive_at: Option<Timestamp>,
+}
+
+/// One message to one integration of a receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The same whenever the same decision is made again, and of no other delivery.
+    pub key: String,
+    /// Deliveries of one lane must arrive in order of `sequence`.
+    pub lane: String,
+    pub sequence: i64,
+    pub page_id: Option<String>,
+    pub receiver: String,
+    /// The index of the integration in its receiver.
+    pub integration: usize,
+    /// The kind of the channel, as `Channel::kind` says it.
+    pub channel: String,
+    pub action: Action,
+    /// Under which an outside service folds what belongs together: SHA-256 of the group key.
+    pub dedup_key: String,
+    pub data: NotificationData,
+    pub title: String,
+    pub created_at: Timestamp,
+    /// After this nobody wants to hear it any more.
+    pub expires_at: Timestamp,
+}
+
+/// A delivery is worth trying for this long.
+pub const DELIVERY_LIFE: Span = Span::from_mins(24 * 60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    Trigger,
+    Acknowledge,
+    Resolve,
+    Notify,
+}
+
+impl Action {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Trigger => "trigger",
+            Action::Acknowledge => "acknowledge",
+            Action::Resolve => "resolve",
+            Action::Notify => "notify",
+        }
+    }
+
+    /// Returns what a notification does on a channel: PagerDuty keeps incidents, all others are told.
+    pub fn on(channel: &Channel, fires: bool) -> Action {
+        match channel {
+            Channel::PagerDuty(_) if fires => Action::Trigger,
+            Channel::PagerDuty(_) => Action::Resolve,
+            Channel::Webhook(_) | Channel::Email(_) | Channel::Inbox | Channel::Unserved { .. } => Action::Notify,
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What happens when a group's timer falls due.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::Fingerprint;
+use crate::page::Page;
+use crate::route::alert::Alert;
+use crate::route::dispatch::decision::{Reason, Sight, decide};
+use crate::route::dispatch::group::{Group, GroupId, LogEntry};
+use crate::route::notification::NotificationData;
+use crate::route::silence::Silence;
+use crate::route::time_interval::silent_by;
+use crate::time::{Span, Timestamp};
+
+use super::{Action, DELIVERY_LIFE, Delivery, Plane};
+
+/// What a group looks like at a flush.
+struct Survey {
+    /// Firing alerts that nothing mutes.
+    visible: BTreeSet<Fingerprint>,
+    /// Alerts that have ended, departed ones included.
+    ended: BTreeSet<Fingerprint>,
+}
+
+/// A flush's own circumstances.
+struct Flush {
+    /// When the timer fell due; now, where that was longer ago than the timer's interval. Intervals are counted from here, so that
+    /// a late tick does not push all later ones.
+    told_at: Timestamp,
+    now: Timestamp,
+    /// None: there is nothing to repeat.
+    repeat_interval: Option<Span>,
+    page: Option<String>,
+}
+
+impl Plane {
+    pub(super) fn next_flush(&self) -> Option<Timestamp> {
+        let due = |group: &Group| match group.strands.values().map(|strand| strand.next_flush_at).min() {
+            Some(at) => at,
+            None if group.departed.is_empty() => group.replaceable_at(),
+            None => self.departed_end(group),
+        };
+        self.groups.values().map(due).min()
+    }
+
+    /// Returns when the last alert of those that are routed elsewhere ends, as far as is known.
+    fn departed_end(&self, group: &Group) -> Timestamp {
+        let ends = group.departed.iter().filter_map(|one| self.alerts.get(one)).map(|alert| alert.ends_at);
+        ends.max().unwrap_or(Timestamp::MIN)
+    }
+
+    pub(super) fn flush_due(&mut self, now: Timestamp) {
+        let mut due: Vec<(Timestamp, GroupId, u32)> = Vec::new();
+        let mut leftovers: Vec<GroupId> = Vec::new();
+        for group in self.groups.values() {
+            for (twin, strand) in group.strands.iter().filter(|(_, strand)| strand.next_flush_at <= now) {
+                due.push((strand.next_flush_at, group.id.clone(), *twin));
+            }
+            if group.strands.is_empty() && self.departed_end(group) <= now {
+                leftovers.push(group.id.clone());
+            }
+        }
+        due.sort();
+        // One set of silences for all groups of one instant; alerts do not change in between either.
+        let silences: Vec<Silence> =
+            if due.is_empty() { Vec::new() } else { self.silences.active(now).into_iter().cloned().collect() };
+        for (_, id, twin) in due {
+            self.flush_strand(&id, twin, &silences, now);
+        }
+        for id in leftovers {
+            self.flush_leftover(&id, now);
+        }
+    }
+
+    fn flush_strand(&mut self, id: &GroupId, twin: u32, silences: &[Silence], now: Timestamp) {
+        let Some(mut group) = self.groups.remove(id) else { return };
+        let index = group.path().and_then(|path| self.tree.find(path, &id.receiver, twin));
+        let node = self.tree.node(index.expect("reconcile leaves only strands whose node exists"));
+        let strand = group.strands.get_mut(&twin).expect("the strand was found due in this tick");
+        let due = strand.next_flush_at;
+        let told_at = if due + node.group_interval > now { due } else { now };
+        strand.next_flush_at = told_at + node.group_interval;
+        strand.flushed = true;
+        let silent =
+            !silent_by(&self.routing.time_intervals, &node.mute_time_intervals, &node.active_time_intervals, now).is_empty();
+        let repeat_interval = Some(node.repeat_interval);
+        let survey = self.survey(&group, twin, silences, now);
+        if !silent {
+            let page = self.page_for(&group, &survey.visible, told_at, now);
+            self.tell(&mut group, &survey, &Flush { told_at, now, repeat_interval, page });
+        }
+        self.finish(group, &survey.ended, now);
+    }
+
+    /// Speaks for a group that no route feeds any more: once the last of its alerts has ended, receivers hear of it.
+    fn flush_leftover(&mut self, id: &GroupId, now: Timestamp) {
+        let Some(mut group) = self.groups.remove(id) else { return };
+        let survey = Survey { visible: BTreeSet::new(), ended: group.departed.clone() };
+        let page = self.open_pages.get(id).cloned();
+        self.tell(&mut group, &survey, &Flush { told_at: now, now, repeat_interval: None, page });
+        self.finish(group, &survey.ended, now);
+    }
+
+    fn survey(&self, group: &Group, twin: u32, silences: &[Silence], now: Timestamp) -> Survey {
+        let strand = group.strands.get(&twin).map(|strand| &strand.alerts);
+        let (firing, ended): (BTreeSet<_>, BTreeSet<_>) =
+            strand.into_iter().flatten().copied().partition(|fingerprint| self.is_firing(*fingerprint, now));
+        let is_muted = |fingerprint: &Fingerprint| {
+            let labels = &self.alerts[fingerprint].labels;
+            silences.iter().any(|silence| silence.mutes(labels, now))
+                || !self.inhibitor.inhibited_by(labels, |source| self.is_firing(source, now)).is_empty()
+        };
+        let departed_ended = group.departed.iter().filter(|fingerprint| !self.is_firing(**fingerprint, now));
+        Survey {
+            visible: firing.into_iter().filter(|fingerprint| !is_muted(fingerprint)).collect(),
+            ended: ended.into_iter().chain(departed_ended.copied()).collect(),
+        }
+    }
+
+    /// Opens the group's page when something is visible and none is open, adds what is new to an open one. Returns its id.
+    ///
+    /// A receiver without integrations and users is a place where alerts go to be forgotten; it opens no pages.
+    fn page_for(
+        &mut self,
+        group: &Group,
+        visible: &BTreeSet<Fingerprint>,
+        decided_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<String> {
+        let alerts: Vec<&Alert> = visible.iter().filter_map(|fingerprint| self.alerts.get(fingerprint)).collect();
+        if let Some(id) = self.open_pages.get(&group.id) {
+            if self.pages.get_mut(id).is_some_and(|page| page.add(&alerts, now)) {
+                self.unsaved.pages.insert(id.clone());
+            }
+            return Some(id.clone());
+        }
+        let receiver = self.routing.receivers.get(&group.id.receiver)?;
+        if alerts.is_empty() || (receiver.integrations.is_empty() && receiver.users.is_empty()) {
+            return None;
+        }
+        let page = Page::open(&group.id, &group.labels, &receiver.users, &alerts, decided_at, now);
+        let id = page.id.clone();
+        self.open_pages.insert(group.id.clone(), id.clone());
+        self.unsaved.pages.insert(id.clone());
+        self.pages.insert(id.clone(), page);
+        Some(id)
+    }
+
+    /// Tells each integration what is news to it, and writes down that it was told.
+    fn tell(&mut self, group: &mut Group, survey: &Survey, flush: &Flush) {
+        let now = flush.now;
+        let routing = self.routing.clone();
+        let Some(receiver) = routing.receivers.get(&group.id.receiver) else { return };
+        let taken = flush.page.as_ref().and_then(|id| self.pages.get(id)).is_some_and(|page| page.acknowledged_at.is_some());
+        let mut said: Vec<(&str, Reason)> = Vec::new();
+        for (index, integration) in receiver.integrations.iter().enumerate() {
+            let send_resolved = integration.send_resolved;
+            let entry = group.log.get(&index).cloned();
+            let owed = entry.as_ref().map(|entry| entry.owed.clone()).unwrap_or_default();
+            let ended: BTreeSet<Fingerprint> = survey.ended.intersection(&owed).copied().collect();
+            let repeat_due = !taken
+                && entry.as_ref().zip(flush.repeat_interval).is_some_and(|(entry, repeat)| flush.told_at - entry.at >= repeat);
+            let departed_fires = group.departed.iter().any(|one| owed.contains(one) && !survey.ended.contains(one));
+            let sight = Sight { visible: &survey.visible, ended: &ended, departed_fires, send_resolved, repeat_due };
+            let Some(reason) = decide(entry.as_ref(), sight) else {
+                if !send_resolved && let Some(entry) = group.log.get_mut(&index) {
+                    entry.owed.retain(|one| !ended.contains(one));
+                }
+                continue;
+            };
+            let mut shown = survey.visible.clone();
+            if send_resolved {
+                shown.extend(&ended);
+            }
+            let mut sequence = entry.as_ref().map_or(0, |entry| entry.sequence);
+            if !shown.is_empty() {
+                sequence = now.0.max(sequence + 1);
+                let action = Action::on(&integration.channel, !survey.visible.is_empty());
+                said.push((integration.channel.kind(), reason));
+                let message = Message { index, action, reason, sequence, channel: integration.channel.kind() };
+                self.deliver(group, &shown, message, flush.page.clone(), now);
+            }
+            let still_owed = owed.union(&survey.visible).filter(|one| !ended.contains(one)).copied().collect();
+            let entry = LogEntry { at: flush.told_at, reason, firing: survey.visible.clone(), owed: still_owed, sequence };
+            group.log.insert(index, entry);
+        }
+        if let (Some(id), Some((_, reason))) = (&flush.page, said.first())
+            && let Some(page) = self.pages.get_mut(id)
+        {
+            let channels: Vec<&str> = said.iter().map(|(kind, _)| *kind).collect();
+            page.notified(format!("{} by {}", reason.as_str(), channels.join(", ")), now);
+            self.unsaved.pages.insert(id.clone());
+        }
+    }
+
+    /// Puts a message about some alerts of a group into the outbox.
+    pub(super) fn deliver(
+        &mut self,
+        group: &Group,
+        shown: &BTreeSet<Fingerprint>,
+        message: Message<'_>,
+        page_id: Option<String>,
+        now: Timestamp,
+    ) {
+        let alerts: Vec<&Alert> = shown.iter().filter_map(|fingerprint| self.alerts.get(fingerprint)).collect();
+        let data = NotificationData::new(&group.id, &group.labels, alerts, message.reason, &self.external_url, now);
+        let dedup_key = group.id.dedup_key();
+        let lane = format!("{dedup_key}/{}/{}", group.id.receiver, message.index);
+        self.unsaved.deliveries.push(Delivery {
+            key: format!("{lane}/{}/{}", message.action.as_str(), message.sequence),
+            lane,
+            sequence: message.sequence,
+            page_id,
+            receiver: group.id.receiver.clone(),
+            integration: message.index,
+            channel: message.channel.to_owned(),
+            action: message.action,
+            dedup_key,
+            title: data.title(),
+            data,
+            created_at: now,
+            expires_at: now + DELIVERY_LIFE,
+        });
+    }
+
+    /// Lets go of what has ended and is no longer owed to anyone, and puts the group back unless nothing is left of it.
+    fn finish(&mut self, mut group: Group, ended: &BTreeSet<Fingerprint>, now: Timestamp) {
+        let before = group.alerts();
+        for entry in group.log.values_mut() {
+            // An ended alert that comes back is news, also where a mute timing kept its end from being told.
+            entry.firing.retain(|one| !ended.contains(one));
+        }
+        self.settle_page(&group.id, now);
+        let over: BTreeSet<Fingerprint> = ended.iter().filter(|one| !group.owes(**one)).copied().collect();
+        for strand in group.strands.values_mut() {
+            strand.alerts.retain(|one| !over.contains(one));
+        }
+        group.strands.retain(|_, strand| !strand.alerts.is_empty());
+        group.departed.retain(|one| !over.contains(one));
+        for fingerprint in before.difference(&group.alerts()) {
+            self.leave(*fingerprint, &group.id, now);
+        }
+        self.unsaved.groups.insert(group.id.clone());
+        if !group.is_empty() || group.replaceable_at() > now {
+            self.groups.insert(group.id.clone(), group);
+        }
+    }
+
+    /// Marks what has ended on the group's page.
+    fn settle_page(&mut self, id: &GroupId, now: Timestamp) {
+        let Some(page_id) = self.open_pages.get(id).cloned() else { return };
+        let Some(page) = self.pages.get(&page_id) else { return };
+        let over = page.firing().filter(|fingerprint| !self.is_firing(*fingerprint, now));
+        let ended: BTreeMap<Fingerprint, Timestamp> =
+            over.map(|one| (one, self.alerts.get(&one).map_or(now, |alert| alert.ends_at))).collect();
+        let Some(page) = self.pages.get_mut(&page_id) else { return };
+        if page.settle(&ended, now) {
+            if !page.is_open() {
+                self.open_pages.remove(id);
+            }
+            self.unsaved.pages.insert(page_id);
+        }
+    }
+}
+
+/// What distinguishes one message of a group from the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message<'a> {
+    pub index: usize,
+    pub action: Action,
+    pub reason: Reason,
+    pub sequence: i64,
+    pub channel: &'a str,
+}

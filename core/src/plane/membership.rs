@@ -1,0 +1,210 @@
+//! Which alerts are held, and which groups they belong to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::model::Fingerprint;
+use crate::route::alert::{Alert, BadAlert, IncomingAlert};
+use crate::route::dispatch::group::{Group, GroupId, Strand};
+use crate::route::dispatch::{Node, Tree};
+use crate::route::inhibition::Inhibitor;
+use crate::route::tree::Routing;
+use crate::time::Timestamp;
+
+use super::{Plane, Reply};
+
+/// What becomes of the timers of groups that outlive a change of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timers {
+    /// They run on: a restart shall not be noticed.
+    Keep,
+    /// They start again, as Alertmanager's do on a reload.
+    Restart,
+}
+
+/// When a node's timer first falls due for an alert that joins now: an alert that is older than the group's wait waits no more.
+fn first_flush(node: &Node, alert: &Alert, now: Timestamp) -> Timestamp {
+    if alert.starts_at + node.group_wait < now { now } else { now + node.group_wait }
+}
+
+impl Plane {
+    pub(super) fn take_alerts(&mut self, incoming: Vec<IncomingAlert>, now: Timestamp) -> Reply {
+        let (mut accepted, mut refused) = (0, Vec::new());
+        for news in incoming {
+            match news.receive(now, self.routing.resolve_timeout).and_then(|alert| self.take_alert(alert, now)) {
+                Ok(()) => accepted += 1,
+                Err(bad) => refused.push(bad),
+            }
+        }
+        Reply::Alerts { accepted, refused }
+    }
+
+    fn take_alert(&mut self, news: Alert, now: Timestamp) -> Result<(), BadAlert> {
+        let fingerprint = news.fingerprint;
+        let alert = match self.alerts.get(&fingerprint) {
+            Some(known) => Alert::follow(known, news, now),
+            // The end of something that we do not hold changes nothing.
+            None if !news.is_firing(now) => return Ok(()),
+            None if self.alerts.len() >= self.limits.alerts => {
+                return Err(BadAlert::TooManyAlerts { labels: news.labels, limit: self.limits.alerts });
+            }
+            None => {
+                self.inhibitor.add(&news);
+                news
+            }
+        };
+        let fires = alert.is_firing(now);
+        self.alerts.insert(fingerprint, alert);
+        self.unsaved.alerts.insert(fingerprint);
+        if fires {
+            self.join_groups(fingerprint, true, now);
+        }
+        Ok(())
+    }
+
+    /// Puts a firing alert into every group that the tree sends it to; groups above the limit are not made.
+    ///
+    /// News of an alert can hurry a group's first flush; that it is merely looked at again cannot.
+    fn join_groups(&mut self, fingerprint: Fingerprint, is_news: bool, now: Timestamp) {
+        let alert = &self.alerts[&fingerprint];
+        for index in self.tree.matching(&alert.labels) {
+            let node = self.tree.node(index);
+            let labels = node.group_labels(&alert.labels);
+            let id = GroupId { key: node.group_key(&labels), receiver: node.receiver.clone() };
+            if !self.groups.contains_key(&id) && self.groups.len() >= self.limits.groups {
+                continue;
+            }
+            let group = self.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone(), labels));
+            let due = first_flush(node, alert, now);
+            let strand = group.strands.entry(node.twin).or_insert_with(|| Strand {
+                alerts: BTreeSet::new(),
+                next_flush_at: now + node.group_wait,
+                flushed: false,
+            });
+            let joins = strand.alerts.insert(fingerprint);
+            let mut changed = group.departed.remove(&fingerprint) || joins;
+            if (is_news || joins) && !strand.flushed && due < strand.next_flush_at {
+                strand.next_flush_at = due;
+                changed = true;
+            }
+            if changed {
+                self.homes.entry(fingerprint).or_default().insert(id.clone());
+                self.unsaved.groups.insert(id);
+            }
+        }
+        if self.homes.contains_key(&fingerprint) {
+            self.loose.remove(&fingerprint);
+        } else {
+            self.loose.insert(fingerprint);
+        }
+    }
+
+    pub(super) fn reload(&mut self, routing: Arc<Routing>, now: Timestamp) {
+        self.tree = Tree::new(&routing.root);
+        self.inhibitor = Inhibitor::new(&routing.inhibitions);
+        self.routing = routing;
+        for alert in self.alerts.values() {
+            self.inhibitor.add(alert);
+        }
+        self.reconcile(now, Timers::Restart);
+    }
+
+    /// Makes the groups what the tree asks for. What receivers were told stays known; alerts that they were told of and that are
+    /// routed elsewhere now are kept as departed, so that their end is still heard of.
+    pub(super) fn reconcile(&mut self, now: Timestamp, timers: Timers) {
+        let before = std::mem::take(&mut self.groups);
+        for (id, old) in &before {
+            let mut group = Group { strands: BTreeMap::new(), departed: BTreeSet::new(), ..old.clone() };
+            let integrations = self.routing.receivers.get(&id.receiver).map_or(0, |receiver| receiver.integrations.len());
+            group.log.retain(|index, _| *index < integrations);
+            self.keep_strands(&mut group, old, now, timers);
+            let routed: BTreeSet<Fingerprint> = group.strands.values().flat_map(|strand| &strand.alerts).copied().collect();
+            let paged = self.open_pages.get(id).and_then(|page| self.pages.get(page));
+            let told = group.log.values().flat_map(|entry| &entry.owed).copied();
+            group.departed =
+                told.chain(paged.iter().flat_map(|page| page.firing())).filter(|one| !routed.contains(one)).collect();
+            // An empty group goes at the next tick.
+            self.groups.insert(id.clone(), group);
+        }
+        self.index_homes();
+        let firing: Vec<Fingerprint> =
+            self.alerts.values().filter(|alert| alert.is_firing(now)).map(|alert| alert.fingerprint).collect();
+        for fingerprint in firing {
+            self.join_groups(fingerprint, false, now);
+        }
+        let touched: BTreeSet<&GroupId> = before.keys().chain(self.groups.keys()).collect();
+        let changed = touched.into_iter().filter(|id| before.get(*id) != self.groups.get(*id)).cloned();
+        self.unsaved.groups.extend(changed);
+    }
+
+    /// Carries over the strands of a group whose nodes still exist, with the alerts that those nodes still take.
+    fn keep_strands(&self, group: &mut Group, old: &Group, now: Timestamp, timers: Timers) {
+        let Some(path) = old.path() else { return };
+        for (twin, strand) in &old.strands {
+            let Some(index) = self.tree.find(path, &old.id.receiver, *twin) else { continue };
+            let node = self.tree.node(index);
+            let stays = |fingerprint: &&Fingerprint| {
+                self.alerts.get(fingerprint).is_some_and(|alert| {
+                    node.group_labels(&alert.labels) == old.labels && self.tree.matching(&alert.labels).contains(&index)
+                })
+            };
+            let alerts: BTreeSet<Fingerprint> = strand.alerts.iter().filter(stays).copied().collect();
+            if alerts.is_empty() {
+                continue;
+            }
+            let restarted = || {
+                let due = alerts.iter().filter_map(|one| self.alerts.get(one)).map(|alert| first_flush(node, alert, now)).min();
+                Strand { alerts: alerts.clone(), next_flush_at: due.unwrap_or(now + node.group_wait), flushed: false }
+            };
+            let kept = match timers {
+                Timers::Keep => Strand { alerts, ..strand.clone() },
+                Timers::Restart => restarted(),
+            };
+            group.strands.insert(*twin, kept);
+        }
+    }
+
+    /// Works out `homes` and `loose` from the groups.
+    pub(super) fn index_homes(&mut self) {
+        self.homes.clear();
+        for group in self.groups.values() {
+            for fingerprint in group.alerts() {
+                self.homes.entry(fingerprint).or_default().insert(group.id.clone());
+            }
+        }
+        self.loose = self.alerts.keys().filter(|fingerprint| !self.homes.contains_key(fingerprint)).copied().collect();
+    }
+
+    /// Forgets that a group holds an alert, and the alert itself once it has ended and no group holds it.
+    pub(super) fn leave(&mut self, fingerprint: Fingerprint, id: &GroupId, now: Timestamp) {
+        if let Some(homes) = self.homes.get_mut(&fingerprint) {
+            homes.remove(id);
+            if homes.is_empty() {
+                self.homes.remove(&fingerprint);
+            }
+        }
+        if !self.homes.contains_key(&fingerprint) && !self.is_firing(fingerprint, now) {
+            self.forget_alert(fingerprint);
+        }
+    }
+
+    fn forget_alert(&mut self, fingerprint: Fingerprint) {
+        self.loose.remove(&fingerprint);
+        if let Some(alert) = self.alerts.remove(&fingerprint) {
+            self.inhibitor.remove(&alert);
+            self.unsaved.alerts.insert(fingerprint);
+        }
+    }
+
+    /// Alerts that no group has room for are forgotten when they end.
+    pub(super) fn forget_loose_alerts(&mut self, now: Timestamp) {
+        let ended: Vec<Fingerprint> = self.loose.iter().filter(|one| !self.is_firing(**one, now)).copied().collect();
+        for fingerprint in ended {
+            self.forget_alert(fingerprint);
+        }
+    }
+
+    pub(super) fn next_loose_end(&self) -> Option<Timestamp> {
+        self.loose.iter().filter_map(|fingerprint| self.alerts.get(fingerprint)).map(|alert| alert.ends_at).min()
+    }
+}

@@ -1,0 +1,63 @@
+//! What an answer means for a delivery, and when to try again.
+
+use crate::time::{Span, Timestamp};
+
+/// What a provider's answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Delivered,
+    /// The provider is in trouble or wants us to slow down.
+    Retry,
+    /// The provider has understood and refuses; the same request would be refused again.
+    Rejected,
+}
+
+/// Returns what an HTTP status means. 429 is retried on every channel: not retrying it loses pages.
+pub fn class(status: u16) -> Class {
+    match status {
+        200..=299 => Class::Delivered,
+        408 | 425 | 429 | 500..=599 => Class::Retry,
+        _ => Class::Rejected,
+    }
+}
+
+/// The first wait; each later one is twice as long.
+const WAIT_MIN: Span = Span::from_secs(1);
+/// The longest wait between two attempts, so that a provider that comes back is used soon.
+const WAIT_MAX: Span = Span::from_secs(60);
+/// A provider's own wish is heeded up to here; a longer one would outlast an escalation.
+const WISH_MAX: Span = Span::from_mins(5);
+
+/// Returns when to try again after the attempt numbered `attempts` (counted from 1) failed at `now`.
+///
+/// `wish` is the provider's Retry-After; `spread` (any number) moves the instant by up to a quarter of the wait, so that many
+/// deliveries do not come back at once.
+pub fn next_attempt(now: Timestamp, attempts: u32, wish: Option<Span>, spread: u64) -> Timestamp {
+    let doubled = WAIT_MIN.0 << attempts.saturating_sub(1).min(16);
+    let wait = doubled.min(WAIT_MAX.0);
+    let moved = wait + (spread % (wait as u64 / 4 + 1)) as i64;
+    now + Span(moved.max(wish.map_or(0, |wish| wish.0.clamp(0, WISH_MAX.0))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_minute_and_heed_the_provider() {
+        let wait = |attempts, wish| next_attempt(Timestamp(0), attempts, wish, 0).0;
+        assert_eq!([1, 2, 3, 7, 100].map(|attempts| wait(attempts, None)), [1_000, 2_000, 4_000, 60_000, 60_000]);
+        assert_eq!(wait(1, Some(Span::from_secs(30))), 30_000);
+        assert_eq!(wait(1, Some(Span::from_secs(86_400))), 300_000);
+        assert_eq!(wait(3, Some(Span::from_secs(-5))), 4_000);
+        assert!((1_000..=1_250).contains(&next_attempt(Timestamp(0), 1, None, 987_654_321).0));
+    }
+
+    #[test]
+    fn too_many_requests_is_never_a_refusal() {
+        assert_eq!([200, 202, 429, 503, 400, 401, 404, 302].map(class), {
+            use Class::{Delivered, Rejected, Retry};
+            [Delivered, Delivered, Retry, Retry, Rejected, Rejected, Rejected, Rejected]
+        });
+    }
+}

@@ -1,0 +1,497 @@
+//! One body becomes one row: what a target exposes, given its labels, checked, and compared with what it exposed before.
+
+mod exposed;
+mod keys;
+mod report;
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
+use crate::model::exposition::{Entry, Format, Label, MetricType, ParseError, Parser, decode_series};
+use crate::model::{Cell, LabelSet, Row, STALE, SeriesRef, Value};
+use crate::time::{Span, Timestamp};
+
+use super::job::Job;
+use super::media::format_of;
+use super::target::Target;
+use exposed::series_labels;
+use keys::{KeyBook, Place};
+use report::{ReportSeries, Settings};
+
+pub use report::{Metadata, Report};
+
+/// Gives the number of a series in the store, which creates it where it is new; an error refuses the series.
+pub type Resolve<'a> = dyn FnMut(&LabelSet) -> Result<SeriesRef, String> + 'a;
+
+/// What one scrape brings.
+#[derive(Debug)]
+pub struct Outcome {
+    pub row: Row,
+    pub report: Report,
+    /// What the body says about its metrics, where it is not what the last body said.
+    pub metadata: Option<BTreeMap<String, Metadata>>,
+}
+
+/// A sample may lie this far ahead of its scrape.
+const AHEAD_MAX: Span = Span::from_mins(10);
+/// After this long without samples the store may have given a series' number away, so it is asked anew.
+const REF_LIFE: Span = Span::from_mins(10);
+
+/// What became of a series text.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// The rules drop it.
+    Dropped,
+    /// The store did not accept it and is asked again next time.
+    Refused,
+    Kept(SeriesRef),
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    fate: Fate,
+    /// The attempt that saw it last.
+    seen: u32,
+    /// The attempt that last wrote a sample whose end must be told.
+    tracked: u32,
+}
+
+/// What one target exposed so far: enough to read its next body cheaply and to tell which series ended.
+pub struct TargetState {
+    labels: LabelSet,
+    job: Arc<Job>,
+    settings: Settings,
+    keys: KeyBook,
+    /// One for each key.
+    known: Vec<Known>,
+    /// Counts scrapes that brought a body; 0 before the first.
+    attempt: u32,
+    /// The attempt that last succeeded; 0 for none.
+    succeeded: u32,
+    succeeded_at: Timestamp,
+    /// The attempt whose tracked series are alive in the store; 0 for none.
+    alive: u32,
+    reported_at: Timestamp,
+    report_series: ReportSeries,
+    metadata_hash: u64,
+    /// Two texts are known to mean one series, so every row needs a look for duplicates.
+    has_aliases: bool,
+    order: Order,
+    row_len: usize,
+}
+
+/// When the keys are put into the order of a body.
+///
+/// A target that writes its lines in a new order each time would cause that work each time, so pauses double while it does not help.
+#[derive(Default)]
+struct Order {
+    /// The next body's order is recorded.
+    wanted: bool,
+    /// Bodies to let pass before.
+    pause: u32,
+    next_pause: u32,
+}
+
+const ORDER_PAUSE_MAX: u32 = 256;
+
+/// One reading of a body.
+struct Reading<'a> {
+    row: Row,
+    report: Report,
+    /// Series texts that the previous scrape did not bring.
+    fresh: usize,
+    /// Known series texts that came out of order.
+    jumps: usize,
+    /// Positions of the keys as the body has them, where that is wanted.
+    order: Option<Vec<u32>>,
+    /// Samples that count against the limit.
+    appended: u64,
+    over_limit: bool,
+    refs_expired: bool,
+    labels: Vec<Label<'a>>,
+    metadata_hash: u64,
+    format: Option<Format>,
+}
+
+impl TargetState {
+    pub fn new(target: &Target, job: Arc<Job>) -> TargetState {
+        TargetState {
+            labels: target.labels.clone(),
+            settings: Settings { timeout: target.timeout, sample_limit: job.limits.samples, extra: false },
+            job,
+            keys: KeyBook::default(),
+            known: Vec::new(),
+            attempt: 0,
+            succeeded: 0,
+            succeeded_at: Timestamp::MIN,
+            alive: 0,
+            reported_at: Timestamp::MIN,
+            report_series: ReportSeries::default(),
+            metadata_hash: 0,
+            has_aliases: false,
+            order: Order::default(),
+            row_len: 0,
+        }
+    }
+
+    /// Makes reports hold the timeout, the limit and the body's size too (`extra_scrape_metrics`).
+    pub fn with_extra_metrics(mut self) -> TargetState {
+        self.settings.extra = true;
+        self
+    }
+
+    /// Returns the row of a scrape that brought a body: its samples, the ends of series that vanished, and the report.
+    ///
+    /// A body that cannot be read or breaks a limit fails as a whole: the row then holds the ends of all series, and the report.
+    /// `seconds` is how long the scrape took.
+    pub fn scraped(
+        &mut self,
+        body: &[u8],
+        content_type: Option<&str>,
+        at: Timestamp,
+        seconds: f64,
+        resolve: &mut Resolve<'_>,
+    ) -> Outcome {
+        self.attempt += 1;
+        let keys_before = self.keys.len();
+        let mut reading = Reading {
+            row: Row { at, cells: Vec::with_capacity(self.row_len) },
+            report: Report { body_bytes: body.len() as i64, ..Report::default() },
+            fresh: 0,
+            jumps: 0,
+            order: self.order.wanted.then(|| Vec::with_capacity(keys_before)),
+            appended: 0,
+            over_limit: false,
+            refs_expired: at.since(self.succeeded_at) > REF_LIFE,
+            labels: Vec::new(),
+            metadata_hash: 0,
+            format: None,
+        };
+        let mut metadata = None;
+        match self.read(body, content_type, &mut reading, resolve) {
+            Ok(()) => {
+                if let Some(format) = reading.format.filter(|_| reading.metadata_hash != self.metadata_hash) {
+                    self.metadata_hash = reading.metadata_hash;
+                    metadata = Some(report::metadata(body, format));
+                }
+                self.end_vanished(&mut reading);
+                self.row_len = reading.row.cells.len() + 8;
+                if body.is_empty() {
+                    // Prometheus forgets nothing over an empty body, which some targets send by mistake.
+                    self.alive = 0;
+                } else {
+                    self.succeeded = self.attempt;
+                    self.succeeded_at = at;
+                    self.alive = self.attempt;
+                    self.tidy(&mut reading, self.keys.len() - keys_before);
+                }
+            }
+            Err(error) => {
+                reading.row.cells.clear();
+                reading.report.error = Some(error);
+                self.keys.truncate(keys_before);
+                self.known.truncate(keys_before);
+                self.end_all(&mut reading.row, &mut reading.report);
+            }
+        }
+        self.append_report(&mut reading.row, &mut reading.report, seconds, resolve);
+        Outcome { row: reading.row, report: reading.report, metadata }
+    }
+
+    /// Returns the row of a scrape that brought no body: the ends of all series, and the report.
+    pub fn failed(&mut self, error: &str, at: Timestamp, seconds: f64, resolve: &mut Resolve<'_>) -> Outcome {
+        let mut row = Row { at, cells: Vec::new() };
+        let mut report = Report { error: Some(error.to_owned()), ..Report::default() };
+        self.end_all(&mut row, &mut report);
+        self.append_report(&mut row, &mut report, seconds, resolve);
+        Outcome { row, report, metadata: None }
+    }
+
+    /// Returns the last row of a target that is scraped no more: the ends of all its series.
+    pub fn ended(&mut self, at: Timestamp, resolve: &mut Resolve<'_>) -> Row {
+        let mut row = Row { at, cells: Vec::new() };
+        let mut report = Report::default();
+        self.end_all(&mut row, &mut report);
+        self.refresh_report_series(at);
+        self.report_series.append_ends(&mut row, &mut report, &self.labels, &self.settings, resolve);
+        row
+    }
+
+    fn append_report(&mut self, row: &mut Row, report: &mut Report, seconds: f64, resolve: &mut Resolve<'_>) {
+        self.refresh_report_series(row.at);
+        self.report_series.append(row, report, &self.labels, &self.settings, seconds, resolve);
+    }
+
+    fn refresh_report_series(&mut self, at: Timestamp) {
+        if at.since(self.reported_at) > REF_LIFE {
+            self.report_series.forget();
+        }
+        self.reported_at = at;
+    }
+
+    fn read<'a>(
+        &mut self,
+        body: &'a [u8],
+        content_type: Option<&str>,
+        reading: &mut Reading<'a>,
+        resolve: &mut Resolve<'_>,
+    ) -> Result<(), String> {
+        let limit = self.job.limits.body_bytes;
+        if limit > 0 && body.len() as u64 > limit {
+            reading.report.body_bytes = -1;
+            return Err("body size limit exceeded".to_owned());
+        }
+        if body.is_empty() {
+            return Ok(());
+        }
+        let format = format_of(content_type, self.job.fallback_format)?;
+        reading.format = Some(format);
+        let mut parser = Parser::new(body, format);
+        let mut metadata_hasher = FixedState::with_seed(0).build_hasher();
+        let mut place = Place { next: 0, before: b"" };
+        // Where the order went on before it was left; a new line among old ones must not lose the place.
+        let mut left: Option<Place<'a>> = None;
+        loop {
+            let mut known = None;
+            let expected = parser.next_expected(|rest| {
+                if rest.first() == Some(&b'#') {
+                    return None;
+                }
+                known = self.keys.expect(&place, rest);
+                if known.is_none() {
+                    known = self.keys.expect(left.as_ref()?, rest);
+                    left = left.filter(|_| known.is_none());
+                }
+                known.map(|(_, len)| len)
+            });
+            let (position, series, value, time) = match expected {
+                Some((series, value, time)) => (known.map_or(0, |(position, _)| position), series, value, time),
+                None => match parser.next() {
+                    None => break,
+                    Some(Err(error)) => return Err(place_error(&error)),
+                    Some(Ok(Entry::Sample(line))) => {
+                        let position = match known {
+                            // The key was as expected, only what follows it was not plain.
+                            Some((position, len)) if len == line.series.len() => position,
+                            _ => {
+                                let position = self.position(line.series, reading)?;
+                                left = (place.next < position).then_some(place).or(left);
+                                position
+                            }
+                        };
+                        (position, line.series, line.value, line.at)
+                    }
+                    Some(Ok(entry)) => {
+                        hash_metadata(&entry, &mut metadata_hasher);
+                        continue;
+                    }
+                },
+            };
+            place = Place { next: position + 1, before: series };
+            let time = time.filter(|_| self.job.honor_timestamps);
+            self.take(position, series, parser.kind(), value, time, reading, resolve)?;
+        }
+        reading.metadata_hash = metadata_hasher.finish();
+        if reading.over_limit {
+            return Err("sample limit exceeded".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Returns the position of a series text that came out of order, which is the last one for a new text.
+    fn position(&mut self, series: &[u8], reading: &mut Reading<'_>) -> Result<usize, String> {
+        if let Some(position) = self.keys.find(series) {
+            reading.jumps += 1;
+            return Ok(position);
+        }
+        self.keys.push(series).ok_or_else(|| "the names and labels of the body's series are too long".to_owned())
+    }
+
+    /// Takes one sample into the row.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one line, and where they go")]
+    #[inline]
+    fn take<'a>(
+        &mut self,
+        position: usize,
+        series: &'a [u8],
+        kind: MetricType,
+        value: f64,
+        time: Option<Timestamp>,
+        reading: &mut Reading<'a>,
+        resolve: &mut Resolve<'_>,
+    ) -> Result<(), String> {
+        reading.report.samples += 1;
+        let attempt = self.attempt;
+        let mut is_new = false;
+        let mut repeats = false;
+        let is_refused = |known: &Known| matches!(known.fate, Fate::Refused);
+        match self.known.get_mut(position) {
+            Some(known) if known.seen == attempt => repeats = true,
+            Some(known) if known.seen >= self.succeeded && !reading.refs_expired && !is_refused(known) => known.seen = attempt,
+            known => {
+                is_new = known.is_none_or(|known| known.seen < self.succeeded || is_refused(known));
+                self.learn(position, series, kind, reading, resolve)?;
+            }
+        }
+        if let Some(order) = reading.order.as_mut().filter(|_| !repeats) {
+            order.push(position as u32);
+        }
+        let known = &mut self.known[position];
+        let series = match known.fate {
+            Fate::Dropped => return Ok(()),
+            Fate::Refused => {
+                reading.report.kept += 1;
+                reading.report.refused += 1;
+                return Ok(());
+            }
+            Fate::Kept(series) => series,
+        };
+        reading.report.kept += 1;
+        if repeats && time.is_none() {
+            reading.report.duplicates += 1;
+            return Ok(());
+        }
+        reading.appended += 1;
+        if self.settings.sample_limit > 0 && reading.appended > self.settings.sample_limit {
+            reading.over_limit = true;
+            return Ok(());
+        }
+        if time.is_some_and(|time| time.since(reading.row.at) > AHEAD_MAX) {
+            reading.report.out_of_bounds += 1;
+            return Ok(());
+        }
+        if is_new {
+            reading.fresh += 1;
+            reading.report.series_added += 1;
+        }
+        if time.is_none() || self.job.track_timestamps_staleness {
+            known.tracked = attempt;
+        }
+        reading.row.cells.push(Cell { series, at: time, value: Value::Float(value) });
+        Ok(())
+    }
+
+    /// Decides what becomes of a series text that is new, or was away.
+    fn learn<'a>(
+        &mut self,
+        position: usize,
+        series: &'a [u8],
+        kind: MetricType,
+        reading: &mut Reading<'a>,
+        resolve: &mut Resolve<'_>,
+    ) -> Result<(), String> {
+        reading.labels.clear();
+        decode_series(series, kind, &mut reading.labels).map_err(|error| error.to_string())?;
+        let fate = match series_labels(&reading.labels, &self.labels, &self.job)? {
+            None => Fate::Dropped,
+            Some(labels) => match resolve(&labels) {
+                Ok(series) => Fate::Kept(series),
+                Err(reason) => {
+                    reading.report.refusal.get_or_insert(reason);
+                    Fate::Refused
+                }
+            },
+        };
+        match self.known.get_mut(position) {
+            Some(known) => *known = Known { fate, seen: self.attempt, tracked: known.tracked },
+            None => self.known.push(Known { fate, seen: self.attempt, tracked: 0 }),
+        }
+        Ok(())
+    }
+
+    /// Appends the ends of series that the last row had and this one has not; takes out what the body brought twice.
+    fn end_vanished(&mut self, reading: &mut Reading<'_>) {
+        let present = (reading.fresh > 0 || reading.refs_expired || self.has_aliases).then(|| self.drop_duplicates(reading));
+        let alive = self.alive;
+        if alive == 0 {
+            return;
+        }
+        for known in self.known.iter().filter(|known| known.tracked == alive) {
+            let Fate::Kept(series) = known.fate else { continue };
+            if present.as_ref().is_some_and(|present| present.binary_search(&series).is_ok()) {
+                continue;
+            }
+            reading.row.cells.push(Cell { series, at: None, value: Value::Float(STALE) });
+            reading.report.ended += 1;
+        }
+    }
+
+    /// Takes out samples of a series that another text had brought already; returns the series of the row in order.
+    fn drop_duplicates(&mut self, reading: &mut Reading<'_>) -> Vec<SeriesRef> {
+        let mut present: Vec<SeriesRef> =
+            reading.row.cells.iter().filter(|cell| cell.at.is_none()).map(|cell| cell.series).collect();
+        present.sort_unstable();
+        let mut twice: Vec<(SeriesRef, bool)> =
+            present.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| (pair[0], false)).collect();
+        twice.dedup();
+        self.has_aliases = !twice.is_empty();
+        if self.has_aliases {
+            let before = reading.row.cells.len();
+            reading.row.cells.retain(|cell| match twice.binary_search_by_key(&cell.series, |(series, _)| *series) {
+                Ok(index) if cell.at.is_none() => !std::mem::replace(&mut twice[index].1, true),
+                _ => true,
+            });
+            reading.report.duplicates += before - reading.row.cells.len();
+        }
+        if self.job.track_timestamps_staleness {
+            present.extend(reading.row.cells.iter().filter(|cell| cell.at.is_some()).map(|cell| cell.series));
+            present.sort_unstable();
+        }
+        present
+    }
+
+    /// Appends the ends of all series that are alive.
+    fn end_all(&mut self, row: &mut Row, report: &mut Report) {
+        if self.alive > 0 {
+            // An attempt that failed midway may have touched some of them.
+            let is_alive = |known: &&Known| known.tracked == self.alive || known.tracked > self.succeeded;
+            for known in self.known.iter().filter(is_alive) {
+                let Fate::Kept(series) = known.fate else { continue };
+                row.cells.push(Cell { series, at: None, value: Value::Float(STALE) });
+            }
+            report.ended = row.cells.len();
+        }
+        self.alive = 0;
+    }
+
+    /// Puts the keys into the order of the last body and drops those that it had not, when that will save work.
+    fn tidy(&mut self, reading: &mut Reading<'_>, added: usize) {
+        if let Some(order) = reading.order.take() {
+            self.keys = self.keys.rearranged(&order);
+            self.known = order.iter().map(|position| self.known[*position as usize]).collect();
+            self.order.wanted = false;
+            self.order.pause = self.order.next_pause;
+            self.order.next_pause = (self.order.next_pause * 2).clamp(1, ORDER_PAUSE_MAX);
+            return;
+        }
+        if reading.jumps == 0 && added == 0 {
+            self.keys.drop_table();
+        }
+        let gone = self.known.iter().filter(|known| known.seen != self.attempt).count();
+        let is_disordered = reading.jumps > self.known.len() / 8 + 16 || gone > self.known.len() / 4 + 64;
+        if !is_disordered {
+            self.order.next_pause = 0;
+        }
+        self.order.wanted = is_disordered && self.order.pause == 0;
+        self.order.pause = self.order.pause.saturating_sub(1);
+    }
+}
+
+fn hash_metadata(entry: &Entry<'_>, hasher: &mut impl Hasher) {
+    let (tag, metric, text) = match entry {
+        Entry::Help { metric, text } => (0, metric, *text),
+        Entry::Type { metric, kind } => (1 + *kind as u8, metric, &[][..]),
+        Entry::Unit { metric, unit } => (100, metric, *unit),
+        Entry::Sample(_) | Entry::Comment(_) => return,
+    };
+    hasher.write_u8(tag);
+    hasher.write(metric);
+    hasher.write(text);
+}
+
+fn place_error(error: &ParseError) -> String {
+    format!("{} (line {})", error.message, error.line)
+}

@@ -1,0 +1,256 @@
+//! The time-series store, without its files: what is in memory, what the bytes in the log and in blocks mean, and who sees what.
+//!
+//! - A [`Row`](crate::model::Row) is the unit of logging and of visibility: a reader sees each row whole or not at all.
+//! - A series has a number, [`SeriesRef`], that is never given to another series. It holds while the series has samples within the
+//!   retention; then the series vanishes, and appending to its number says so.
+//! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
+//! - Locks are taken in this order: `writer`, `table`, `index`, a page's heads, a page's labels; `rows` alone and last.
+
+mod append;
+mod bits;
+mod chunk;
+mod codec;
+mod head;
+mod index;
+mod pages;
+mod record;
+mod retain;
+mod rows;
+mod select;
+mod stats;
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
+
+use crate::model::{LabelSet, SeriesRef};
+use crate::time::Span;
+
+pub use append::{AppendError, Appended, Log, Replayed};
+pub use codec::Damaged;
+pub use record::RECORD_BYTES_MAX;
+pub use retain::Truncated;
+pub use select::{Listing, Snapshot};
+pub use stats::{LabelStats, Stats};
+
+use index::Index;
+use pages::{Pages, page_of, slot_of};
+use rows::Rows;
+
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Samples older than this are forgotten.
+    pub retention: Span,
+    /// New series beyond this number are refused; known ones go on.
+    pub series_max: usize,
+    /// How far behind its series' newest sample an appended sample may lie; zero refuses all late samples.
+    pub out_of_order_window: Span,
+    /// Any number that outsiders cannot guess: it keeps crafted labels from colliding in the table of series.
+    pub hash_seed: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions {
+            retention: Span(15 * 24 * 3600 * 1000),
+            series_max: 5_000_000,
+            out_of_order_window: Span::ZERO,
+            hash_seed: 0,
+        }
+    }
+}
+
+/// Why a new series was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("the store holds {max} series, its limit; {labels} would be a new one")]
+    SeriesLimit { max: usize, labels: LabelSet },
+    #[error("the labels take {bytes} bytes; at most {LABELS_BYTES_MAX} are allowed")]
+    LabelsTooLong { bytes: usize },
+    #[error("all numbers for series are used up; restart with an empty log")]
+    NumbersUsedUp,
+}
+
+/// The longest label set, in its packed form.
+pub const LABELS_BYTES_MAX: usize = 64 << 10;
+
+/// The table of series is cut into so many parts, each with its own lock.
+const TABLE_PARTS: usize = 16;
+
+/// What finds a series by its labels: half of their hash, and the series.
+type Table = HashTable<(u32, u32)>;
+
+/// What the one who appends keeps between rows.
+#[derive(Default)]
+struct Writer {
+    stamp: u32,
+    record: Vec<u8>,
+}
+
+/// The store. Share it by `Arc`; every method takes `&self`.
+pub struct Store {
+    options: StoreOptions,
+    hasher: FixedState,
+    writer: Mutex<Writer>,
+    table: [RwLock<Table>; TABLE_PARTS],
+    index: RwLock<Index>,
+    pages: Pages,
+    rows: Mutex<Rows>,
+    /// Nothing older is visible or accepted.
+    horizon: AtomicI64,
+    samples_total: AtomicU64,
+    chunks_bytes: AtomicU64,
+}
+
+const POISONED: &str = "no thread panics while it holds the store";
+
+impl Store {
+    pub fn new(options: StoreOptions) -> Store {
+        Store {
+            hasher: FixedState::with_seed(options.hash_seed),
+            options,
+            writer: Mutex::default(),
+            table: std::array::from_fn(|_| RwLock::default()),
+            index: RwLock::new(Index::new()),
+            pages: Pages::new(),
+            rows: Mutex::default(),
+            horizon: AtomicI64::new(i64::MIN),
+            samples_total: AtomicU64::new(0),
+            chunks_bytes: AtomicU64::new(0),
+        }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().expect(POISONED)
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().expect(POISONED)
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().expect(POISONED)
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().expect(POISONED)
+    }
+
+    fn part(&self, hash: u32) -> &RwLock<Table> {
+        &self.table[hash as usize % TABLE_PARTS]
+    }
+
+    fn hash(&self, labels: &LabelSet) -> u32 {
+        self.hasher.hash_one(labels.packed()) as u32
+    }
+
+    fn count_bytes(&self, grown: usize, shrunk: usize) {
+        self.chunks_bytes.fetch_add((grown as u64).wrapping_sub(shrunk as u64), Relaxed);
+    }
+
+    /// Returns the series with these labels; makes it if need be.
+    ///
+    /// Errors: `Refused` when it would be a new one and there is no room.
+    pub fn resolve(&self, labels: &LabelSet) -> Result<SeriesRef, Refused> {
+        let hash = self.hash(labels);
+        if let Some(series) = self.find(&self.part(hash).read().expect(POISONED), hash, labels) {
+            return Ok(SeriesRef(series));
+        }
+        let bytes = labels.packed().len();
+        if bytes > LABELS_BYTES_MAX {
+            return Err(Refused::LabelsTooLong { bytes });
+        }
+        let mut table = self.part(hash).write().expect(POISONED);
+        if let Some(series) = self.find(&table, hash, labels) {
+            return Ok(SeriesRef(series));
+        }
+        let mut index = self.index_mut();
+        if index.all().len() >= self.options.series_max {
+            return Err(Refused::SeriesLimit { max: self.options.series_max, labels: labels.clone() });
+        }
+        let series = index.next.ok_or(Refused::NumbersUsedUp)?;
+        index.next = series.checked_add(1);
+        self.put(&mut table, &mut index, series, hash, labels, false);
+        Ok(SeriesRef(series))
+    }
+
+    /// Returns the labels of a living series.
+    pub fn labels(&self, series: SeriesRef) -> Option<LabelSet> {
+        self.pages.labels(series.0)
+    }
+
+    fn find(&self, table: &Table, hash: u32, labels: &LabelSet) -> Option<u32> {
+        let is_it = |(own, series): &(u32, u32)| *own == hash && self.pages.labels(*series).is_some_and(|own| own == *labels);
+        table.find(spread(hash), is_it).map(|(_, series)| *series)
+    }
+
+    fn put(&self, table: &mut Table, index: &mut Index, series: u32, hash: u32, labels: &LabelSet, logged: bool) {
+        self.pages.make(page_of(series)).place(slot_of(series), labels.clone(), logged);
+        index.insert(series, labels);
+        table.insert_unique(spread(hash), (hash, series), |(own, _)| spread(*own));
+    }
+
+    /// Puts a series under the number that it had in the log; returns whether it is new.
+    ///
+    /// Errors: `Damaged` when the number belongs to other labels.
+    fn restore_series(&self, series: u32, labels: &LabelSet) -> Result<bool, Damaged> {
+        let hash = self.hash(labels);
+        let found = self.find(&self.part(hash).read().expect(POISONED), hash, labels);
+        match found {
+            Some(own) if own == series => return Ok(false),
+            // The series vanished and came back under a new number; what it had before was beyond the retention.
+            Some(own) => {
+                let dead = [(own, labels.clone())];
+                self.bury(&dead);
+                self.dismantle(&dead);
+            }
+            None => {}
+        }
+        if self.pages.labels(series).is_some() {
+            return Err(Damaged("a series number stands for two label sets"));
+        }
+        let mut table = self.part(hash).write().expect(POISONED);
+        self.put(&mut table, &mut self.index_mut(), series, hash, labels, true);
+        drop(table);
+        self.skip_numbers(series);
+        Ok(true)
+    }
+
+    /// Gives no number up to `last` to a new series.
+    fn skip_numbers(&self, last: u32) {
+        let mut index = self.index_mut();
+        index.next = index.next.and_then(|next| last.checked_add(1).map(|skipped| next.max(skipped)));
+    }
+
+    /// Makes series unknown to those who append; the caller holds the writer, or is alone. `dismantle` does the rest.
+    fn bury(&self, dead: &[(u32, LabelSet)]) {
+        for (series, labels) in dead {
+            let hash = self.hash(labels);
+            let mut table = self.part(hash).write().expect(POISONED);
+            if let Ok(entry) = table.find_entry(spread(hash), |own| *own == (hash, *series)) {
+                entry.remove();
+            }
+            drop(table);
+            if let Some(head) = self.pages.make(page_of(*series)).heads_mut().get_mut(slot_of(*series)) {
+                head.alive = false;
+            }
+        }
+    }
+
+    /// Removes what is left of buried series; `dead` is sorted by number.
+    fn dismantle(&self, dead: &[(u32, LabelSet)]) {
+        self.index_mut().remove(dead);
+        for (series, _) in dead {
+            let bytes = self.pages.make(page_of(*series)).clear(slot_of(*series));
+            self.count_bytes(0, bytes);
+        }
+    }
+}
+
+/// Returns a hash for the table, which looks at the highest bits and at the lowest, from the half that an entry keeps.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}

@@ -1,0 +1,428 @@
+//! Chunks: up to 120 samples of one series, compressed.
+//!
+//! A float chunk spends one bit on a sample that repeats the value at the usual interval. Otherwise it stores how much the interval
+//! changed, then the exclusive or of the value with the previous one, as Gorilla does. A histogram chunk stores whole histograms.
+//! Sealed chunks of a series stand one behind the other in a *run*: header, bits, header, bits …; blocks on disk hold the same runs.
+//! Source: Pelkonen et al., "Gorilla: A Fast, Scalable, In-Memory Time Series Database", VLDB 2015.
+
+use std::sync::Arc;
+
+use crate::model::histogram::Histogram;
+use crate::model::sample::Value;
+
+use super::bits::{BitReader, BitWriter};
+use super::codec::{Damaged, Reader, put_histogram, put_signed, put_varint, take_histogram};
+
+/// The most samples of a chunk.
+pub(super) const SAMPLES_MAX: u8 = 120;
+/// A chunk is sealed when it spans this much, so that chunks of slow series can leave memory too.
+pub(super) const SPAN_MS_MAX: i64 = 2 * 3600 * 1000;
+/// A histogram chunk is sealed when it takes this much.
+const HISTOGRAM_BYTES_MAX: usize = 4096;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    #[default]
+    Float,
+    Histogram,
+}
+
+/// Samples of one span of time, as they are read from chunks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Decoded {
+    pub floats: Vec<(i64, f64)>,
+    pub histograms: Vec<(i64, Arc<Histogram>)>,
+}
+
+impl Decoded {
+    pub fn len(&self) -> usize {
+        self.floats.len() + self.histograms.len()
+    }
+
+    /// Puts the samples in order of time; of several at one instant the one that was appended first stays, floats before histograms.
+    pub fn settle(&mut self) {
+        if !self.floats.is_sorted_by(|left, right| left.0 < right.0) {
+            self.floats.sort_by_key(|(at, _)| *at);
+            self.floats.dedup_by_key(|(at, _)| *at);
+        }
+        if !self.histograms.is_sorted_by(|left, right| left.0 < right.0) {
+            self.histograms.sort_by_key(|(at, _)| *at);
+            self.histograms.dedup_by_key(|(at, _)| *at);
+        }
+        if !self.histograms.is_empty() && !self.floats.is_empty() {
+            let floats = &self.floats;
+            self.histograms.retain(|(at, _)| floats.binary_search_by_key(at, |(own, _)| *own).is_err());
+        }
+    }
+}
+
+/// The chunk that a series' next sample goes to.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    bits: BitWriter,
+    pub first: i64,
+    pub last: i64,
+    delta: i64,
+    /// The bits of the last float.
+    pub value: u64,
+    pub count: u8,
+    pub kind: Kind,
+    /// The window of changed bits: zeros above it, and its length; length 0 for none yet.
+    leading: u8,
+    window: u8,
+}
+
+impl Open {
+    /// Returns whether the chunk must be sealed before it takes a sample.
+    pub fn is_full_for(&self, at: i64, kind: Kind) -> bool {
+        self.count > 0
+            && (self.count >= SAMPLES_MAX
+                || self.kind != kind
+                || at.saturating_sub(self.first) > SPAN_MS_MAX
+                || (kind == Kind::Histogram && self.bits.len_bytes() > HISTOGRAM_BYTES_MAX))
+    }
+
+    /// Appends a float. The caller has asked `is_full_for`.
+    pub fn push_float(&mut self, at: i64, value: f64) {
+        let value = value.to_bits();
+        if self.count == 0 {
+            (self.kind, self.first, self.delta, self.window) = (Kind::Float, at, 0, 0);
+            self.bits.put(value, 64);
+        } else {
+            let delta = at.wrapping_sub(self.last);
+            let change = delta.wrapping_sub(self.delta);
+            let flips = value ^ self.value;
+            if change == 0 && flips == 0 {
+                self.bits.put(0, 1);
+            } else {
+                self.put_change(change);
+                self.put_flips(flips);
+            }
+            self.delta = delta;
+        }
+        (self.value, self.last) = (value, at);
+        self.count += 1;
+    }
+
+    /// Writes the bit that says "not as before" and how much the interval changed.
+    fn put_change(&mut self, change: i64) {
+        let fits = |len: u32| (-(1i64 << (len - 1))..1i64 << (len - 1)).contains(&change);
+        let low = |len: u32| change as u64 & (u64::MAX >> (64 - len));
+        if change == 0 {
+            self.bits.put(0b10, 2);
+        } else if fits(7) {
+            self.bits.put(0b110 << 7 | low(7), 10);
+        } else if fits(13) {
+            self.bits.put(0b1110 << 13 | low(13), 17);
+        } else if fits(21) {
+            self.bits.put(0b11110 << 21 | low(21), 26);
+        } else {
+            self.bits.put(0b11111, 5);
+            self.bits.put(change as u64, 64);
+        }
+    }
+
+    fn put_flips(&mut self, flips: u64) {
+        if flips == 0 {
+            self.bits.put(0, 1);
+            return;
+        }
+        let leading = flips.leading_zeros().min(31) as u8;
+        let own = 64 - leading - flips.trailing_zeros() as u8;
+        let trailing = 64u8.wrapping_sub(self.leading).wrapping_sub(self.window);
+        let inside = self.window > 0 && leading >= self.leading && flips.trailing_zeros() as u8 >= trailing;
+        // A window that one wild value opened wide is given up once a new one costs less.
+        if inside && self.window <= own + 11 {
+            self.bits.put(0b10, 2);
+            self.bits.put(flips >> trailing, u32::from(self.window));
+        } else {
+            (self.leading, self.window) = (leading, own);
+            self.bits.put(0b11 << 11 | u64::from(leading) << 6 | u64::from(own - 1), 13);
+            self.bits.put(flips >> flips.trailing_zeros(), u32::from(own));
+        }
+    }
+
+    /// Appends a histogram. The caller has asked `is_full_for`.
+    pub fn push_histogram(&mut self, at: i64, histogram: &Histogram) {
+        let mut bytes = Vec::with_capacity(64);
+        if self.count == 0 {
+            (self.kind, self.first) = (Kind::Histogram, at);
+        } else {
+            put_signed(&mut bytes, at.wrapping_sub(self.last));
+        }
+        put_histogram(&mut bytes, histogram);
+        self.bits.put_bytes(&bytes);
+        self.last = at;
+        self.count += 1;
+    }
+
+    pub fn len_bytes(&self) -> usize {
+        self.bits.len_bytes()
+    }
+
+    pub fn copy_bits(&self, out: &mut Vec<u8>) {
+        self.bits.copy_to(out);
+    }
+
+    /// Moves the samples, if any, to the end of a run. `last` and `value` stay as they are.
+    pub fn seal(&mut self, run: &mut Vec<u8>) {
+        if self.count == 0 {
+            return;
+        }
+        put_header(run, self.kind, self.count, self.first, self.last, self.bits.len_bytes());
+        self.bits.copy_to(run);
+        self.bits = BitWriter::default();
+        self.count = 0;
+    }
+}
+
+/// A sealed chunk inside a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chunk<'a> {
+    pub kind: Kind,
+    pub count: u8,
+    pub first: i64,
+    pub last: i64,
+    pub bits: &'a [u8],
+}
+
+fn put_header(run: &mut Vec<u8>, kind: Kind, count: u8, first: i64, last: i64, len: usize) {
+    debug_assert!(count > 0 && count <= SAMPLES_MAX && first <= last);
+    run.push(count | if kind == Kind::Histogram { 0x80 } else { 0 });
+    put_signed(run, first);
+    put_varint(run, last.wrapping_sub(first) as u64);
+    put_varint(run, len as u64);
+}
+
+impl<'a> Chunk<'a> {
+    pub fn put(&self, run: &mut Vec<u8>) {
+        put_header(run, self.kind, self.count, self.first, self.last, self.bits.len());
+        run.extend_from_slice(self.bits);
+    }
+
+    fn take(reader: &mut Reader<'a>) -> Result<Chunk<'a>, Damaged> {
+        let head = reader.byte()?;
+        let kind = if head & 0x80 == 0 { Kind::Float } else { Kind::Histogram };
+        let first = reader.signed()?;
+        let last = first.wrapping_add(reader.varint()? as i64);
+        let len = reader.count()?;
+        let count = head & 0x7f;
+        if count == 0 || count > SAMPLES_MAX || last < first {
+            return Err(Damaged("a chunk's header is impossible"));
+        }
+        Ok(Chunk { kind, count, first, last, bits: reader.take(len)? })
+    }
+
+    pub fn overlaps(&self, start: i64, end: i64) -> bool {
+        self.first <= end && self.last >= start
+    }
+
+    /// Appends the samples in `start ..= end`.
+    pub fn decode(&self, start: i64, end: i64, out: &mut Decoded) -> Result<(), Damaged> {
+        match self.kind {
+            Kind::Float => self.decode_floats(start, end, &mut out.floats),
+            Kind::Histogram => self.decode_histograms(start, end, &mut out.histograms),
+        }
+    }
+
+    fn decode_floats(&self, start: i64, end: i64, out: &mut Vec<(i64, f64)>) -> Result<(), Damaged> {
+        let mut bits = BitReader::new(self.bits);
+        let (mut at, mut delta, mut leading, mut window) = (self.first, 0i64, 0u32, 0u32);
+        let mut value = bits.take(64)?;
+        for index in 0..self.count {
+            if index > 0 {
+                if bits.bit()? {
+                    delta = delta.wrapping_add(take_change(&mut bits)?);
+                    value ^= take_flips(&mut bits, &mut leading, &mut window)?;
+                }
+                at = at.wrapping_add(delta);
+            }
+            if at > end {
+                break;
+            }
+            if at >= start {
+                out.push((at, f64::from_bits(value)));
+            }
+        }
+        Ok(())
+    }
+
+    fn decode_histograms(&self, start: i64, end: i64, out: &mut Vec<(i64, Arc<Histogram>)>) -> Result<(), Damaged> {
+        let (mut reader, mut at) = (Reader(self.bits), self.first);
+        for index in 0..self.count {
+            if index > 0 {
+                at = at.wrapping_add(reader.signed()?);
+            }
+            let histogram = take_histogram(&mut reader)?;
+            if at > end {
+                break;
+            }
+            if at >= start {
+                out.push((at, Arc::new(histogram)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take_change(bits: &mut BitReader<'_>) -> Result<i64, Damaged> {
+    for len in [0, 7, 13, 21] {
+        if !bits.bit()? {
+            if len == 0 {
+                return Ok(0);
+            }
+            let low = bits.take(len)?;
+            return Ok((low << (64 - len)) as i64 >> (64 - len));
+        }
+    }
+    bits.take(64).map(|bits| bits as i64)
+}
+
+fn take_flips(bits: &mut BitReader<'_>, leading: &mut u32, window: &mut u32) -> Result<u64, Damaged> {
+    if !bits.bit()? {
+        return Ok(0);
+    }
+    if bits.bit()? {
+        let header = bits.take(11)? as u32;
+        (*leading, *window) = (header >> 6, (header & 63) + 1);
+    }
+    let trailing = 64u32.checked_sub(*leading + *window).filter(|_| *window > 0).ok_or(Damaged("a chunk names no bits"))?;
+    Ok(bits.take(*window)? << trailing)
+}
+
+/// The chunks of a run, in order; ends behind the first damaged one.
+pub(super) struct Chunks<'a>(Reader<'a>);
+
+impl<'a> Chunks<'a> {
+    pub fn of(run: &'a [u8]) -> Chunks<'a> {
+        Chunks(Reader(run))
+    }
+
+    /// Returns what follows the chunks that were taken.
+    pub fn rest(&self) -> &'a [u8] {
+        self.0.0
+    }
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = Result<Chunk<'a>, Damaged>;
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let chunk = Chunk::take(&mut self.0);
+        if chunk.is_err() {
+            self.0 = Reader(&[]);
+        }
+        Some(chunk)
+    }
+}
+
+/// Appends samples in any number, in order of time, to a run as sealed chunks.
+pub(super) fn seal_samples<'v>(run: &mut Vec<u8>, samples: impl Iterator<Item = (i64, &'v Value)>) {
+    let mut open = Open::default();
+    for (at, value) in samples {
+        push(&mut open, run, at, value);
+    }
+    open.seal(run);
+}
+
+/// Appends one sample to the open chunk; seals it first when it is full.
+pub(super) fn push(open: &mut Open, run: &mut Vec<u8>, at: i64, value: &Value) {
+    match value {
+        Value::Float(value) => {
+            if open.is_full_for(at, Kind::Float) {
+                open.seal(run);
+            }
+            open.push_float(at, *value);
+        }
+        Value::Histogram(histogram) => {
+            if open.is_full_for(at, Kind::Histogram) {
+                open.seal(run);
+            }
+            open.push_histogram(at, histogram);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sample::STALE_BITS;
+
+    fn check(samples: &[(i64, u64)]) -> usize {
+        let (mut open, mut run) = (Open::default(), Vec::new());
+        for (at, bits) in samples {
+            push(&mut open, &mut run, *at, &Value::Float(f64::from_bits(*bits)));
+        }
+        open.seal(&mut run);
+        let mut out = Decoded::default();
+        for chunk in Chunks::of(&run) {
+            chunk.unwrap().decode(i64::MIN, i64::MAX, &mut out).unwrap();
+        }
+        let read: Vec<_> = out.floats.iter().map(|(at, value)| (*at, value.to_bits())).collect();
+        assert_eq!(read, samples);
+        run.len()
+    }
+
+    fn random(seed: &mut u64) -> u64 {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        *seed
+    }
+
+    #[test]
+    fn any_bits_at_any_times_round_trip() {
+        let mut seed = 7;
+        for round in 0..400 {
+            let (mut at, mut value, mut samples) = (random(&mut seed) as i64 >> 20, 0u64, Vec::new());
+            for _ in 0..random(&mut seed) % 300 {
+                let step = match random(&mut seed) % 5 {
+                    0 => random(&mut seed) >> (random(&mut seed) % 40 + 20),
+                    1 => 14_990 + random(&mut seed) % 20,
+                    _ => 15_000,
+                };
+                let Some(next) = at.checked_add(step as i64 + 1) else { break };
+                at = next;
+                value = match random(&mut seed) % 6 {
+                    0 => random(&mut seed),
+                    1 => STALE_BITS,
+                    2 => f64::from_bits(value).floor().to_bits(),
+                    3 => ((random(&mut seed) % 1000) as f64).to_bits(),
+                    _ => value,
+                };
+                samples.push((at, value));
+            }
+            check(&samples);
+            assert!(round < 400);
+        }
+        check(&[(i64::MIN, 0), (-1, 1), (0, 2), (i64::MAX, 3)]);
+    }
+
+    #[test]
+    fn a_constant_at_a_steady_interval_takes_a_bit() {
+        let samples: Vec<_> = (0..1200).map(|index| (1_795_231_655_000 + index * 15_000, 4.0f64.to_bits())).collect();
+        let bytes = check(&samples);
+        assert!(bytes < 420, "1200 constant samples take {bytes} bytes");
+    }
+
+    #[test]
+    fn damaged_runs_never_panic() {
+        let mut run = Vec::new();
+        let values: Vec<Value> = (0..100).map(|index| Value::Float(f64::from(index) * 0.7)).collect();
+        seal_samples(&mut run, values.iter().enumerate().map(|(index, value)| (index as i64 * 15_000, value)));
+        let mut seed = 3;
+        for _ in 0..20_000 {
+            let mut bad = run.clone();
+            let at = random(&mut seed) as usize % bad.len();
+            bad[at] ^= 1 << (random(&mut seed) % 8);
+            bad.truncate(random(&mut seed) as usize % (bad.len() + 1));
+            let mut out = Decoded::default();
+            for chunk in Chunks::of(&bad).flatten() {
+                let _ = chunk.decode(i64::MIN, i64::MAX, &mut out);
+            }
+            assert!(out.len() <= 100 * usize::from(SAMPLES_MAX));
+        }
+    }
+}

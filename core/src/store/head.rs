@@ -1,0 +1,455 @@
+//! The head: what memory holds of one series.
+
+use std::mem::size_of;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use crate::model::sample::Value;
+
+use super::chunk::{Chunk, Chunks, Decoded, Kind, Open, seal_samples};
+use super::codec::{Damaged, same_value};
+
+/// How far behind its series' newest sample a sample may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lateness {
+    Within(i64),
+    Any,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Accept,
+    /// The series has this value at this instant already.
+    Same,
+    /// The series has another value at this instant.
+    Duplicate,
+    OutOfOrder,
+    TooOld,
+}
+
+/// Late samples wait in plain form, sorted by time, until so many are there.
+const LATE_MAX: usize = 120;
+
+#[derive(Debug)]
+pub(super) struct Head {
+    /// The last row that named the series, cut to 32 bits: finds a series that one row names twice.
+    pub stamp: AtomicU32,
+    /// Whether the slot holds a series at all.
+    pub alive: bool,
+    /// Whether the log holds the series' labels.
+    pub logged: bool,
+    /// Whether the series had no samples at the last truncation.
+    pub idle: bool,
+    newest_is_float: bool,
+    /// No sample of the series, on disk or in memory, is older; `i64::MAX` for no samples.
+    pub oldest: i64,
+    /// The time of the newest sample ever accepted; `i64::MIN` for none.
+    pub newest: i64,
+    open: Open,
+    /// The sealed chunks; mostly in order of time, but late samples make chunks that reach back.
+    run: Option<Arc<[u8]>>,
+    /// The latest end of a chunk in `run`.
+    run_last: i64,
+    late: Option<Box<Late>>,
+}
+
+#[derive(Debug, Default)]
+struct Late {
+    samples: Vec<(i64, Value)>,
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head {
+            stamp: AtomicU32::new(0),
+            alive: false,
+            logged: false,
+            idle: false,
+            newest_is_float: false,
+            oldest: i64::MAX,
+            newest: i64::MIN,
+            open: Open::default(),
+            run: None,
+            run_last: i64::MIN,
+            late: None,
+        }
+    }
+}
+
+/// What a checkpoint says of a series beside its chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub oldest: i64,
+    pub newest: i64,
+    /// The bits of the newest sample when it is a float.
+    pub value: Option<u64>,
+}
+
+/// A copy of what one series holds for a span: cheap to take under the lock, decoded after it is given back.
+pub(super) struct View {
+    run: Option<Arc<[u8]>>,
+    open: Option<OpenView>,
+    late: Vec<(i64, Value)>,
+}
+
+struct OpenView {
+    /// Where the bits lie in the arena.
+    from: usize,
+    to: usize,
+    kind: Kind,
+    count: u8,
+    first: i64,
+    last: i64,
+}
+
+impl Head {
+    pub fn born(logged: bool) -> Head {
+        Head { alive: true, logged, ..Head::default() }
+    }
+
+    /// Returns whether the series is alive and may have samples in `start ..= end`, in memory or on disk.
+    pub fn overlaps(&self, start: i64, end: i64) -> bool {
+        self.alive && self.oldest <= end && self.newest >= start && self.newest != i64::MIN
+    }
+
+    /// Returns the bytes that the series' samples take in memory.
+    pub fn bytes(&self) -> usize {
+        let late = self.late.as_ref().map_or(0, |late| late.samples.len() * size_of::<(i64, Value)>());
+        self.open.len_bytes() + self.run.as_ref().map_or(0, |run| run.len()) + late
+    }
+
+    /// Returns what to do with a sample. `newest` stands in for the series' newest time while a row with several samples of the series
+    /// is under way.
+    pub fn judge(&self, at: i64, value: &Value, newest: i64, lateness: Lateness, horizon: i64) -> Verdict {
+        if at < horizon {
+            return Verdict::TooOld;
+        }
+        if at > newest {
+            return Verdict::Accept;
+        }
+        if at == self.newest
+            && self.newest_is_float
+            && let Value::Float(value) = value
+        {
+            return if value.to_bits() == self.open.value { Verdict::Same } else { Verdict::Duplicate };
+        }
+        if at < newest
+            && let Lateness::Within(window) = lateness
+            && newest.saturating_sub(at) > window
+        {
+            return if window == 0 { Verdict::OutOfOrder } else { Verdict::TooOld };
+        }
+        match self.value_at(at) {
+            Some(own) if same_value(&own, value) => Verdict::Same,
+            Some(_) => Verdict::Duplicate,
+            None => Verdict::Accept,
+        }
+    }
+
+    /// Returns the sample in memory at exactly this instant.
+    fn value_at(&self, at: i64) -> Option<Value> {
+        let mut arena = Vec::new();
+        let mut found = Decoded::default();
+        self.view(at, at, &mut arena).decode(&arena, at, at, &mut found).ok()?;
+        let float = found.floats.first().map(|(_, value)| Value::Float(*value));
+        float.or_else(|| found.histograms.first().map(|(_, histogram)| Value::Histogram(histogram.clone())))
+    }
+
+    /// Takes a sample that `judge` accepted.
+    pub fn push(&mut self, at: i64, value: &Value) {
+        self.oldest = self.oldest.min(at);
+        if at <= self.newest {
+            return self.push_late(at, value.clone());
+        }
+        let kind = match value {
+            Value::Float(_) => Kind::Float,
+            Value::Histogram(_) => Kind::Histogram,
+        };
+        if self.open.is_full_for(at, kind) {
+            self.seal_open();
+        }
+        match value {
+            Value::Float(value) => self.open.push_float(at, *value),
+            Value::Histogram(histogram) => self.open.push_histogram(at, histogram),
+        }
+        self.newest = at;
+        self.newest_is_float = kind == Kind::Float;
+    }
+
+    fn push_late(&mut self, at: i64, value: Value) {
+        let samples = &mut self.late.get_or_insert_default().samples;
+        let place = samples.partition_point(|(own, _)| *own <= at);
+        samples.insert(place, (at, value));
+        if samples.len() >= LATE_MAX {
+            self.seal_late(i64::MAX);
+        }
+    }
+
+    fn extend_run(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut run = Vec::with_capacity(self.run.as_ref().map_or(0, |run| run.len()) + 256);
+        if let Some(own) = &self.run {
+            run.extend_from_slice(own);
+        }
+        write(&mut run);
+        self.set_run(run);
+    }
+
+    fn set_run(&mut self, run: Vec<u8>) {
+        self.run_last = Chunks::of(&run).flatten().map(|chunk| chunk.last).max().unwrap_or(i64::MIN);
+        self.run = (!run.is_empty()).then(|| run.into());
+    }
+
+    fn seal_open(&mut self) {
+        let mut open = std::mem::take(&mut self.open);
+        self.extend_run(|run| open.seal(run));
+        self.open = open;
+    }
+
+    /// Seals the late samples before `before`.
+    fn seal_late(&mut self, before: i64) {
+        let Some(mut late) = self.late.take() else { return };
+        let place = late.samples.partition_point(|(at, _)| *at < before);
+        self.extend_run(|run| seal_samples(run, late.samples[..place].iter().map(|(at, value)| (*at, value))));
+        late.samples.drain(..place);
+        if !late.samples.is_empty() {
+            self.late = Some(late);
+        }
+    }
+
+    /// Copies what overlaps `start ..= end`; the open chunk's bits go to the end of `arena`.
+    pub fn view(&self, start: i64, end: i64, arena: &mut Vec<u8>) -> View {
+        let open = (self.open.count > 0 && self.open.first <= end && self.open.last >= start).then(|| {
+            let from = arena.len();
+            self.open.copy_bits(arena);
+            let Open { kind, count, first, last, .. } = self.open;
+            OpenView { from, to: arena.len(), kind, count, first, last }
+        });
+        let run = if self.run_last >= start { self.run.clone() } else { None };
+        let late = self.late.as_ref().map_or(&[][..], |late| {
+            let from = late.samples.partition_point(|(at, _)| *at < start);
+            let to = late.samples.partition_point(|(at, _)| *at <= end);
+            &late.samples[from..to.max(from)]
+        });
+        View { run, open, late: late.to_vec() }
+    }
+
+    /// Drops the chunks that end before the horizon. Samples before it in chunks that stay are cut at reading.
+    pub fn truncate(&mut self, horizon: i64) {
+        if self.oldest >= horizon {
+            return;
+        }
+        if self.run.as_deref().is_some_and(|run| Chunks::of(run).flatten().any(|chunk| chunk.last < horizon)) {
+            self.keep_chunks(|chunk| chunk.last >= horizon);
+        }
+        if self.open.count > 0 && self.open.last < horizon {
+            let mut gone = Vec::new();
+            self.open.seal(&mut gone);
+        }
+        if let Some(late) = &mut self.late {
+            late.samples.retain(|(at, _)| *at >= horizon);
+            if late.samples.is_empty() {
+                self.late = None;
+            }
+        }
+        self.oldest = horizon;
+    }
+
+    /// Returns whether the series has nothing behind the horizon and may go; a series without samples may at the second call.
+    pub fn is_spent(&mut self, horizon: i64) -> bool {
+        let was_idle = std::mem::replace(&mut self.idle, self.newest == i64::MIN);
+        self.newest < horizon && (self.newest != i64::MIN || was_idle)
+    }
+
+    fn keep_chunks(&mut self, mut keep: impl FnMut(&Chunk<'_>) -> bool) {
+        let Some(own) = self.run.take() else { return };
+        let mut run = Vec::with_capacity(own.len());
+        for chunk in Chunks::of(&own).flatten() {
+            if keep(&chunk) {
+                chunk.put(&mut run);
+            }
+        }
+        self.set_run(run);
+    }
+
+    /// Appends to `out` every chunk that ends before `before`; seals for that what waits and is old enough. The chunks stay.
+    pub fn aged(&mut self, before: i64, out: &mut Vec<u8>) {
+        if self.oldest >= before {
+            return;
+        }
+        if self.late.as_ref().is_some_and(|late| late.samples.first().is_some_and(|(at, _)| *at < before)) {
+            self.seal_late(before);
+        }
+        if self.open.count > 0 && self.open.last < before {
+            self.seal_open();
+        }
+        for chunk in self.run.iter().flat_map(|run| Chunks::of(run)).flatten() {
+            if chunk.last < before {
+                chunk.put(out);
+            }
+        }
+    }
+
+    /// Drops the chunks of `taken`, which `aged` returned; they live on in a block.
+    pub fn release(&mut self, taken: &[u8]) {
+        let taken: Vec<Chunk<'_>> = Chunks::of(taken).flatten().collect();
+        let mut done = 0;
+        self.keep_chunks(|chunk| match taken[done..].iter().position(|own| own == chunk) {
+            // Truncation may have dropped some of the taken chunks meanwhile.
+            Some(step) => {
+                done += step + 1;
+                false
+            }
+            None => true,
+        });
+    }
+
+    /// Appends everything that memory holds to `out` as a run, the open chunk last, and returns the bounds.
+    pub fn dump(&self, out: &mut Vec<u8>) -> Bounds {
+        if let Some(run) = &self.run {
+            out.extend_from_slice(run);
+        }
+        if let Some(late) = &self.late {
+            seal_samples(out, late.samples.iter().map(|(at, value)| (*at, value)));
+        }
+        if self.open.count > 0 {
+            let mut bits = Vec::with_capacity(self.open.len_bytes());
+            self.open.copy_bits(&mut bits);
+            let Open { kind, count, first, last, .. } = self.open;
+            Chunk { kind, count, first, last, bits: &bits }.put(out);
+        }
+        Bounds { oldest: self.oldest, newest: self.newest, value: self.newest_is_float.then_some(self.open.value) }
+    }
+
+    /// Puts back what `dump` returned; returns how many samples that are. A series that has samples already keeps them.
+    pub fn restore(&mut self, run: &[u8], bounds: Bounds) -> Result<usize, Damaged> {
+        let mut chunks = Chunks::of(run).collect::<Result<Vec<_>, _>>()?;
+        let count = chunks.iter().map(|chunk| usize::from(chunk.count)).sum();
+        if bounds.newest <= self.newest {
+            self.extend_run(|own| own.extend_from_slice(run));
+            self.oldest = self.oldest.min(bounds.oldest);
+            return Ok(count);
+        }
+        let reopened = chunks.pop_if(|chunk| chunk.last == bounds.newest);
+        self.seal_open();
+        self.extend_run(|own| chunks.iter().for_each(|chunk| chunk.put(own)));
+        if let Some(chunk) = reopened {
+            let mut samples = Decoded::default();
+            chunk.decode(i64::MIN, i64::MAX, &mut samples)?;
+            samples.floats.iter().for_each(|(at, value)| self.open.push_float(*at, *value));
+            samples.histograms.iter().for_each(|(at, histogram)| self.open.push_histogram(*at, histogram));
+        }
+        self.oldest = self.oldest.min(bounds.oldest);
+        self.newest = bounds.newest;
+        self.newest_is_float = bounds.value.is_some();
+        self.open.value = bounds.value.unwrap_or(self.open.value);
+        Ok(count)
+    }
+}
+
+impl View {
+    /// Appends the samples in `start ..= end`; `settle` puts them in order.
+    pub fn decode(&self, arena: &[u8], start: i64, end: i64, out: &mut Decoded) -> Result<(), Damaged> {
+        for chunk in self.run.iter().flat_map(|run| Chunks::of(run)) {
+            let chunk = chunk?;
+            if chunk.overlaps(start, end) {
+                chunk.decode(start, end, out)?;
+            }
+        }
+        if let Some(OpenView { from, to, kind, count, first, last }) = self.open {
+            Chunk { kind, count, first, last, bits: &arena[from..to] }.decode(start, end, out)?;
+        }
+        for (at, value) in &self.late {
+            match value {
+                Value::Float(value) => out.floats.push((*at, *value)),
+                Value::Histogram(histogram) => out.histograms.push((*at, histogram.clone())),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn float(value: f64) -> Value {
+        Value::Float(value)
+    }
+
+    fn read(head: &Head, start: i64, end: i64) -> Vec<(i64, f64)> {
+        let (mut arena, mut out) = (vec![7; 3], Decoded::default());
+        head.view(start, end, &mut arena).decode(&arena, start, end, &mut out).unwrap();
+        out.settle();
+        out.floats
+    }
+
+    fn judge(head: &Head, at: i64, value: f64, window: i64) -> Verdict {
+        head.judge(at, &float(value), head.newest, Lateness::Within(window), 0)
+    }
+
+    #[test]
+    fn samples_are_judged_against_what_is_there() {
+        let mut head = Head::born(false);
+        for at in [1_000, 2_000, 3_000] {
+            head.push(at, &float(at as f64));
+        }
+        assert_eq!(judge(&head, 3_001, 0.0, 0), Verdict::Accept);
+        assert_eq!(judge(&head, 3_000, 3_000.0, 0), Verdict::Same);
+        assert_eq!(judge(&head, 3_000, -3_000.0, 0), Verdict::Duplicate);
+        assert_eq!(judge(&head, 2_500, 0.0, 0), Verdict::OutOfOrder);
+        assert_eq!(judge(&head, 2_500, 0.0, 600), Verdict::Accept);
+        assert_eq!(judge(&head, 2_000, 2_000.0, 1_000), Verdict::Same);
+        assert_eq!(judge(&head, 2_000, 1.0, 1_000), Verdict::Duplicate);
+        assert_eq!(judge(&head, 1_500, 0.0, 600), Verdict::TooOld);
+        assert_eq!(head.judge(1_500, &float(0.0), 3_000, Lateness::Any, 2_000), Verdict::TooOld);
+    }
+
+    #[test]
+    fn late_samples_stand_in_order_with_the_others() {
+        let mut head = Head::born(false);
+        for step in 0..500 {
+            head.push(step * 1_000, &float(step as f64));
+        }
+        for step in (0..500).rev() {
+            head.push(step * 1_000 + 500 - 1_000, &float(-1.0));
+        }
+        let all = read(&head, i64::MIN, i64::MAX);
+        assert_eq!(all.len(), 1_000);
+        assert!(all.is_sorted_by(|left, right| left.0 < right.0));
+        assert_eq!(read(&head, 9_500, 10_500), [(9_500, -1.0), (10_000, 10.0), (10_500, -1.0)]);
+    }
+
+    #[test]
+    fn a_dump_restores_the_series_and_goes_on() {
+        let mut head = Head::born(false);
+        for step in 0..310 {
+            head.push(step * 15_000, &float((step / 7) as f64));
+        }
+        head.push(7, &float(0.5));
+        let mut run = Vec::new();
+        let bounds = head.dump(&mut run);
+        let mut back = Head::born(false);
+        back.restore(&run, bounds).unwrap();
+        assert_eq!(read(&back, i64::MIN, i64::MAX), read(&head, i64::MIN, i64::MAX));
+        assert_eq!(judge(&back, 309 * 15_000, 44.0, 0), Verdict::Same);
+        back.push(310 * 15_000, &float(1.0));
+        assert_eq!(read(&back, i64::MIN, i64::MAX).len(), 312);
+    }
+
+    #[test]
+    fn aged_chunks_leave_once_they_are_safe() {
+        let mut head = Head::born(false);
+        for step in 0..400 {
+            head.push(step * 15_000, &float(step as f64));
+        }
+        let mut taken = Vec::new();
+        head.aged(300 * 15_000, &mut taken);
+        head.push(400 * 15_000, &float(0.0));
+        head.push(20, &float(0.25));
+        head.truncate(150 * 15_000);
+        head.release(&taken);
+        let left = read(&head, i64::MIN, i64::MAX);
+        assert_eq!(left.first().map(|(at, _)| *at), Some(240 * 15_000));
+        assert_eq!(left.len(), 161);
+    }
+}

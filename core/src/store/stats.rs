@@ -1,0 +1,90 @@
+//! What the store holds, in numbers, without touching a series.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::model::METRIC_NAME;
+
+use super::Store;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelStats {
+    pub name: String,
+    pub values: usize,
+    /// Bytes of the values' text over all series that carry them.
+    pub bytes: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub series: usize,
+    /// Samples appended since the start.
+    pub samples_total: u64,
+    /// Bytes of samples in memory.
+    pub chunks_bytes: u64,
+    /// Distinct pairs of label name and value.
+    pub label_pairs: usize,
+    /// The metrics with the most series.
+    pub metrics: Vec<(String, usize)>,
+    /// The labels with the most values.
+    pub labels: Vec<LabelStats>,
+    /// The label pairs with the most series, as `name=value`.
+    pub pairs: Vec<(String, usize)>,
+}
+
+/// The largest so many of a sequence.
+struct Top<T> {
+    max: usize,
+    largest: BTreeSet<(usize, std::cmp::Reverse<T>)>,
+}
+
+impl<T: Ord> Top<T> {
+    fn new(max: usize) -> Top<T> {
+        Top { max, largest: BTreeSet::new() }
+    }
+
+    fn offer(&mut self, size: usize, item: impl FnOnce() -> T) {
+        if self.max == 0 || self.largest.len() >= self.max && self.largest.first().is_some_and(|(least, _)| *least > size) {
+            return;
+        }
+        self.largest.insert((size, std::cmp::Reverse(item())));
+        if self.largest.len() > self.max {
+            self.largest.pop_first();
+        }
+    }
+
+    fn into_list(self) -> Vec<(T, usize)> {
+        self.largest.into_iter().rev().map(|(size, item)| (item.0, size)).collect()
+    }
+}
+
+impl Store {
+    /// Returns what the store holds, with the `top` largest of each list, largest first, ties by name.
+    pub fn stats(&self, top: usize) -> Stats {
+        let (mut metrics, mut labels, mut pairs) = (Top::new(top), Top::new(top), Top::new(top));
+        let index = self.index();
+        let mut label_pairs = 0;
+        for (name, values, _) in index.names() {
+            label_pairs += values;
+            let mut bytes = 0;
+            for (value, series) in index.values(name) {
+                bytes += value.len() * series;
+                pairs.offer(series, || format!("{name}={value}"));
+                if name == METRIC_NAME {
+                    metrics.offer(series, || value.to_owned());
+                }
+            }
+            labels.offer(values, || (name.to_owned(), bytes));
+        }
+        let label = |((name, bytes), values)| LabelStats { name, values, bytes };
+        Stats {
+            series: index.all().len(),
+            samples_total: self.samples_total.load(Relaxed),
+            chunks_bytes: self.chunks_bytes.load(Relaxed),
+            label_pairs,
+            metrics: metrics.into_list(),
+            labels: labels.into_list().into_iter().map(label).collect(),
+            pairs: pairs.into_list(),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Configurations of other projects load or are refused as their authors say.
+
+mod corpus;
+mod matchers;

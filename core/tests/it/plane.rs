@@ -1,0 +1,6 @@
+//! The plane under a clock of our own: stories, and a random simulation.
+
+mod script;
+mod simulation;
+mod stories;
+mod world;

@@ -1,0 +1,172 @@
+//! A plane with a store and a clock, as the edge would run it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tocsin_core::client::{HttpClient, Secret};
+use tocsin_core::model::{Fingerprint, Matcher};
+use tocsin_core::page::Page;
+use tocsin_core::plane::{Change, Delivery, Event, Plane, Records, Refused, Reply};
+use tocsin_core::route::alert::Alert;
+use tocsin_core::route::dispatch::group::{Group, GroupId};
+use tocsin_core::route::receiver::{Channel, Integration, PagerDuty, Receiver, Webhook};
+use tocsin_core::route::silence::Silence;
+use tocsin_core::route::tree::{GroupBy, Route, Routing};
+use tocsin_core::time::{Span, Timestamp};
+
+/// The tables that the edge would keep, filled from JSON so that every record passes through its stored form.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Store {
+    pub alerts: BTreeMap<Fingerprint, Alert>,
+    pub groups: BTreeMap<GroupId, Group>,
+    pub silences: BTreeMap<String, Silence>,
+    pub pages: BTreeMap<String, Page>,
+    pub deliveries: Vec<Delivery>,
+}
+
+impl Store {
+    pub fn apply(&mut self, changes: Vec<Change>) {
+        let text = serde_json::to_string(&changes).unwrap();
+        for change in serde_json::from_str::<Vec<Change>>(&text).unwrap() {
+            match change {
+                Change::PutAlert(alert) => drop(self.alerts.insert(alert.fingerprint, alert)),
+                Change::DropAlert(fingerprint) => drop(self.alerts.remove(&fingerprint)),
+                Change::PutGroup(group) => drop(self.groups.insert(group.id.clone(), group)),
+                Change::DropGroup(id) => drop(self.groups.remove(&id)),
+                Change::PutSilence(silence) => drop(self.silences.insert(silence.id.clone(), silence)),
+                Change::DropSilence(id) => drop(self.silences.remove(&id)),
+                Change::PutPage(page) => drop(self.pages.insert(page.id.clone(), page)),
+                Change::DropPage(id) => drop(self.pages.remove(&id)),
+                Change::Deliver(delivery) => self.deliveries.push(delivery),
+            }
+        }
+    }
+
+    pub fn records(&self, alive_at: Option<Timestamp>) -> Records {
+        Records {
+            alerts: self.alerts.values().cloned().collect(),
+            groups: self.groups.values().cloned().collect(),
+            silences: self.silences.values().cloned().collect(),
+            pages: self.pages.values().cloned().collect(),
+            alive_at,
+        }
+    }
+}
+
+pub struct World {
+    pub plane: Plane,
+    pub store: Store,
+    pub now: Timestamp,
+    pub routing: Arc<Routing>,
+}
+
+impl World {
+    pub fn new(routing: Routing, now: Timestamp) -> World {
+        let routing = Arc::new(routing);
+        let plane = Plane::restore(routing.clone(), "http://tocsin.test", Records::default());
+        World { plane, store: Store::default(), now, routing }
+    }
+
+    pub fn accept(&mut self, event: Event) -> Result<Reply, Refused> {
+        let reply = self.plane.accept(event, self.now);
+        self.store.apply(self.plane.drain());
+        reply
+    }
+
+    /// Lets time pass up to and including an instant, ticking at each deadline.
+    pub fn run_until(&mut self, until: Timestamp) {
+        for _ in 0..1_000_000 {
+            let Some(deadline) = self.plane.next_deadline().filter(|deadline| *deadline <= until) else {
+                self.now = until;
+                return;
+            };
+            self.now = self.now.max(deadline);
+            self.tick();
+        }
+        panic!("the plane's deadline does not move on at {}", self.now);
+    }
+
+    pub fn tick(&mut self) {
+        self.plane.tick(self.now);
+        self.store.apply(self.plane.drain());
+    }
+
+    /// Kills the plane and goes on with one that was restored from the store.
+    pub fn restart(&mut self, alive_at: Option<Timestamp>) {
+        self.plane = Plane::restore(self.routing.clone(), "http://tocsin.test", self.store.records(alive_at));
+    }
+}
+
+/// Returns a route that groups by alert name, waits one second, comes back each second, and repeats each time.
+pub fn route(receiver: &str, matchers: &[(&str, &str)]) -> Route {
+    Route {
+        receiver: receiver.to_owned(),
+        matchers: matchers.iter().map(|(name, value)| Matcher::equal(*name, *value)).collect(),
+        group_by: GroupBy::Labels(vec!["alertname".to_owned()]),
+        continues: false,
+        group_wait: Span::from_secs(1),
+        group_interval: Span::from_secs(1),
+        repeat_interval: Span(1),
+        mute_time_intervals: vec![],
+        active_time_intervals: vec![],
+        routes: vec![],
+    }
+}
+
+pub fn routing(root: Route, receivers: &[Receiver]) -> Routing {
+    Routing {
+        root,
+        receivers: receivers.iter().map(|receiver| (receiver.name.clone(), receiver.clone())).collect(),
+        inhibitions: vec![],
+        time_intervals: BTreeMap::new(),
+        resolve_timeout: Span::from_mins(5),
+    }
+}
+
+/// Returns a receiver with integrations named by words: `webhook`, `webhook-no-resolved`, `pagerduty`, `inbox`.
+pub fn receiver(name: &str, integrations: &[&str]) -> Receiver {
+    let integration = |word: &&str| {
+        let channel = match *word {
+            "webhook" | "webhook-no-resolved" => webhook(),
+            "pagerduty" => pagerduty(),
+            "inbox" => Channel::Inbox,
+            other => panic!("no integration is called {other}"),
+        };
+        Integration { send_resolved: *word != "webhook-no-resolved", channel }
+    };
+    Receiver {
+        name: name.to_owned(),
+        integrations: integrations.iter().map(integration).collect(),
+        users: vec!["ada".to_owned()],
+    }
+}
+
+fn webhook() -> Channel {
+    Channel::Webhook(Webhook {
+        url: Secret::Inline("http://hook.test".to_owned()),
+        client: HttpClient::default(),
+        max_alerts: 0,
+        timeout: Span::ZERO,
+    })
+}
+
+fn pagerduty() -> Channel {
+    Channel::PagerDuty(PagerDuty {
+        routing_key: None,
+        service_key: None,
+        url: "http://pagerduty.test".to_owned(),
+        client: HttpClient::default(),
+        client_name: String::new(),
+        client_url: String::new(),
+        description: String::new(),
+        details: BTreeMap::new(),
+        images: vec![],
+        links: vec![],
+        source: String::new(),
+        severity: String::new(),
+        class: String::new(),
+        component: String::new(),
+        group: String::new(),
+        timeout: Span::ZERO,
+    })
+}

@@ -1,0 +1,319 @@
+//! The outbox: deliveries, their attempts, and the built-in inbox.
+
+use tocsin_core::time::Timestamp;
+
+use super::{Cell, Db, DbError, Row, Write};
+
+/// Where a delivery stands. Every delivery ends as delivered, rejected or expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeliveryState {
+    Pending,
+    Delivered,
+    Rejected,
+    Expired,
+}
+
+impl DeliveryState {
+    pub const ALL: [DeliveryState; 4] =
+        [DeliveryState::Pending, DeliveryState::Delivered, DeliveryState::Rejected, DeliveryState::Expired];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            DeliveryState::Pending => "pending",
+            DeliveryState::Delivered => "delivered",
+            DeliveryState::Rejected => "rejected",
+            DeliveryState::Expired => "expired",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<DeliveryState> {
+        DeliveryState::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// One message to one place, as the outbox keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutboxRow {
+    /// Rises in the order in which the deliveries were decided.
+    pub id: i64,
+    /// Stable over crashes: the same message has the same key.
+    pub key: String,
+    /// Deliveries of one lane leave in order, one at a time.
+    pub lane: String,
+    pub state: DeliveryState,
+    pub receiver: String,
+    pub channel: String,
+    pub action: String,
+    pub title: String,
+    pub page_id: Option<String>,
+    /// Fingerprints of the alerts that it tells of, separated by spaces, with a space at both ends.
+    pub fingerprints: String,
+    pub created_at: Timestamp,
+    pub next_attempt_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+    pub attempts: i64,
+    /// The whole delivery as JSON.
+    pub body: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    pub delivery_id: i64,
+    pub number: i64,
+    pub at: Timestamp,
+    /// `delivered`, `retry` or `rejected`.
+    pub outcome: String,
+    pub detail: String,
+    pub duration_ms: i64,
+}
+
+/// What an attempt changes in its delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Finished(DeliveryState),
+    RetryAt(Timestamp),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct InboxMessage {
+    pub key: String,
+    pub at: Timestamp,
+    pub receiver: String,
+    pub status: String,
+    pub title: String,
+    pub body: String,
+    pub page_id: Option<String>,
+}
+
+/// What a list of deliveries asks for; None asks nothing.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    pub state: Option<DeliveryState>,
+    pub channel: Option<String>,
+    pub page_id: Option<String>,
+    pub fingerprint: Option<String>,
+    /// Only deliveries older than this id.
+    pub before: Option<i64>,
+    pub limit: i64,
+}
+
+const COLUMNS: &str = "id, delivery_key, lane, state, receiver, channel, action, title, page_id, fingerprints, created_at_ms, \
+                       next_attempt_at_ms, expires_at_ms, finished_at_ms, attempts, body";
+
+fn outbox_row(row: &Row) -> Result<OutboxRow, DbError> {
+    Ok(OutboxRow {
+        id: row.int(0)?,
+        key: row.text(1)?.to_owned(),
+        lane: row.text(2)?.to_owned(),
+        state: DeliveryState::parse(row.text(3)?).ok_or_else(|| row.shape(3, "a state of a delivery"))?,
+        receiver: row.text(4)?.to_owned(),
+        channel: row.text(5)?.to_owned(),
+        action: row.text(6)?.to_owned(),
+        title: row.text(7)?.to_owned(),
+        page_id: row.optional_text(8)?.map(str::to_owned),
+        fingerprints: row.text(9)?.to_owned(),
+        created_at: Timestamp(row.int(10)?),
+        next_attempt_at: Timestamp(row.int(11)?),
+        expires_at: Timestamp(row.int(12)?),
+        finished_at: row.optional_int(13)?.map(Timestamp),
+        attempts: row.int(14)?,
+        body: row.text(15)?.to_owned(),
+    })
+}
+
+/// Returns the statement that puts a delivery into the outbox; one that is there already (same key) stays as it is.
+pub fn insert(row: &OutboxRow) -> Write {
+    Write::new(
+        "INSERT INTO delivery (id, delivery_key, lane, state, receiver, channel, action, title, page_id, fingerprints, created_at_ms, \
+         next_attempt_at_ms, expires_at_ms, finished_at_ms, attempts, body) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (delivery_key) DO NOTHING",
+        [
+            row.id.into(),
+            row.key.as_str().into(),
+            row.lane.as_str().into(),
+            row.state.word().into(),
+            row.receiver.as_str().into(),
+            row.channel.as_str().into(),
+            row.action.as_str().into(),
+            row.title.as_str().into(),
+            row.page_id.as_deref().into(),
+            row.fingerprints.as_str().into(),
+            row.created_at.into(),
+            row.next_attempt_at.into(),
+            row.expires_at.into(),
+            row.finished_at.into(),
+            row.attempts.into(),
+            row.body.as_str().into(),
+        ],
+    )
+}
+
+impl Db {
+    /// Returns the highest id of a delivery, zero when there is none.
+    pub async fn last_delivery_id(&self) -> Result<i64, DbError> {
+        let rows = self.rows("delivery", "SELECT COALESCE(MAX(id), 0) FROM delivery", []).await?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
+    }
+
+    /// Returns the first pending delivery of every lane, whether it is due or not, in the order of their ids.
+    pub async fn lane_heads(&self, limit: i64) -> Result<Vec<OutboxRow>, DbError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery WHERE id IN (SELECT MIN(id) FROM delivery WHERE state = 'pending' GROUP BY lane) \
+             ORDER BY next_attempt_at_ms, id LIMIT $1"
+        );
+        self.rows("delivery", sql, [limit.into()]).await?.iter().map(outbox_row).collect()
+    }
+
+    /// Records an attempt and what it means for its delivery, in one step. A delivery that has ended already stays ended.
+    pub async fn record_attempt(&self, attempt: &Attempt, verdict: &Verdict) -> Result<(), DbError> {
+        let (state, next_at, finished_at) = match verdict {
+            Verdict::Finished(state) => (*state, attempt.at, Some(attempt.at)),
+            Verdict::RetryAt(at) => (DeliveryState::Pending, *at, None),
+        };
+        self.apply(&[
+            Write::new(
+                "INSERT INTO attempt (delivery_id, number, at_ms, outcome, detail, duration_ms) VALUES ($1, $2, $3, $4, $5, $6) \
+                 ON CONFLICT (delivery_id, number) DO NOTHING",
+                [
+                    attempt.delivery_id.into(),
+                    attempt.number.into(),
+                    attempt.at.into(),
+                    attempt.outcome.as_str().into(),
+                    attempt.detail.as_str().into(),
+                    attempt.duration_ms.into(),
+                ],
+            ),
+            Write::new(
+                "UPDATE delivery SET state = $2, next_attempt_at_ms = $3, finished_at_ms = $4, attempts = $5 WHERE id = $1 AND state = 'pending'",
+                [attempt.delivery_id.into(), state.word().into(), next_at.into(), finished_at.into(), attempt.number.into()],
+            ),
+        ])
+        .await
+        .map(drop)
+    }
+
+    /// Ends a delivery whose time has run out.
+    pub async fn expire_delivery(&self, id: i64, now: Timestamp) -> Result<(), DbError> {
+        let sql = "UPDATE delivery SET state = 'expired', finished_at_ms = $2 WHERE id = $1 AND state = 'pending'";
+        self.write(sql, [id.into(), now.into()]).await.map(drop)
+    }
+
+    /// Returns deliveries, newest first.
+    pub async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<OutboxRow>, DbError> {
+        let (mut conditions, mut cells) = (Vec::new(), Vec::<Cell>::new());
+        let mut ask = |condition: &str, cell: Option<Cell>| {
+            if let Some(cell) = cell {
+                cells.push(cell);
+                conditions.push(format!("{condition} ${}", cells.len()));
+            }
+        };
+        ask("state =", filter.state.map(|state| state.word().into()));
+        ask("channel =", filter.channel.as_deref().map(Cell::from));
+        ask("page_id =", filter.page_id.as_deref().map(Cell::from));
+        ask("fingerprints LIKE", filter.fingerprint.as_ref().map(|print| format!("% {print} %").into()));
+        ask("id <", filter.before.map(Cell::from));
+        cells.push(filter.limit.into());
+        let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+        let sql = format!("SELECT {COLUMNS} FROM delivery {filter} ORDER BY id DESC LIMIT ${}", cells.len());
+        self.rows("delivery", sql, cells).await?.iter().map(outbox_row).collect()
+    }
+
+    /// Returns how many deliveries stand in each state, and how many of the pending ones have failed at least once.
+    pub async fn delivery_counts(&self, since: Timestamp) -> Result<DeliveryCounts, DbError> {
+        let rows = self
+            .rows(
+                "delivery",
+                "SELECT state, COUNT(*), SUM(CASE WHEN attempts > 0 THEN 1 ELSE 0 END) FROM delivery \
+                 WHERE state = 'pending' OR created_at_ms >= $1 GROUP BY state",
+                [since.into()],
+            )
+            .await?;
+        let mut counts = DeliveryCounts::default();
+        for row in &rows {
+            match DeliveryState::parse(row.text(0)?) {
+                Some(DeliveryState::Pending) => (counts.pending, counts.failing) = (row.int(1)?, row.int(2)?),
+                Some(DeliveryState::Delivered) => counts.delivered = row.int(1)?,
+                Some(DeliveryState::Rejected) => counts.rejected = row.int(1)?,
+                Some(DeliveryState::Expired) => counts.expired = row.int(1)?,
+                None => return Err(row.shape(0, "a state of a delivery")),
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Returns the attempts of some deliveries, in order.
+    pub async fn attempts(&self, delivery_ids: &[i64]) -> Result<Vec<Attempt>, DbError> {
+        if delivery_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: Vec<String> = (1..=delivery_ids.len()).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT delivery_id, number, at_ms, outcome, detail, duration_ms FROM attempt WHERE delivery_id IN ({}) ORDER BY delivery_id, number",
+            places.join(", ")
+        );
+        self.rows("attempt", sql, delivery_ids.iter().map(|id| Cell::from(*id)))
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(Attempt {
+                    delivery_id: row.int(0)?,
+                    number: row.int(1)?,
+                    at: Timestamp(row.int(2)?),
+                    outcome: row.text(3)?.to_owned(),
+                    detail: row.text(4)?.to_owned(),
+                    duration_ms: row.int(5)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Puts a message into the inbox; the same message twice (same key) is one.
+    pub async fn add_inbox(&self, message: &InboxMessage) -> Result<(), DbError> {
+        self.write(
+            "INSERT INTO inbox_message (delivery_key, at_ms, receiver, status, title, body, page_id) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             ON CONFLICT (delivery_key) DO NOTHING",
+            [
+                message.key.as_str().into(),
+                message.at.into(),
+                message.receiver.as_str().into(),
+                message.status.as_str().into(),
+                message.title.as_str().into(),
+                message.body.as_str().into(),
+                message.page_id.as_deref().into(),
+            ],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Returns the newest messages of the inbox first.
+    pub async fn inbox(&self, limit: i64) -> Result<Vec<InboxMessage>, DbError> {
+        let sql = "SELECT delivery_key, at_ms, receiver, status, title, body, page_id FROM inbox_message ORDER BY at_ms DESC, delivery_key LIMIT $1";
+        self.rows("inbox_message", sql, [limit.into()])
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(InboxMessage {
+                    key: row.text(0)?.to_owned(),
+                    at: Timestamp(row.int(1)?),
+                    receiver: row.text(2)?.to_owned(),
+                    status: row.text(3)?.to_owned(),
+                    title: row.text(4)?.to_owned(),
+                    body: row.text(5)?.to_owned(),
+                    page_id: row.optional_text(6)?.map(str::to_owned),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Deliveries by state: the pending ones, and of the others those since some instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryCounts {
+    pub pending: i64,
+    pub failing: i64,
+    pub delivered: i64,
+    pub rejected: i64,
+    pub expired: i64,
+}

@@ -1,0 +1,155 @@
+//! The records of the machines in core: each a document under a key.
+
+use tocsin_core::time::Timestamp;
+
+use super::{Db, DbError, Write};
+
+/// A kind of document: one table each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Document {
+    RoutedAlert,
+    Group,
+    Silence,
+}
+
+impl Document {
+    fn put_sql(self) -> &'static str {
+        match self {
+            Document::RoutedAlert => {
+                "INSERT INTO routed_alert (fingerprint, body) VALUES ($1, $2) ON CONFLICT (fingerprint) DO UPDATE SET body = excluded.body"
+            }
+            Document::Group => {
+                "INSERT INTO notification_group (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
+            }
+            Document::Silence => {
+                "INSERT INTO silence (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
+            }
+        }
+    }
+
+    fn drop_sql(self) -> &'static str {
+        match self {
+            Document::RoutedAlert => "DELETE FROM routed_alert WHERE fingerprint = $1",
+            Document::Group => "DELETE FROM notification_group WHERE id = $1",
+            Document::Silence => "DELETE FROM silence WHERE id = $1",
+        }
+    }
+
+    fn all_sql(self) -> (&'static str, &'static str) {
+        match self {
+            Document::RoutedAlert => ("routed_alert", "SELECT body FROM routed_alert ORDER BY fingerprint"),
+            Document::Group => ("notification_group", "SELECT body FROM notification_group ORDER BY id"),
+            Document::Silence => ("silence", "SELECT body FROM silence ORDER BY id"),
+        }
+    }
+}
+
+/// Returns the statement that writes a document over what was there.
+pub fn put(document: Document, key: &str, body: String) -> Write {
+    Write::new(document.put_sql(), [key.into(), body.into()])
+}
+
+/// Returns the statement that removes a document.
+pub fn remove(document: Document, key: &str) -> Write {
+    Write::new(document.drop_sql(), [key.into()])
+}
+
+/// Returns the statement that writes a page over what was there.
+pub fn put_page(id: &str, state: &str, opened_at: Timestamp, body: String) -> Write {
+    Write::new(
+        "INSERT INTO page (id, state, opened_at_ms, body) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state, body = excluded.body",
+        [id.into(), state.into(), opened_at.into(), body.into()],
+    )
+}
+
+/// Returns the statement that writes the state of one alert under one rule.
+pub fn put_instance(rule_key: &str, fingerprint: &str, body: String) -> Write {
+    Write::new(
+        "INSERT INTO alert_instance (rule_key, fingerprint, body) VALUES ($1, $2, $3) \
+         ON CONFLICT (rule_key, fingerprint) DO UPDATE SET body = excluded.body",
+        [rule_key.into(), fingerprint.into(), body.into()],
+    )
+}
+
+pub fn remove_instance(rule_key: &str, fingerprint: &str) -> Write {
+    Write::new("DELETE FROM alert_instance WHERE rule_key = $1 AND fingerprint = $2", [rule_key.into(), fingerprint.into()])
+}
+
+/// Returns the statement that forgets every alert under a rule.
+pub fn remove_rule(rule_key: &str) -> Write {
+    Write::new("DELETE FROM alert_instance WHERE rule_key = $1", [rule_key.into()])
+}
+
+/// Returns the statement that notes what became of an alert, for its history.
+pub fn add_alert_event(fingerprint: &str, at: Timestamp, state: &str, name: &str) -> Write {
+    Write::new(
+        "INSERT INTO alert_event (fingerprint, at_ms, state, name) VALUES ($1, $2, $3, $4)",
+        [fingerprint.into(), at.into(), state.into(), name.into()],
+    )
+}
+
+/// What became of an alert, and when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertEvent {
+    pub at: Timestamp,
+    pub state: String,
+}
+
+impl Db {
+    /// Returns every document of a kind.
+    pub async fn documents<T: serde::de::DeserializeOwned>(&self, document: Document) -> Result<Vec<T>, DbError> {
+        let (table, sql) = document.all_sql();
+        self.rows(table, sql, []).await?.iter().map(|row| row.document(0, table)).collect()
+    }
+
+    /// Returns the state of every alert with the key of its rule.
+    pub async fn instances<T: serde::de::DeserializeOwned>(&self) -> Result<Vec<(String, T)>, DbError> {
+        self.rows("alert_instance", "SELECT rule_key, body FROM alert_instance ORDER BY rule_key, fingerprint", [])
+            .await?
+            .iter()
+            .map(|row| Ok((row.text(0)?.to_owned(), row.document(1, "alert_instance")?)))
+            .collect()
+    }
+
+    /// Returns pages, newest first: only those that are not resolved, or the newest `limit` of all.
+    pub async fn pages<T: serde::de::DeserializeOwned>(&self, only_open: bool, limit: i64) -> Result<Vec<T>, DbError> {
+        let sql = if only_open {
+            "SELECT body FROM page WHERE state <> 'resolved' ORDER BY opened_at_ms DESC, id LIMIT $1"
+        } else {
+            "SELECT body FROM page ORDER BY opened_at_ms DESC, id LIMIT $1"
+        };
+        self.rows("page", sql, [limit.into()]).await?.iter().map(|row| row.document(0, "page")).collect()
+    }
+
+    pub async fn page<T: serde::de::DeserializeOwned>(&self, id: &str) -> Result<Option<T>, DbError> {
+        let rows = self.rows("page", "SELECT body FROM page WHERE id = $1", [id.into()]).await?;
+        rows.first().map(|row| row.document(0, "page")).transpose()
+    }
+
+    /// Returns the history of an alert, newest first.
+    pub async fn alert_events(&self, fingerprint: &str, limit: i64) -> Result<Vec<AlertEvent>, DbError> {
+        let sql = "SELECT at_ms, state FROM alert_event WHERE fingerprint = $1 ORDER BY at_ms DESC LIMIT $2";
+        self.rows("alert_event", sql, [fingerprint.into(), limit.into()])
+            .await?
+            .iter()
+            .map(|row| Ok(AlertEvent { at: Timestamp(row.int(0)?), state: row.text(1)?.to_owned() }))
+            .collect()
+    }
+
+    /// Forgets what ended before `before`: resolved pages, finished deliveries with their attempts, inbox messages and histories.
+    pub async fn sweep(&self, before: Timestamp) -> Result<(), DbError> {
+        self.apply(&[
+            Write::new("DELETE FROM page WHERE state = 'resolved' AND opened_at_ms < $1", [before.into()]),
+            Write::new(
+                "DELETE FROM attempt WHERE delivery_id IN (SELECT id FROM delivery WHERE state <> 'pending' AND finished_at_ms < $1)",
+                [before.into()],
+            ),
+            Write::new("DELETE FROM delivery WHERE state <> 'pending' AND finished_at_ms < $1", [before.into()]),
+            Write::new("DELETE FROM inbox_message WHERE at_ms < $1", [before.into()]),
+            Write::new("DELETE FROM alert_event WHERE at_ms < $1", [before.into()]),
+        ])
+        .await
+        .map(drop)
+    }
+}

@@ -1,0 +1,11 @@
+//! The demo: a small but real platform, started as child processes of this very program, with load on it and switches for faults.
+//!
+//! `shop-api` answers orders and asks `shop-db` for each; orders that were taken become jobs in the queue of `shop-worker`;
+//! `shop-load` plays the customers. A child ends when its standard input closes, so none outlives its parent, however that ended.
+
+pub mod platform;
+mod service;
+mod services;
+
+pub use platform::{Fault, Platform, Service};
+pub use service::{Kind, run_service};

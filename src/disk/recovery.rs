@@ -1,0 +1,120 @@
+//! Opening: read the newest checkpoint, then the segments behind it, and survive whatever they look like.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tocsin_core::store::{Replayed, Store};
+use tracing::{error, info, warn};
+
+use super::DiskError;
+use super::log::Log;
+use super::segment::{DAMAGED_SUFFIX, Ending, list, read_records, segment_path, sync_folder};
+
+/// A file that could be read only in part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    pub file: PathBuf,
+    /// Where its good part ends.
+    pub offset: u64,
+    pub reason: String,
+}
+
+/// What opening found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    pub replayed: Replayed,
+    pub records: usize,
+    /// Files read: checkpoint and segments.
+    pub files: usize,
+    /// Bytes of an incomplete last record that were cut off.
+    pub cut_bytes: u64,
+    pub damage: Vec<Damage>,
+}
+
+/// Fills the store from the files of a log; returns the log, ready for more.
+pub(super) fn recover(wal: &Path, store: &Store, segment_bytes_max: u64) -> Result<(Log, RecoveryReport), DiskError> {
+    let files = list(wal)?;
+    for path in &files.unfinished {
+        fs::remove_file(path).map_err(DiskError::of("delete", path))?;
+    }
+    let mut report = RecoveryReport::default();
+    let checkpoint = files.checkpoints.last();
+    let covered = checkpoint.map_or(0, |(covered, _)| *covered);
+    if let Some((_, path)) = checkpoint {
+        let (ending, good) = replay(path, store, &mut report)?;
+        // A checkpoint got its name when it was whole, so one that is not has been damaged.
+        let reason = match ending {
+            Ending::Whole => None,
+            Ending::Torn => Some("the checkpoint is cut short".to_owned()),
+            Ending::Damaged(reason) => Some(reason),
+        };
+        if let Some(reason) = reason {
+            report_damage(&mut report, path, good, reason);
+        }
+    }
+    let segments: Vec<_> = files.segments.into_iter().filter(|(number, _)| *number > covered).collect();
+    let (mut number, mut len, mut grown) = (covered + 1, 0, 0);
+    for (index, (own, path)) in segments.iter().enumerate() {
+        if index > 0 && *own != number + 1 {
+            let missing = segment_path(wal, number + 1);
+            report_damage(&mut report, &missing, 0, format!("segments {} to {} are missing", number + 1, own - 1));
+        }
+        let (ending, good) = replay(path, store, &mut report)?;
+        let file_len = fs::metadata(path).map_err(DiskError::of("read", path))?.len();
+        let is_last = index + 1 == segments.len();
+        (number, len) = (*own, good);
+        grown += good;
+        match ending {
+            Ending::Whole => {}
+            Ending::Torn if is_last => {
+                report.cut_bytes = file_len - good;
+                warn!(file = %path.display(), offset = good, bytes = report.cut_bytes, "incomplete last record cut off");
+            }
+            Ending::Torn => report_damage(&mut report, path, good, "the segment is cut short".to_owned()),
+            Ending::Damaged(reason) => report_damage(&mut report, path, good, reason),
+        }
+    }
+    if report.damage.iter().any(|damage| segments.last().is_some_and(|(_, path)| *path == damage.file)) {
+        (number, len) = (number + 1, 0);
+    }
+    let log = Log::open(wal, number, len, grown, segment_bytes_max)?;
+    info!(
+        files = report.files,
+        records = report.records,
+        rows = report.replayed.rows,
+        samples = report.replayed.samples,
+        series = report.replayed.series,
+        orphans = report.replayed.orphans,
+        damaged = report.damage.len(),
+        "store recovered"
+    );
+    Ok((log, report))
+}
+
+fn replay(path: &Path, store: &Store, report: &mut RecoveryReport) -> Result<(Ending, u64), DiskError> {
+    report.files += 1;
+    read_records(path, |record| {
+        report.records += 1;
+        report.replayed += store.replay(record).map_err(|damage| damage.to_string())?;
+        Ok(())
+    })
+}
+
+fn report_damage(report: &mut RecoveryReport, file: &Path, offset: u64, reason: String) {
+    error!(file = %file.display(), offset, reason, "the log is damaged; what follows in this file is lost");
+    report.damage.push(Damage { file: file.to_owned(), offset, reason });
+}
+
+/// Moves damaged files out of the log's way; the oldest beyond `files_max` are deleted.
+pub(super) fn keep_aside(wal: &Path, damage: &[Damage], files_max: usize) -> Result<(), DiskError> {
+    for path in damage.iter().map(|damage| &damage.file).filter(|path| path.exists()) {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(DAMAGED_SUFFIX);
+        fs::rename(path, &aside).map_err(DiskError::of("rename", path))?;
+    }
+    let kept = list(wal)?.damaged;
+    for path in &kept[..kept.len().saturating_sub(files_max)] {
+        fs::remove_file(path).map_err(DiskError::of("delete", path))?;
+    }
+    sync_folder(wal)
+}

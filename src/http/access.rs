@@ -1,0 +1,245 @@
+//! Who may call what: one table of routes, and the guard that holds every request against it.
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use tocsin_core::access::{Permission, Role};
+
+use super::problem::Problem;
+use crate::clock;
+use crate::db::Db;
+use crate::db::accounts::AuditEntry;
+use crate::id;
+
+/// What a route asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: health, metrics, the login itself, and the page's own files.
+    Open,
+    Needs(Permission),
+}
+
+use Access::{Needs, Open};
+use Permission::{Acknowledge, Disrupt, ManageAccounts, Read, ReadAudit, Reload, SendAlerts, Silence};
+
+/// Every route with what it asks. A route that is missing here is refused.
+pub const ROUTES: &[(&str, &str, Access)] = &[
+    ("GET", "/-/healthy", Open),
+    ("GET", "/-/ready", Open),
+    ("POST", "/-/reload", Needs(Reload)),
+    ("GET", "/metrics", Open),
+    ("GET", "/", Open),
+    ("GET", "/{*path}", Open),
+    ("GET", "/api/tocsin/v1/openapi.json", Open),
+    ("GET", "/api/tocsin/v1/session", Open),
+    ("POST", "/api/tocsin/v1/session", Open),
+    ("DELETE", "/api/tocsin/v1/session", Open),
+    ("GET", "/api/tocsin/v1/overview", Needs(Read)),
+    ("GET", "/api/tocsin/v1/alerts", Needs(Read)),
+    ("GET", "/api/tocsin/v1/alerts/{fingerprint}", Needs(Read)),
+    ("GET", "/api/tocsin/v1/pages", Needs(Read)),
+    ("GET", "/api/tocsin/v1/pages/{id}", Needs(Read)),
+    ("POST", "/api/tocsin/v1/pages/{id}/acknowledge", Needs(Acknowledge)),
+    ("POST", "/api/tocsin/v1/pages/{id}/unacknowledge", Needs(Acknowledge)),
+    ("GET", "/api/tocsin/v1/deliveries", Needs(Read)),
+    ("GET", "/api/tocsin/v1/inbox", Needs(Read)),
+    ("POST", "/api/tocsin/v1/silences/preview", Needs(Read)),
+    ("GET", "/api/tocsin/v1/targets", Needs(Read)),
+    ("GET", "/api/tocsin/v1/stream", Needs(Read)),
+    ("GET", "/api/tocsin/v1/demo", Needs(Read)),
+    ("POST", "/api/tocsin/v1/demo/faults/{name}", Needs(Disrupt)),
+    ("GET", "/api/tocsin/v1/users", Needs(ManageAccounts)),
+    ("POST", "/api/tocsin/v1/users", Needs(ManageAccounts)),
+    ("PATCH", "/api/tocsin/v1/users/{name}", Needs(ManageAccounts)),
+    ("GET", "/api/tocsin/v1/tokens", Needs(ManageAccounts)),
+    ("POST", "/api/tocsin/v1/tokens", Needs(ManageAccounts)),
+    ("DELETE", "/api/tocsin/v1/tokens/{id}", Needs(ManageAccounts)),
+    ("GET", "/api/tocsin/v1/audit", Needs(ReadAudit)),
+    ("GET", "/api/v1/query", Needs(Read)),
+    ("POST", "/api/v1/query", Needs(Read)),
+    ("GET", "/api/v1/query_range", Needs(Read)),
+    ("POST", "/api/v1/query_range", Needs(Read)),
+    ("GET", "/api/v1/series", Needs(Read)),
+    ("POST", "/api/v1/series", Needs(Read)),
+    ("GET", "/api/v1/labels", Needs(Read)),
+    ("POST", "/api/v1/labels", Needs(Read)),
+    ("GET", "/api/v1/label/{name}/values", Needs(Read)),
+    ("GET", "/api/v1/metadata", Needs(Read)),
+    ("GET", "/api/v1/format_query", Needs(Read)),
+    ("POST", "/api/v1/format_query", Needs(Read)),
+    ("GET", "/api/v1/rules", Needs(Read)),
+    ("GET", "/api/v1/alerts", Needs(Read)),
+    ("GET", "/api/v1/targets", Needs(Read)),
+    ("GET", "/api/v1/status/buildinfo", Needs(Read)),
+    ("GET", "/api/v1/status/config", Needs(Read)),
+    ("GET", "/api/v1/status/runtimeinfo", Needs(Read)),
+    ("GET", "/api/v1/status/tsdb", Needs(Read)),
+    ("GET", "/api/v2/status", Needs(Read)),
+    ("GET", "/api/v2/receivers", Needs(Read)),
+    ("GET", "/api/v2/alerts", Needs(Read)),
+    ("POST", "/api/v2/alerts", Needs(SendAlerts)),
+    ("GET", "/api/v2/alerts/groups", Needs(Read)),
+    ("GET", "/api/v2/silences", Needs(Read)),
+    ("POST", "/api/v2/silences", Needs(Silence)),
+    ("GET", "/api/v2/silence/{id}", Needs(Read)),
+    ("DELETE", "/api/v2/silence/{id}", Needs(Silence)),
+];
+
+fn access(method: &Method, path: &str) -> Option<Access> {
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    ROUTES.iter().find(|(own, pattern, _)| *own == method && *pattern == path).map(|route| route.2)
+}
+
+/// The cookie that holds a login's secret.
+pub const COOKIE: &str = "tocsin_session";
+/// The header that a mutation by cookie must carry.
+pub const CSRF_HEADER: &str = "x-tocsin-csrf";
+
+/// Who is calling.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub name: String,
+    pub role: Role,
+}
+
+/// What the guard needs.
+#[derive(Clone)]
+pub struct Guard {
+    pub db: Db,
+    /// False under `--no-auth`: then every caller is trusted, and only loopback is listened on.
+    pub asks: bool,
+}
+
+/// How a caller proved who they are.
+enum Proof {
+    Cookie { csrf: String },
+    Token,
+    NotAsked,
+}
+
+/// Returns the value of a cookie.
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(own, _)| *own == name)
+        .map(|(_, value)| value)
+}
+
+/// Returns the token of `Authorization: Bearer TOKEN` or of Basic authorisation, whose password is then the token.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let (scheme, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(credentials.trim().to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let pair = base64::engine::general_purpose::STANDARD.decode(credentials.trim()).ok()?;
+        return Some(String::from_utf8(pair).ok()?.split_once(':')?.1.to_owned());
+    }
+    None
+}
+
+/// Returns whether a browser sent the request on behalf of another site.
+///
+/// Without a login there is no secret that another site could lack, so the browser's own word is asked.
+fn from_another_site(headers: &HeaderMap) -> bool {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    let foreign_origin = match (text(header::ORIGIN), text(header::HOST)) {
+        (Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, origin_host)| origin_host != host),
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    matches!(site, Some("cross-site" | "same-site")) || foreign_origin
+}
+
+impl Guard {
+    /// Returns who is calling, or None for a stranger.
+    async fn identify(&self, headers: &HeaderMap) -> Result<Option<(Caller, Proof)>, Problem> {
+        if !self.asks {
+            return Ok(Some((Caller { name: "anonymous".to_owned(), role: Role::SreLead }, Proof::NotAsked)));
+        }
+        if let Some(secret) = token(headers) {
+            let token = self.db.token(&id::digest(&secret)).await?;
+            return Ok(token.map(|token| (Caller { name: format!("token {}", token.name), role: token.role }, Proof::Token)));
+        }
+        let Some(secret) = cookie(headers, COOKIE) else { return Ok(None) };
+        let login = self.db.login(&id::digest(secret), clock::now()).await?;
+        Ok(login.map(|login| (Caller { name: login.name, role: login.role }, Proof::Cookie { csrf: login.csrf })))
+    }
+
+    async fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+        let unsafe_method = !(method == Method::GET || method == Method::HEAD);
+        if !self.asks && unsafe_method && from_another_site(headers) {
+            return Err(Problem::forbidden("another site's page sent this request"));
+        }
+        let Some(access) = access(method, path) else {
+            return Err(Problem::forbidden("this route is in no table of roles"));
+        };
+        let identity = self.identify(headers).await?;
+        let permission = match access {
+            Open => return Ok(identity.map(|(caller, _)| caller)),
+            Needs(permission) => permission,
+        };
+        let Some((caller, proof)) = identity else {
+            return Err(Problem::new(
+                axum::http::StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "log in, or send an API token as a bearer token",
+            ));
+        };
+        let refusal = if !caller.role.may(permission) {
+            Some(format!("the role {} may not do this", caller.role.word()))
+        } else {
+            match proof {
+                Proof::Cookie { csrf } if unsafe_method => {
+                    let sent = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+                    (sent != Some(csrf.as_str())).then(|| format!("the header {CSRF_HEADER} is missing or wrong"))
+                }
+                Proof::Cookie { .. } | Proof::Token | Proof::NotAsked => None,
+            }
+        };
+        match refusal {
+            None => Ok(Some(caller)),
+            Some(reason) => {
+                if unsafe_method {
+                    self.audit(&caller, method.as_str(), path, "refused", &reason).await?;
+                }
+                Err(Problem::forbidden(reason))
+            }
+        }
+    }
+
+    /// Appends to the audit.
+    pub async fn audit(&self, caller: &Caller, action: &str, subject: &str, outcome: &str, detail: &str) -> Result<(), Problem> {
+        let entry = AuditEntry {
+            at: clock::now(),
+            who: caller.name.clone(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            outcome: outcome.to_owned(),
+            detail: detail.to_owned(),
+        };
+        Ok(self.db.add_audit(&entry).await?)
+    }
+}
+
+/// Lets a request pass when the table allows it; the handler finds its `Caller` in the request's extensions.
+pub async fn guard(State(guard): State<Arc<Guard>>, path: MatchedPath, mut request: Request, next: Next) -> Response {
+    match guard.check(request.method(), path.as_str(), request.headers()).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}

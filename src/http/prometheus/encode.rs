@@ -1,0 +1,200 @@
+//! Values as Prometheus' JSON writes them.
+
+use std::fmt::Write;
+
+use tocsin_core::model::{Histogram, LabelSet, Series, Value as SampleValue};
+use tocsin_core::promql::value::{Answer, Value};
+use tocsin_core::time::Timestamp;
+
+/// Returns a float as Prometheus writes it: shortest form that reads back to the same bits, with an exponent below 1e-6 and from 1e21.
+pub fn float(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
+    }
+    let size = value.abs();
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        let text = format!("{value:e}");
+        return if text.contains("e-") { text } else { text.replace('e', "e+") };
+    }
+    value.to_string()
+}
+
+/// Returns an instant in seconds with at most three decimals.
+pub fn seconds(at: Timestamp) -> String {
+    let sign = if at.0 < 0 { "-" } else { "" };
+    let ms = at.0.unsigned_abs();
+    match ms % 1000 {
+        0 => format!("{sign}{}", ms / 1000),
+        rest => format!("{sign}{}.{rest:03}", ms / 1000),
+    }
+}
+
+fn text(out: &mut String, value: &str) {
+    out.push_str(&serde_json::Value::from(value).to_string());
+}
+
+fn labels(out: &mut String, labels: &LabelSet) {
+    out.push('{');
+    for (index, (name, value)) in labels.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        text(out, name);
+        out.push(':');
+        text(out, value);
+    }
+    out.push('}');
+}
+
+fn histogram(out: &mut String, histogram: &Histogram) {
+    let _ = write!(out, "{{\"count\":\"{}\",\"sum\":\"{}\"", float(histogram.count), float(histogram.sum));
+    let mut first = true;
+    for bucket in histogram.all_buckets().filter(|bucket| bucket.count != 0.0) {
+        out.push_str(if first { ",\"buckets\":[" } else { "," });
+        first = false;
+        // 0: open on the left, 1: open on the right, 2: open on both sides, 3: closed on both sides.
+        let rule = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => 0,
+            (true, false) => 1,
+            (false, false) => 2,
+            (true, true) => 3,
+        };
+        let _ = write!(out, "[{rule},\"{}\",\"{}\",\"{}\"]", float(bucket.lower), float(bucket.upper), float(bucket.count));
+    }
+    out.push_str(if first { "}" } else { "]}" });
+}
+
+fn point(out: &mut String, at: i64, value: f64) {
+    let _ = write!(out, "[{},\"{}\"]", seconds(Timestamp(at)), float(value));
+}
+
+fn series(out: &mut String, series: &Series) {
+    out.push_str("{\"metric\":");
+    labels(out, &series.labels);
+    if !series.floats.is_empty() {
+        out.push_str(",\"values\":[");
+        for (index, (at, value)) in series.floats.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            point(out, *at, *value);
+        }
+        out.push(']');
+    }
+    if !series.histograms.is_empty() {
+        out.push_str(",\"histograms\":[");
+        for (index, (at, value)) in series.histograms.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            let _ = write!(out, "[{},", seconds(Timestamp(*at)));
+            histogram(out, value);
+            out.push(']');
+        }
+        out.push(']');
+    }
+    out.push('}');
+}
+
+fn list(out: &mut String, name: &str, lines: &[String]) {
+    if !lines.is_empty() {
+        let _ = write!(out, ",\"{name}\":{}", serde_json::Value::from(lines));
+    }
+}
+
+/// Returns the body that answers a query.
+///
+/// `limit` cuts the list of series; the cut is said as a warning.
+pub fn answer(answer: &Answer, limit: usize, stats: bool) -> String {
+    let mut out = String::with_capacity(1024);
+    let mut warnings = answer.warnings.clone();
+    let mut cut = |len: usize| {
+        if len > limit {
+            warnings.push("results truncated due to limit".to_owned());
+        }
+        len.min(limit)
+    };
+    out.push_str("{\"status\":\"success\",\"data\":{\"resultType\":\"");
+    match &answer.value {
+        Value::Scalar(value) => {
+            out.push_str("scalar\",\"result\":");
+            point(&mut out, answer.at.0, *value);
+        }
+        Value::Text(value) => {
+            let _ = write!(out, "string\",\"result\":[{},", seconds(answer.at));
+            text(&mut out, value);
+            out.push(']');
+        }
+        Value::Vector(samples) => {
+            out.push_str("vector\",\"result\":[");
+            for (index, sample) in samples[..cut(samples.len())].iter().enumerate() {
+                out.push_str(if index > 0 { ",{\"metric\":" } else { "{\"metric\":" });
+                labels(&mut out, &sample.labels);
+                match &sample.value {
+                    SampleValue::Float(value) => {
+                        out.push_str(",\"value\":");
+                        point(&mut out, answer.at.0, *value);
+                    }
+                    SampleValue::Histogram(value) => {
+                        let _ = write!(out, ",\"histogram\":[{},", seconds(answer.at));
+                        histogram(&mut out, value);
+                        out.push(']');
+                    }
+                }
+                out.push('}');
+            }
+            out.push(']');
+        }
+        Value::Matrix(matrix) => {
+            out.push_str("matrix\",\"result\":[");
+            for (index, line) in matrix[..cut(matrix.len())].iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                series(&mut out, line);
+            }
+            out.push(']');
+        }
+    }
+    if stats {
+        let _ = write!(
+            out,
+            ",\"stats\":{{\"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}},\"seriesFetched\":\"{}\"}}",
+            answer.stats.samples_loaded, answer.stats.samples_peak, answer.stats.series
+        );
+    }
+    out.push('}');
+    list(&mut out, "warnings", &warnings);
+    list(&mut out, "infos", &answer.infos);
+    out.push('}');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_and_instants_are_written_as_prometheus_writes_them() {
+        for (value, expected) in [
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (-0.0, "-0"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e-7, "1.5e-7"),
+            (1e-6, "0.000001"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(float(value), expected);
+        }
+        assert_eq!(seconds(Timestamp(1_500)), "1.500");
+        assert_eq!(seconds(Timestamp(-1_005)), "-1.005");
+        assert_eq!(seconds(Timestamp(60_000)), "60");
+    }
+}

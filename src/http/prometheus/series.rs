@@ -1,0 +1,133 @@
+//! `series`, `labels`, `label/NAME/values` and `metadata`.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::{Router, routing};
+use serde_json::json;
+use tocsin_core::model::Matcher;
+use tocsin_core::promql::parse::parse_selector;
+use tocsin_core::store::{Listing, Store};
+use tocsin_core::time::Timestamp;
+
+use super::{ApiError, Parameters, success_text};
+use crate::pipeline::scrapes::MetadataBook;
+
+/// Entries that one answer may hold.
+const ENTRIES_MAX: usize = 100_000;
+
+#[derive(Clone)]
+pub struct SeriesState {
+    pub store: Arc<Store>,
+    pub metadata: MetadataBook,
+}
+
+/// What a list asks: the sets of matchers, and the span of time.
+struct Asked {
+    sets: Vec<Vec<Matcher>>,
+    start: Timestamp,
+    end: Timestamp,
+    limit: usize,
+}
+
+fn asked(parameters: &Parameters) -> Result<Asked, ApiError> {
+    let mut sets = Vec::new();
+    for text in parameters.all("match[]") {
+        sets.push(parse_selector(text).map_err(|errors| ApiError::parse("match[]", text, &errors))?);
+    }
+    let start = parameters.instant("start")?.unwrap_or(Timestamp::MIN);
+    let end = parameters.instant("end")?.unwrap_or(Timestamp::MAX);
+    if end < start {
+        return Err(ApiError::bad_data("invalid parameter \"end\": end timestamp must not be before start time"));
+    }
+    Ok(Asked { sets, start, end, limit: parameters.limit(ENTRIES_MAX)? })
+}
+
+fn listed<T: serde::Serialize>(listing: &Listing<T>) -> Response {
+    let mut body = json!({ "status": "success", "data": listing.items });
+    if listing.cut {
+        body["warnings"] = json!(["results truncated due to limit"]);
+    }
+    success_text(body.to_string())
+}
+
+/// Runs a look into the store on a thread of its own.
+async fn look<T: Send + 'static>(store: &Arc<Store>, look: impl FnOnce(&Store) -> T + Send + 'static) -> Result<T, ApiError> {
+    let store = store.clone();
+    tokio::task::spawn_blocking(move || look(&store)).await.map_err(|_| ApiError::internal("the look into the store ended in a fault"))
+}
+
+async fn series(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
+    let asked = asked(&parameters)?;
+    if asked.sets.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let listing = look(&state.store, move |store| store.series(&asked.sets, asked.start, asked.end, asked.limit)).await?;
+    Ok(listed(&listing))
+}
+
+async fn labels(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
+    let asked = asked(&parameters)?;
+    let listing = look(&state.store, move |store| store.label_names(&asked.sets, asked.start, asked.end, asked.limit)).await?;
+    Ok(listed(&listing))
+}
+
+/// Returns a label's name from a path: names beyond the classic alphabet come as `U__` with escapes.
+fn unescaped(name: &str) -> Option<String> {
+    let Some(escaped) = name.strip_prefix("U__") else { return Some(name.to_owned()) };
+    let (mut out, mut rest) = (String::new(), escaped);
+    while let Some(at) = rest.find('_') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(behind) = rest.strip_prefix('_') {
+            out.push('_');
+            rest = behind;
+        } else {
+            let (digits, behind) = rest.split_once('_')?;
+            out.push(char::from_u32(u32::from_str_radix(digits, 16).ok()?)?);
+            rest = behind;
+        }
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+async fn values(State(state): State<SeriesState>, Path(name): Path<String>, parameters: Parameters) -> Result<Response, ApiError> {
+    let name = unescaped(&name).filter(|name| !name.is_empty()).ok_or_else(|| ApiError::bad_data(format!("invalid label name: {name:?}")))?;
+    let asked = asked(&parameters)?;
+    let listing = look(&state.store, move |store| store.label_values(&name, &asked.sets, asked.start, asked.end, asked.limit)).await?;
+    Ok(listed(&listing))
+}
+
+async fn metadata(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
+    let limit = parameters.limit(ENTRIES_MAX)?;
+    let book = state.metadata.read().expect("no holder of this lock panics");
+    let mut data = serde_json::Map::new();
+    for (name, said) in book.iter().filter(|(name, _)| parameters.get("metric").is_none_or(|metric| metric == *name)).take(limit) {
+        data.insert(name.clone(), json!([{ "type": said.kind.name(), "help": said.help, "unit": said.unit }]));
+    }
+    Ok(success_text(json!({ "status": "success", "data": data }).to_string()))
+}
+
+pub fn routes(state: SeriesState) -> Router {
+    Router::new()
+        .route("/api/v1/series", routing::get(series).post(series))
+        .route("/api/v1/labels", routing::get(labels).post(labels))
+        .route("/api/v1/label/{name}/values", routing::get(values))
+        .route("/api/v1/metadata", routing::get(metadata))
+        .with_state(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names_of_labels_are_read() {
+        assert_eq!(unescaped("job").as_deref(), Some("job"));
+        assert_eq!(unescaped("U__http_2e_status__code").as_deref(), Some("http.status_code"));
+        assert_eq!(unescaped("U__a_zz_"), None);
+        assert_eq!(unescaped("U__a_2e"), None);
+    }
+}

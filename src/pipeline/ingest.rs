@@ -1,0 +1,60 @@
+//! The one way into the store: a row is written to the log, then it is visible.
+
+use std::sync::Arc;
+
+use tocsin_core::model::{Cell, LabelSet, Row, STALE, SeriesRef, Value};
+use tocsin_core::store::{AppendError, Store};
+use tocsin_core::time::Timestamp;
+
+use crate::disk::Disk;
+use crate::notify::with_causes;
+use crate::telemetry::Metrics;
+
+pub struct Ingest {
+    pub store: Arc<Store>,
+    pub disk: Arc<Disk>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Ingest {
+    /// Returns the number of a series, which is made when it is new; None when the store has no room for more.
+    pub fn resolve(&self, labels: &LabelSet) -> Option<SeriesRef> {
+        let series = self.store.resolve(labels).ok();
+        if series.is_none() {
+            self.metrics.samples_refused.inc();
+        }
+        series
+    }
+
+    /// Appends a row. When the log cannot be written (a full disk), the row lives in memory only: alerting goes on, and a metric says so.
+    ///
+    /// Returns false when the store has forgotten a series of the row, so that the caller must resolve its series anew.
+    pub fn append(&self, row: &Row) -> bool {
+        if row.cells.is_empty() {
+            return true;
+        }
+        match self.disk.append(&self.store, row) {
+            Ok(written) => {
+                if written.unlogged.is_some() {
+                    self.metrics.wal_errors.inc();
+                }
+                let appended = written.appended;
+                self.metrics.samples.inc_by(appended.samples as u64);
+                self.metrics.samples_refused.inc_by((appended.out_of_order + appended.too_old + appended.duplicate) as u64);
+                true
+            }
+            Err(AppendError::Dead { .. }) => false,
+            Err(error) => {
+                self.metrics.samples_refused.inc_by(row.cells.len() as u64);
+                tracing::error!(error = with_causes(&error), "a row of samples was refused");
+                true
+            }
+        }
+    }
+
+    /// Appends staleness markers: these series have ended.
+    pub fn end<'a>(&self, at: Timestamp, series: impl Iterator<Item = &'a LabelSet>) {
+        let cells = series.filter_map(|labels| Some(Cell { series: self.resolve(labels)?, at: None, value: Value::Float(STALE) }));
+        self.append(&Row { at, cells: cells.collect() });
+    }
+}

@@ -1,0 +1,120 @@
+//! The whole picture of every alert: what the rules say of it, and what becomes of it in routing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tocsin_core::alert;
+use tocsin_core::model::{Fingerprint, LabelSet};
+use tocsin_core::page::Page;
+use tocsin_core::plane::AlertView;
+use tocsin_core::time::Timestamp;
+
+use super::ledger::RuleTerms;
+use super::watch::State;
+
+/// Where an alert stands; firing ones come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PictureState {
+    Firing,
+    Pending,
+    Resolved,
+}
+
+impl PictureState {
+    pub fn word(self) -> &'static str {
+        match self {
+            PictureState::Firing => "firing",
+            PictureState::Pending => "pending",
+            PictureState::Resolved => "resolved",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct AlertPicture {
+    pub fingerprint: Fingerprint,
+    pub labels: LabelSet,
+    pub annotations: BTreeMap<String, String>,
+    pub state: PictureState,
+    /// None for alerts from outside: their senders tell no value.
+    pub value: Option<f64>,
+    pub active_at: Timestamp,
+    pub fired_at: Option<Timestamp>,
+    pub resolved_at: Option<Timestamp>,
+    pub silenced_by: Vec<String>,
+    pub inhibited_by: Vec<Fingerprint>,
+    pub muted_by: Vec<String>,
+    pub receivers: Vec<String>,
+    pub page: Option<Page>,
+    pub rule: Option<Arc<RuleTerms>>,
+    pub generator_url: String,
+}
+
+/// Returns every alert that is pending, firing, or was resolved a short while ago.
+pub fn pictures(state: &State, now: Timestamp) -> Vec<AlertPicture> {
+    let mut routed: BTreeMap<Fingerprint, AlertView> =
+        state.plane.alerts(now).into_iter().map(|view| (view.alert.fingerprint, view)).collect();
+    let mut pictures = Vec::new();
+    for (terms, instance) in state.ledger.alerts() {
+        let fingerprint = instance.labels.fingerprint();
+        let picture = AlertPicture {
+            fingerprint,
+            labels: instance.labels.clone(),
+            annotations: instance.annotations.clone(),
+            state: match instance.state {
+                alert::State::Pending => PictureState::Pending,
+                alert::State::Firing => PictureState::Firing,
+                alert::State::Resolved => PictureState::Resolved,
+            },
+            value: Some(instance.value),
+            active_at: instance.active_at,
+            fired_at: instance.fired_at,
+            resolved_at: instance.resolved_at,
+            silenced_by: Vec::new(),
+            inhibited_by: Vec::new(),
+            muted_by: Vec::new(),
+            receivers: Vec::new(),
+            page: None,
+            rule: terms.cloned(),
+            generator_url: terms.map(|terms| terms.generator_url.clone()).unwrap_or_default(),
+        };
+        let view = (instance.state == alert::State::Firing).then(|| routed.remove(&fingerprint)).flatten();
+        pictures.push(match view {
+            Some(view) => with_view(picture, view, state),
+            None => picture,
+        });
+    }
+    for view in routed.into_values() {
+        let alert = view.alert.clone();
+        let picture = AlertPicture {
+            fingerprint: alert.fingerprint,
+            labels: alert.labels,
+            annotations: alert.annotations,
+            state: PictureState::Firing,
+            value: None,
+            active_at: alert.starts_at,
+            fired_at: Some(alert.starts_at),
+            resolved_at: None,
+            silenced_by: Vec::new(),
+            inhibited_by: Vec::new(),
+            muted_by: Vec::new(),
+            receivers: Vec::new(),
+            page: None,
+            rule: None,
+            generator_url: alert.generator_url,
+        };
+        pictures.push(with_view(picture, view, state));
+    }
+    pictures
+}
+
+fn with_view(picture: AlertPicture, view: AlertView, state: &State) -> AlertPicture {
+    AlertPicture {
+        page: view.pages.first().and_then(|id| state.plane.page(id)).cloned(),
+        silenced_by: view.silenced_by,
+        inhibited_by: view.inhibited_by,
+        muted_by: view.muted_by,
+        receivers: view.receivers,
+        ..picture
+    }
+}

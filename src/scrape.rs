@@ -1,0 +1,4 @@
+//! Fetching: bodies of targets, and lists of targets.
+
+pub mod discovery;
+pub mod fetch;

@@ -1,0 +1,141 @@
+//! Logs, and our own metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+use crate::db::deliveries::DeliveryState;
+
+/// Starts logging to standard error: one line an event, or one JSON object.
+///
+/// `filter` is in the form of `RUST_LOG`, such as `info` or `tocsin=debug`.
+pub fn start_logging(filter: &str, json: bool) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start, as tests make it, keeps the first one's choice.
+    let _ = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    channel: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    channel: String,
+    state: String,
+}
+
+/// The figures that the program keeps of itself.
+pub struct Metrics {
+    registry: Registry,
+    pub samples: Counter<u64, AtomicU64>,
+    pub samples_refused: Counter<u64, AtomicU64>,
+    pub scrapes: Counter<u64, AtomicU64>,
+    pub scrapes_failed: Counter<u64, AtomicU64>,
+    pub wal_errors: Counter<u64, AtomicU64>,
+    pub series: Gauge,
+    pub targets: Gauge,
+    pub evaluations: Counter<u64, AtomicU64>,
+    pub evaluations_failed: Counter<u64, AtomicU64>,
+    pub evaluations_missed: Counter<u64, AtomicU64>,
+    pub early_looks: Counter<u64, AtomicU64>,
+    pub evaluation_seconds: Histogram,
+    pub record_seconds: Histogram,
+    pub record_errors: Counter<u64, AtomicU64>,
+    pub alerts_firing: Gauge,
+    pub pages_open: Gauge,
+    pub config_reload_successful: Gauge,
+    attempts: Family<AttemptLabels, Counter<u64, AtomicU64>>,
+    attempt_seconds: Histogram,
+    deliveries: Family<StateLabels, Counter<u64, AtomicU64>>,
+}
+
+impl Metrics {
+    pub fn new() -> Arc<Metrics> {
+        let seconds = || Histogram::new(exponential_buckets(0.0005, 2.0, 16));
+        let mut metrics = Metrics {
+            registry: Registry::default(),
+            samples: Counter::default(),
+            samples_refused: Counter::default(),
+            scrapes: Counter::default(),
+            scrapes_failed: Counter::default(),
+            wal_errors: Counter::default(),
+            series: Gauge::default(),
+            targets: Gauge::default(),
+            evaluations: Counter::default(),
+            evaluations_failed: Counter::default(),
+            evaluations_missed: Counter::default(),
+            early_looks: Counter::default(),
+            evaluation_seconds: seconds(),
+            record_seconds: seconds(),
+            record_errors: Counter::default(),
+            alerts_firing: Gauge::default(),
+            pages_open: Gauge::default(),
+            config_reload_successful: Gauge::default(),
+            attempts: Family::default(),
+            attempt_seconds: seconds(),
+            deliveries: Family::default(),
+        };
+        let mut registry = Registry::default();
+        let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+        registry.register("tocsin_build", "The version of this program", Info::new(version));
+        macro_rules! register {
+            ($($name:literal, $help:literal, $field:ident;)*) => {
+                $(registry.register($name, $help, metrics.$field.clone());)*
+            };
+        }
+        register! {
+            "tocsin_samples_ingested", "Samples taken into the store", samples;
+            "tocsin_samples_refused", "Samples that the store refused: out of order, too old, or beyond a limit", samples_refused;
+            "tocsin_scrapes", "Scrapes that were tried", scrapes;
+            "tocsin_scrapes_failed", "Scrapes that failed", scrapes_failed;
+            "tocsin_wal_errors", "Rows that could not be written to the log and live in memory only", wal_errors;
+            "tocsin_series", "Series in the store", series;
+            "tocsin_targets", "Targets being scraped", targets;
+            "tocsin_rule_evaluations", "Rules evaluated at their slots", evaluations;
+            "tocsin_rule_evaluations_failed", "Rules whose evaluation failed", evaluations_failed;
+            "tocsin_rule_group_iterations_missed", "Slots of rule groups that passed without an evaluation", evaluations_missed;
+            "tocsin_early_looks", "Alerting rules looked at because a scrape had landed", early_looks;
+            "tocsin_rule_evaluation_seconds", "How long the evaluation of a rule took", evaluation_seconds;
+            "tocsin_record_seconds", "How long recording a change of state took", record_seconds;
+            "tocsin_record_errors", "Changes of state that could not be recorded at the first try", record_errors;
+            "tocsin_alerts_firing", "Alerts that fire now", alerts_firing;
+            "tocsin_pages_open", "Pages that are not resolved", pages_open;
+            "tocsin_config_last_reload_successful", "Whether the last reload of the configuration was taken", config_reload_successful;
+            "tocsin_delivery_attempts", "Attempts to deliver, by channel and outcome", attempts;
+            "tocsin_delivery_attempt_seconds", "How long an attempt to deliver took", attempt_seconds;
+            "tocsin_deliveries", "Deliveries that ended, by channel and state", deliveries;
+        }
+        metrics.config_reload_successful.set(1);
+        metrics.registry = registry;
+        Arc::new(metrics)
+    }
+
+    pub fn attempt(&self, channel: &str, outcome: &str, seconds: f64) {
+        self.attempts.get_or_create(&AttemptLabels { channel: channel.to_owned(), outcome: outcome.to_owned() }).inc();
+        self.attempt_seconds.observe(seconds);
+    }
+
+    pub fn delivery_ended(&self, channel: &str, state: DeliveryState) {
+        self.deliveries.get_or_create(&StateLabels { channel: channel.to_owned(), state: state.word().to_owned() }).inc();
+    }
+
+    /// Returns every figure as OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
