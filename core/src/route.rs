@@ -3,8 +3,8 @@
 pub mod alert;
 pub mod dispatch;
 pub mod inhibition;
-pub mod notification;
 pub mod matchers;
+pub mod notification;
 pub mod receiver;
 pub mod silence;
 pub mod templates;

@@ -17,7 +17,7 @@ const KEEPS_NAME: [&str; 2] = ["last_over_time", "first_over_time"];
 /// Endings of names by which counters are known.
 const COUNTER_ENDINGS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
 
-fn argument<'e>(call: &'e Call, index: usize, place: Place) -> Result<&'e Expr, EvalError> {
+fn argument(call: &Call, index: usize, place: Place) -> Result<&Expr, EvalError> {
     let missing = || EvalError::execution(format!("function {} lacks argument {}", call.function.name, index + 1), place);
     call.args.get(index).map(bare).ok_or_else(missing)
 }
@@ -191,8 +191,9 @@ impl Engine<'_> {
             let step = index % steps.count;
             let (low, high) = (low.at(step), high.at(step));
             *point = match point.float() {
-                Some(value) if !(high < low) => Point::Float(math::max(low, math::min(high, value))),
-                _ => Point::Absent,
+                Some(_) if high < low => Point::Absent,
+                Some(value) => Point::Float(math::max(low, math::min(high, value))),
+                None => Point::Absent,
             };
         }
         self.drop_names(grid.without_empty_lines(), place)

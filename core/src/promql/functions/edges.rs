@@ -190,7 +190,8 @@ fn histograms(window: &Window<'_>, edges: Edges, notes: &Notes, is_counter: bool
         }
         _ => list[last].1.as_ref().clone(),
     };
-    if !is_counter && !(is_gauge(&left) && is_gauge(&right)) {
+    let gauges = is_gauge(&left) && is_gauge(&right);
+    if !is_counter && !gauges {
         notes.add(Note::NotGauge { metric }, place);
     }
     let mut growth = right.clone();

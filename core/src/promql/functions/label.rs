@@ -7,7 +7,7 @@ use crate::model::matcher::anchored;
 use crate::promql::ast::{Call, ExprKind, Place};
 use crate::promql::evaluate::{Engine, EvalError, Grid, Line, Steps, bare};
 
-fn text<'c>(call: &'c Call, index: usize, place: Place) -> Result<&'c str, EvalError> {
+fn text(call: &Call, index: usize, place: Place) -> Result<&str, EvalError> {
     match call.args.get(index).map(|arg| &bare(arg).kind) {
         Some(ExprKind::Text(text)) => Ok(text),
         _ => Err(EvalError::execution(format!("{} expects a string as argument {}", call.function.name, index + 1), place)),
