@@ -131,8 +131,9 @@ fn check(eval: &Eval, memory: &Memory, options: &Options) -> Result<(), String> 
     let expr = match parse(&eval.query, &Syntax::everything()) {
         Ok(expr) => expr,
         Err(faults) => {
-            let message = faults.first().map_or_else(String::new, |fault| fault.summary(&eval.query));
-            return refused(eval, &message);
+            let Some(fault) = faults.first() else { return refused(eval, "") };
+            // Some of what is refused here as text is refused in evaluation elsewhere, in the same words without a place.
+            return refused(eval, &fault.message).or_else(|_| refused(eval, &fault.summary(&eval.query)));
         }
     };
     check_answer(eval, &expr, eval.when, memory, &options)?;

@@ -33,7 +33,6 @@ fn scripts_of_prometheus_pass() {
             let wrong = outcomes.iter().filter_map(|outcome| Some((outcome, outcome.result.as_ref().err()?)));
             faults.extend(wrong.map(|(outcome, fault)| format!("{name}:{}: {}\n    {fault}", outcome.line, outcome.query)));
         }
-        assert!(passed == least || least == outcomes.len(), "{name} passes {passed}: raise the least count from {least}");
     }
     println!("all: {passed_in_all} of {all}");
     assert!(faults.is_empty(), "{}", faults.join("\n"));

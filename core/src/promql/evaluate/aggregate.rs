@@ -261,14 +261,11 @@ impl Engine<'_> {
         place: Place,
         steps: &Steps,
     ) -> Result<Grid, EvalError> {
-        let Some((ExprKind::Text(label), param_place)) = param.map(|param| (&param.kind, param.place)) else {
+        let Some(ExprKind::Text(label)) = param.map(|param| &param.kind) else {
             return Err(EvalError::execution("count_values expects a string as parameter", place));
         };
         if !is_label_name(label) {
-            let written =
-                self.options.text.as_deref().and_then(|text| text.get(param_place.start as usize..param_place.end as usize));
-            let name = written.map_or_else(|| quote(label), str::to_owned);
-            return Err(EvalError::execution(format!("invalid label name {name}"), place));
+            return Err(EvalError::execution(format!("invalid label name {}", quote(label)), place));
         }
         let input = self.vector(input, steps)?;
         let mut out = self.grid(input.width)?;

@@ -1,7 +1,7 @@
 //! Calls of functions.
 
 use super::engine::wrong_type;
-use super::grid::{Column, Grid, Line, Point};
+use super::grid::{Column, Grid, Line, Point, SAME_LABELS};
 use super::{Engine, EvalError, Evaluated, Note, Ranges, Steps, bare};
 use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher};
 use crate::promql::ast::{Call, Edges, Expr, ExprKind, Place, ValueType};
@@ -13,6 +13,9 @@ const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 
 /// Functions over ranges that answer one of the samples, so that its name stays true.
 const KEEPS_NAME: [&str; 2] = ["last_over_time", "first_over_time"];
+
+/// Windows may be long, so that also one series takes its time.
+const STEPS_BETWEEN_CHECKS: usize = 64;
 
 /// Endings of names by which counters are known.
 const COUNTER_ENDINGS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
@@ -243,6 +246,9 @@ impl Engine<'_> {
             let row = &mut grid.points[index * steps.count..];
             let mut has_float = false;
             ranges.windows(series, steps, notes_place, |step, window| {
+                if step % STEPS_BETWEEN_CHECKS == 0 {
+                    self.alive()?;
+                }
                 for (number, column) in numbers.iter_mut().zip(&scalars) {
                     *number = column.at(step);
                 }
@@ -257,7 +263,11 @@ impl Engine<'_> {
             }
         }
         let grid = grid.without_empty_lines();
-        if self.options.delayed_name_removal { Ok(grid) } else { grid.merged(place) }
+        // Unlike elsewhere, series that become the same are refused here even when they have no step in common.
+        if !self.options.delayed_name_removal && grid.has_same_labels() {
+            return Err(EvalError::execution(SAME_LABELS, place));
+        }
+        Ok(grid)
     }
 
     /// Returns the labels that an absent series would have had by the matchers of a selector.

@@ -140,7 +140,7 @@ impl Engine<'_> {
         match found {
             Found::Native(histogram) => {
                 let estimate = histogram.quantile(quantile);
-                let metric = labels.name();
+                let metric = self.metric_of(labels);
                 match estimate.skew {
                     Some(Skew::IsNan) => self.notes.add(Note::NanQuantile { metric }, place),
                     Some(Skew::Higher) => self.notes.add(Note::SkewedQuantile { metric }, place),
@@ -215,7 +215,7 @@ impl Engine<'_> {
                 Found::Native(histogram) => {
                     let estimate = histogram.fraction(lower, upper);
                     if estimate.skew.is_some() {
-                        self.notes.add(Note::NanFraction { metric: labels.name() }, vector_arg.place);
+                        self.notes.add(Note::NanFraction { metric: self.metric_of(labels) }, vector_arg.place);
                     }
                     estimate.value
                 }

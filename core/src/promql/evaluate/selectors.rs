@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::grid::{SAME_LABELS, without_metadata};
 use super::{Engine, EvalError, Grid, Lease, Line, Note, Point, Steps};
 use crate::model::histogram::{Histogram, Incompatible, ResetHint};
-use crate::model::{LabelSet, Matcher, Select, Series, is_stale};
+use crate::model::{LabelSet, Matcher, Select, Series, SourceError, is_stale};
 use crate::promql::ast::{Edges, MatrixSelector, Place, VectorSelector};
 use crate::promql::functions::edges::{extend, interpolate, interpolate_histograms};
 use crate::promql::functions::window::Window;
@@ -69,7 +69,11 @@ impl Engine<'_> {
             end: Timestamp(until),
             samples_max: self.budget.left(),
         };
-        let mut series = self.source.select(&request)?;
+        let mut series = self.source.select(&request).map_err(|error| match error {
+            // The source was told what is left; people know the whole.
+            SourceError::TooManySamples { .. } => EvalError::TooManySamples { limit: self.options.samples_max },
+            other => EvalError::Source(other),
+        })?;
         if self.counts_only.get() {
             series.iter_mut().for_each(find_resets);
         }
