@@ -2,7 +2,119 @@
 
 pub mod access;
 pub mod accounts;
+pub mod alertmanager;
+pub mod alerts;
 pub mod assets;
+pub mod openapi;
+pub mod overview;
 pub mod problem;
+pub mod prometheus;
+pub mod service;
 pub mod session;
 pub mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use tocsin_core::problem::Problem as ConfigProblem;
+use tocsin_core::time::{Span, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::db::Db;
+use crate::demo::Platform;
+use crate::pipeline::hub::Hub;
+use crate::pipeline::rules::Rules;
+use crate::pipeline::scrapes::Scrapes;
+use crate::pipeline::watch::Watch;
+use crate::telemetry::Metrics;
+
+use access::Guard;
+use alertmanager::RoutingView;
+use prometheus::query::Queries;
+
+/// The parts that requests reach; each router takes only its own.
+pub struct Front {
+    pub guard: Arc<Guard>,
+    pub watch: Watch,
+    pub hub: Hub,
+    pub db: Db,
+    pub queries: Queries,
+    pub rules: Arc<Rules>,
+    pub scrapes: Arc<Scrapes>,
+    pub metrics: Arc<Metrics>,
+    pub ready: Arc<AtomicBool>,
+    pub reload: mpsc::Sender<oneshot::Sender<Result<Vec<ConfigProblem>, Vec<ConfigProblem>>>>,
+    pub config: watch::Receiver<Arc<str>>,
+    pub routing: watch::Receiver<RoutingView>,
+    pub platform: Option<Arc<Platform>>,
+    pub external_url: String,
+    pub started_at: Timestamp,
+    pub retention: Span,
+}
+
+/// Headers that every answer carries.
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+];
+
+async fn add_headers(request: axum::extract::Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Returns every route behind the guard.
+pub fn router(front: Front) -> Router {
+    let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url);
+    let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone(), guard: front.guard.clone() };
+    let overview = overview::OverviewState {
+        watch: front.watch.clone(),
+        db: front.db.clone(),
+        rules: front.rules.clone(),
+        scrapes: front.scrapes.clone(),
+        queries: front.queries.clone(),
+    };
+    let demo = overview::DemoState { platform: front.platform, hub: front.hub.clone(), guard: front.guard.clone() };
+    let series = prometheus::series::SeriesState { store: front.queries.store.clone(), metadata: front.scrapes.metadata.clone() };
+    let status = prometheus::status::StatusState {
+        watch: front.watch.clone(),
+        rules: front.rules,
+        scrapes: front.scrapes,
+        store: front.queries.store.clone(),
+        started_at: front.started_at,
+        retention: front.retention,
+        config: front.config,
+    };
+    let alertmanager = alertmanager::AlertmanagerState {
+        watch: front.watch,
+        guard: front.guard.clone(),
+        started_at: front.started_at,
+        routing: front.routing,
+    };
+    let service =
+        service::ServiceState { ready: front.ready, metrics: front.metrics, guard: front.guard.clone(), reload: front.reload };
+    Router::new()
+        .merge(service::routes(service))
+        .merge(session::routes(session))
+        .merge(accounts::routes(front.guard.clone()))
+        .merge(alerts::routes(alerts))
+        .merge(overview::routes(overview))
+        .merge(overview::demo_routes(demo))
+        .merge(stream::routes(front.hub))
+        .merge(prometheus::query::routes(front.queries))
+        .merge(prometheus::series::routes(series))
+        .merge(prometheus::status::routes(status))
+        .merge(alertmanager::routes(alertmanager))
+        .merge(openapi::routes())
+        .merge(assets::routes())
+        .route_layer(middleware::from_fn_with_state(front.guard, access::guard))
+        .layer(middleware::from_fn(add_headers))
+}

@@ -2,10 +2,14 @@
 
 pub mod client;
 pub mod clock;
+pub mod config;
 pub mod db;
 pub mod demo;
+pub mod disk;
 pub mod http;
 pub mod id;
+pub mod notify;
 pub mod pipeline;
 pub mod scrape;
-pub mod disk;
+pub mod serve;
+pub mod telemetry;

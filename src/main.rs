@@ -1,1 +1,318 @@
-fn main() {}
+//! The command line: it reads arguments, wires rooms, and decides nothing.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use tocsin::config::{self, Sources};
+use tocsin::demo::{self, Kind, Platform};
+use tocsin::pipeline::crash;
+use tocsin::serve::{self, lines};
+use tocsin::{client, http, telemetry};
+use tocsin_core::problem::has_errors;
+
+/// Watches your services, decides what is wrong, pages the right person, and shows it all.
+///
+/// Start with `tocsin demo`: it runs the whole product on a small platform of its own. With the files that you have already:
+/// `tocsin serve --config prometheus.yml --alertmanager-config alertmanager.yml`.
+#[derive(Parser)]
+#[command(name = "tocsin", version, max_term_width = 100)]
+struct Cli {
+    /// What to log: error, warn, info, debug, or a filter such as tocsin=debug,info.
+    #[arg(long, global = true, default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// Log one JSON object a line.
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the service: scrapes, evaluates, routes, pages, and serves the web page and the APIs.
+    ///
+    /// SIGHUP or POST /-/reload reads the configuration again; a bad one is refused and the old one stays. SIGTERM stops within 10 s.
+    Serve(ServeArgs),
+    /// Runs the service on a small platform that it starts itself, with faults to switch on.
+    Demo {
+        #[command(flatten)]
+        run: DemoArgs,
+        #[command(subcommand)]
+        action: Option<DemoAction>,
+    },
+    /// Checks files without running anything; every fault is named with file, line, column, key and remedy.
+    Check {
+        #[command(subcommand)]
+        what: Check,
+    },
+    /// Asks a running service a PromQL question and prints the answer.
+    Query(QueryArgs),
+    /// Prints the OpenAPI document of Tocsin's own API.
+    Openapi,
+    /// One service of the demo platform; `tocsin demo` starts these.
+    #[command(hide = true)]
+    DemoService {
+        kind: Kind,
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long = "peer")]
+        peers: Vec<String>,
+    },
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    /// A prometheus.yml, with Tocsin's own keys if you like.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Routing and receivers as in alertmanager.yml, when they stand in a file of their own.
+    #[arg(long, value_name = "FILE")]
+    alertmanager_config: Option<PathBuf>,
+    /// Where samples and state are kept.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// Where to listen, repeatable. Default: web.listen of the configuration, else 127.0.0.1:9190.
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<SocketAddr>,
+    /// Trust every caller. Refused unless every listener is loopback.
+    #[arg(long)]
+    no_auth: bool,
+    /// Die at a named point, to prove that a crash loses nothing.
+    #[arg(long, hide = true, value_name = "POINT[:N]")]
+    crash_at: Option<String>,
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    /// Where samples and state are kept.
+    #[arg(long, value_name = "DIR", default_value = "data", global = true)]
+    data: PathBuf,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = serve::DEFAULT_LISTEN)]
+    listen: SocketAddr,
+    /// Trust every caller. Refused unless the listener is loopback.
+    #[arg(long)]
+    no_auth: bool,
+}
+
+#[derive(Subcommand)]
+enum DemoAction {
+    /// Switches a fault of the running demo on, or off with --off: slow-api, failing-api, slow-database, stalled-queue.
+    Fault {
+        name: String,
+        #[arg(long)]
+        off: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Check {
+    /// A configuration with everything that it refers to.
+    Config {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Routing and receivers, when they stand in a file of their own.
+        #[arg(long, value_name = "FILE")]
+        alertmanager_config: Option<PathBuf>,
+    },
+    /// Rule files.
+    Rules {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct QueryArgs {
+    /// The expression, such as 'sum by (job) (up)'.
+    expr: String,
+    /// Address of the service.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9190")]
+    url: String,
+    /// A file with an API token, for a service that asks who you are.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The instant to evaluate at: seconds since the epoch, or RFC 3339. Default: now.
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::start_logging(&cli.log, cli.log_json);
+    // One provider of cryptography for every TLS connection; only a second installation could fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tocsin: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(run(cli.command));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tocsin: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => {
+            if let Some(point) = &args.crash_at {
+                crash::plan(point).map_err(|reason| anyhow::anyhow!("--crash-at: {reason}"))?;
+            }
+            serve::serve(serve::Args {
+                sources: Sources { config: args.config, alertmanager: args.alertmanager_config },
+                data: args.data,
+                listen: args.listen,
+                auth: !args.no_auth,
+                platform: None,
+            })
+            .await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo { run, action: None } => run_demo(run).await,
+        Command::Demo { run, action: Some(DemoAction::Fault { name, off }) } => {
+            Platform::find(&run.data)?.set_fault(&name, !off).await?;
+            println!("{name} is {}", if off { "off" } else { "on" });
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { what } => Ok(check(what)),
+        Command::Query(args) => query(args).await,
+        Command::Openapi => {
+            print!("{}", http::openapi::document());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::DemoService { kind, listen, peers } => {
+            let mut addresses = BTreeMap::new();
+            for peer in peers {
+                let (word, address) = peer.split_once('=').with_context(|| format!("--peer {peer:?} is not NAME=ADDR"))?;
+                addresses.insert(word.to_owned(), address.parse().with_context(|| format!("--peer {peer:?} holds no address"))?);
+            }
+            demo::run_service(kind, listen, addresses).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let platform = Arc::new(Platform::plan(&args.data)?);
+    let config = platform.write_configuration(&args.data)?;
+    println!("Starting the demo platform: {}", platform.targets().map(|(job, _)| job).collect::<Vec<_>>().join(", "));
+    let service = serve::serve(serve::Args {
+        sources: Sources { config, alertmanager: None },
+        data: args.data,
+        listen: vec![args.listen],
+        auth: !args.no_auth,
+        platform: Some(platform.clone()),
+    });
+    tokio::select! {
+        result = service => result?,
+        result = platform.keep_running() => result.context("the demo platform failed")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(what: Check) -> ExitCode {
+    let mut failed = false;
+    match what {
+        Check::Config { files, alertmanager_config } => {
+            for file in files {
+                match config::load(&Sources { config: file.clone(), alertmanager: alertmanager_config.clone() }) {
+                    Ok(loaded) => {
+                        if !loaded.warnings.is_empty() {
+                            println!("{}", lines(&loaded.warnings));
+                        }
+                        let rules: usize = loaded.groups.iter().map(|group| group.rules.len()).sum();
+                        println!(
+                            "{}: good: {} jobs, {rules} rules in {} groups, {} receivers",
+                            file.display(),
+                            loaded.config.jobs.len(),
+                            loaded.groups.len(),
+                            loaded.config.routing.receivers.len()
+                        );
+                    }
+                    Err(problems) => {
+                        failed = true;
+                        println!("{}", lines(&problems));
+                    }
+                }
+            }
+        }
+        Check::Rules { files } => {
+            for file in files {
+                let (groups, problems) = config::read_rules(&file);
+                if !problems.is_empty() {
+                    println!("{}", lines(&problems));
+                }
+                if has_errors(&problems) {
+                    failed = true;
+                } else {
+                    let rules: usize = groups.iter().map(|group| group.rules.len()).sum();
+                    println!("{}: good: {rules} rules in {} groups", file.display(), groups.len());
+                }
+            }
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+async fn query(args: QueryArgs) -> anyhow::Result<ExitCode> {
+    let http = reqwest::Client::builder().user_agent(client::USER_AGENT).build().context("cannot make an HTTP client")?;
+    let mut form = vec![("query", args.expr.as_str())];
+    if let Some(time) = &args.time {
+        form.push(("time", time));
+    }
+    let mut request = http.post(format!("{}/api/v1/query", args.url.trim_end_matches('/'))).form(&form);
+    if let Some(file) = &args.token_file {
+        let token = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        request = request.bearer_auth(token.trim());
+    }
+    let answer = request.send().await.with_context(|| format!("{} does not answer", args.url))?;
+    let status = answer.status();
+    let body: serde_json::Value = answer.json().await.context("the answer is no JSON")?;
+    if body["status"] != "success" {
+        let said = body["error"].as_str().or(body["detail"].as_str()).unwrap_or("no reason was given");
+        bail!("{said} (HTTP {status})");
+    }
+    for line in body["warnings"].as_array().into_iter().chain(body["infos"].as_array()).flatten() {
+        eprintln!("{}", line.as_str().unwrap_or_default());
+    }
+    print_answer(&body["data"]);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a line for each series, or the one value.
+fn print_answer(data: &serde_json::Value) {
+    let result = &data["result"];
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match data["resultType"].as_str() {
+        Some("vector" | "matrix") => {
+            for series in result.as_array().into_iter().flatten() {
+                let labels = series["metric"].as_object().map(|labels| {
+                    tocsin_core::model::LabelSet::from_pairs(
+                        labels.iter().map(|(name, value)| (name, value.as_str().unwrap_or_default())),
+                    )
+                });
+                print!("{}", labels.unwrap_or_default());
+                let points = series["values"].as_array().cloned().unwrap_or_else(|| vec![series["value"].clone()]);
+                for point in points {
+                    let value = if point.is_null() { text(&series["histogram"][1]) } else { text(&point[1]) };
+                    print!(" {value}");
+                }
+                println!();
+            }
+        }
+        _ => println!("{}", text(&result[1])),
+    }
+}

@@ -1,3 +1,21 @@
-//! One sample's journey: scraped, stored, judged, routed, recorded, sent.
+//! One sample's journey, in the order in which it happens:
+//!
+//! 1. `scrapes` finds the targets, fetches each on its own time and has its body read into a row;
+//! 2. `ingest` writes the row to the log and makes it visible in the store;
+//! 3. `rules` evaluates the groups at their slots, and looks early at alerting rules that the scrape touches;
+//! 4. `watch` owns the state: `ledger` moves the alerts of our rules, the plane of core routes them and opens pages; all that
+//!    changed is recorded in one transaction;
+//! 5. `outbox` takes the recorded deliveries to their channels;
+//! 6. `hub` tells open pages what has changed, `picture` puts together what they then ask for.
+//!
+//! Feedback (a silence, an acknowledgement) enters as an event at step 4; nothing reaches back.
 
+pub mod crash;
 pub mod hub;
+pub mod ingest;
+pub mod ledger;
+pub mod outbox;
+pub mod picture;
+pub mod rules;
+pub mod scrapes;
+pub mod watch;

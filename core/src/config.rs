@@ -24,7 +24,8 @@ use crate::yaml::{self, Problems, Table};
 use place::Folder;
 
 pub use global::Global;
-pub use masked::masked;
+pub use masked::{masked, masked_routing};
+pub use place::pattern_matches;
 pub use remote::RemoteWrite;
 pub use sections::{Storage, Tocsin, Web};
 

@@ -79,6 +79,17 @@ impl State {
     }
 }
 
+impl State {
+    /// Returns the word of tables, requests and pages.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Triggered => "triggered",
+            State::Acknowledged => "acknowledged",
+            State::Resolved => "resolved",
+        }
+    }
+}
+
 /// How bad, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -142,6 +153,21 @@ pub enum TimelineKind {
     Acknowledged,
     Unacknowledged,
     Resolved,
+}
+
+impl TimelineKind {
+    /// Returns the word of requests and pages.
+    pub fn word(self) -> &'static str {
+        match self {
+            TimelineKind::Opened => "opened",
+            TimelineKind::AlertsAdded => "alerts_added",
+            TimelineKind::AlertsResolved => "alerts_resolved",
+            TimelineKind::Notified => "notified",
+            TimelineKind::Acknowledged => "acknowledged",
+            TimelineKind::Unacknowledged => "unacknowledged",
+            TimelineKind::Resolved => "resolved",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

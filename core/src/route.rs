@@ -6,6 +6,7 @@ pub mod inhibition;
 pub mod matchers;
 pub mod notification;
 pub mod receiver;
+pub mod retry;
 pub mod silence;
 pub mod templates;
 pub mod time_interval;

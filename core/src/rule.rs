@@ -3,6 +3,7 @@
 pub mod early;
 pub mod evaluate;
 pub mod functions;
+mod local;
 mod read;
 mod slot;
 mod text;
@@ -18,6 +19,7 @@ use crate::time::Span;
 
 pub use early::{EarlyPlan, early_plan};
 pub use evaluate::{Active, Environment, Evaluated, Queries, RuleError, evaluate};
+pub use local::Local;
 pub use read::{Defaults, read, read_groups};
 pub use text::RuleText;
 
@@ -98,6 +100,13 @@ impl Rule {
             Kind::Record { .. } => false,
             Kind::Alert(_) => true,
         }
+    }
+
+    /// Returns the address of a page that shows the expression as a table.
+    ///
+    /// Source: Prometheus `strutil.TableLinkForExpression`.
+    pub fn generator_url(&self, external_url: &str) -> String {
+        format!("{external_url}{}", functions::table_link(&self.expr.to_string()))
     }
 
     /// Returns the labels as they were typed, the group's among them.

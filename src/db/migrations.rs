@@ -6,6 +6,7 @@ use super::{Db, DbError, Write};
 const STEPS: &[(i64, &[&str])] = &[(
     1,
     &[
+        "CREATE TABLE sign_of_life (id INTEGER NOT NULL PRIMARY KEY, at_ms BIGINT NOT NULL)",
         "CREATE TABLE alert_instance (rule_key TEXT NOT NULL, fingerprint TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (rule_key, fingerprint))",
         "CREATE TABLE routed_alert (fingerprint TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)",
         "CREATE TABLE notification_group (id TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)",

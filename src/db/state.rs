@@ -137,6 +137,17 @@ impl Db {
             .collect()
     }
 
+    /// Returns when the service was last known to watch; None before its first start.
+    pub async fn alive_at(&self) -> Result<Option<Timestamp>, DbError> {
+        let rows = self.rows("sign_of_life", "SELECT at_ms FROM sign_of_life WHERE id = 1", []).await?;
+        rows.first().map(|row| row.int(0).map(Timestamp)).transpose()
+    }
+
+    pub async fn set_alive_at(&self, at: Timestamp) -> Result<(), DbError> {
+        let sql = "INSERT INTO sign_of_life (id, at_ms) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at_ms = excluded.at_ms";
+        self.write(sql, [at.into()]).await.map(drop)
+    }
+
     /// Forgets what ended before `before`: resolved pages, finished deliveries with their attempts, inbox messages and histories.
     pub async fn sweep(&self, before: Timestamp) -> Result<(), DbError> {
         self.apply(&[

@@ -37,6 +37,9 @@ pub struct Platform {
     addresses: BTreeMap<String, SocketAddr>,
 }
 
+const CONFIGURATION: &str = include_str!("tocsin.yml");
+const RULES: &str = include_str!("../../rules/demo.yml");
+
 fn platform_file(data: &Path) -> PathBuf {
     data.join("demo").join("platform.json")
 }
@@ -76,6 +79,22 @@ impl Platform {
     /// Returns each service's job name with its address.
     pub fn targets(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         Kind::ALL.into_iter().filter_map(|kind| Some((kind.job(), *self.addresses.get(kind.word())?)))
+    }
+
+    /// Writes the demo's configuration and rules beside the data; returns the configuration's file.
+    pub fn write_configuration(&self, data: &Path) -> anyhow::Result<PathBuf> {
+        let folder = data.join("demo");
+        let mut text = CONFIGURATION.to_owned();
+        for (job, address) in self.targets() {
+            text.push_str(&format!(
+                "  - job_name: {job}\n    static_configs:\n      - targets: ['{address}']\n        labels: {{service: shop}}\n"
+            ));
+        }
+        let file = folder.join("tocsin.yml");
+        for (path, text) in [(&file, text.as_str()), (&folder.join("rules.yml"), RULES)] {
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(file)
     }
 
     fn spawn(&self, kind: Kind) -> anyhow::Result<Child> {

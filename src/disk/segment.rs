@@ -76,10 +76,7 @@ pub(super) enum Ending {
 /// Hands each record to `take`, up to the first bad one; returns how the file ended and where its good part does.
 ///
 /// Errors: when the file cannot be read. A record that `take` refuses, with a reason, is damage.
-pub(super) fn read_records(
-    path: &Path,
-    mut take: impl FnMut(&[u8]) -> Result<(), String>,
-) -> Result<(Ending, u64), DiskError> {
+pub(super) fn read_records(path: &Path, mut take: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(Ending, u64), DiskError> {
     let error = |cause| DiskError::of("read", path)(cause);
     let file = File::open(path).map_err(error)?;
     let len = file.metadata().map_err(error)?.len();
@@ -142,10 +139,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), DiskError> {
 }
 
 /// Writes a file under a temporary name, makes it last, and gives it its name. Returns its length in bytes.
-pub(super) fn write_whole(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> Result<u64, DiskError> {
+pub(super) fn write_whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<u64, DiskError> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED_SUFFIX);
     let unfinished = PathBuf::from(unfinished);

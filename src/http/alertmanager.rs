@@ -215,7 +215,10 @@ fn instant(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, V2Error>
     Ok((at != tocsin_core::route::notification::NO_TIME).then_some(at))
 }
 
-async fn post_alerts(State(state): State<AlertmanagerState>, Json(posted): Json<Vec<PostableAlert>>) -> Result<StatusCode, V2Error> {
+async fn post_alerts(
+    State(state): State<AlertmanagerState>,
+    Json(posted): Json<Vec<PostableAlert>>,
+) -> Result<StatusCode, V2Error> {
     let mut alerts = Vec::with_capacity(posted.len());
     for alert in posted {
         alerts.push(IncomingAlert {

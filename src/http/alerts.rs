@@ -266,7 +266,8 @@ pub fn severity_word(severity: Severity) -> &'static str {
 }
 
 pub fn alert_view(picture: AlertPicture) -> Alert {
-    let pairs = |pairs: &tocsin_core::model::LabelSet| pairs.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let pairs =
+        |pairs: &tocsin_core::model::LabelSet| pairs.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Alert {
         fingerprint: picture.fingerprint.to_string(),
         name: picture.labels.get("alertname").to_owned(),
@@ -343,7 +344,13 @@ async fn deliveries(db: &Db, filter: &DeliveryFilter) -> Result<Vec<Delivery>, P
     for Attempt { delivery_id, at, outcome, detail, duration_ms, .. } in db.attempts(&ids).await? {
         attempts.entry(delivery_id).or_default().push(AttemptView { at: at.rfc3339(), outcome, detail, duration_ms });
     }
-    Ok(rows.into_iter().map(|row| { let own = attempts.remove(&row.id).unwrap_or_default(); delivery_view(row, own) }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let own = attempts.remove(&row.id).unwrap_or_default();
+            delivery_view(row, own)
+        })
+        .collect())
 }
 
 /// In which of the list's states an alert counts.
@@ -432,7 +439,9 @@ pub async fn list_alerts(State(state): State<AlertsState>, parameters: Parameter
                 chosen.push(picture);
             }
         }
-        chosen.sort_by_key(|picture| (picture.state, Severity::of(&picture.labels), std::cmp::Reverse(picture.active_at), picture.fingerprint));
+        chosen.sort_by_key(|picture| {
+            (picture.state, Severity::of(&picture.labels), std::cmp::Reverse(picture.active_at), picture.fingerprint)
+        });
         let total = chosen.len();
         let alerts = chosen.into_iter().skip(offset).take(limit).map(alert_view).collect();
         Alerts { server_time: now.rfc3339(), total, counts, alerts }
@@ -446,7 +455,8 @@ pub async fn list_alerts(State(state): State<AlertsState>, parameters: Parameter
 pub async fn show_alert(State(state): State<AlertsState>, Path(text): Path<String>) -> Result<Json<AlertDetail>, Problem> {
     let fingerprint = Fingerprint::parse(&text).ok_or_else(|| Problem::bad_request("a fingerprint has 16 hexadecimal digits"))?;
     let now = clock::now();
-    let found = state.watch.ask(move |state| pictures(state, now).into_iter().find(|picture| picture.fingerprint == fingerprint)).await?;
+    let found =
+        state.watch.ask(move |state| pictures(state, now).into_iter().find(|picture| picture.fingerprint == fingerprint)).await?;
     let Some(picture) = found else {
         return Err(Problem::not_found("this alert is not known; it ended a while ago"));
     };
@@ -466,7 +476,14 @@ pub async fn show_alert(State(state): State<AlertsState>, Path(text): Path<Strin
 pub async fn list_pages(State(state): State<AlertsState>, parameters: Parameters) -> Result<Json<Pages>, Problem> {
     let limit = parameters.limit(1000).map_err(|_| Problem::bad_request("limit is not a whole number"))?;
     let pages = match parameters.get("state").unwrap_or("open") {
-        "open" => state.watch.ask(move |state| state.plane.pages().into_iter().filter(|page| page.is_open()).take(limit).map(page_view).collect()).await?,
+        "open" => {
+            state
+                .watch
+                .ask(move |state| {
+                    state.plane.pages().into_iter().filter(|page| page.is_open()).take(limit).map(page_view).collect()
+                })
+                .await?
+        }
         "all" => state.db.pages::<page::Page>(false, limit as i64).await?.iter().map(page_view).collect(),
         other => return Err(Problem::bad_request(format!("state is open or all, not {other:?}"))),
     };
@@ -488,7 +505,9 @@ pub async fn show_page(State(state): State<AlertsState>, Path(id): Path<String>)
     let (now, wanted) = (clock::now(), page.alerts.keys().copied().collect::<BTreeSet<Fingerprint>>());
     let alert_details = state
         .watch
-        .ask(move |state| pictures(state, now).into_iter().filter(|picture| wanted.contains(&picture.fingerprint)).map(alert_view).collect())
+        .ask(move |state| {
+            pictures(state, now).into_iter().filter(|picture| wanted.contains(&picture.fingerprint)).map(alert_view).collect()
+        })
         .await?;
     let filter = DeliveryFilter { page_id: Some(id), limit: 100, ..DeliveryFilter::default() };
     let timeline = page.timeline.iter().rev().map(|entry| TimelineEntry {
@@ -497,7 +516,12 @@ pub async fn show_page(State(state): State<AlertsState>, Path(id): Path<String>)
         text: entry.text.clone(),
         by: entry.by.clone(),
     });
-    Ok(Json(PageDetail { timeline: timeline.collect(), alert_details, deliveries: deliveries(&state.db, &filter).await?, page: page_view(&page) }))
+    Ok(Json(PageDetail {
+        timeline: timeline.collect(),
+        alert_details,
+        deliveries: deliveries(&state.db, &filter).await?,
+        page: page_view(&page),
+    }))
 }
 
 fn refusal(refused: &Refused) -> Problem {
@@ -514,7 +538,13 @@ fn refusal(refused: &Refused) -> Problem {
 }
 
 /// Sends an event about a page and notes it in the audit.
-pub async fn page_event(state: &AlertsState, caller: &Caller, id: &str, action: &str, event: Event) -> Result<page::Page, Problem> {
+pub async fn page_event(
+    state: &AlertsState,
+    caller: &Caller,
+    id: &str,
+    action: &str,
+    event: Event,
+) -> Result<page::Page, Problem> {
     match state.watch.event(event).await? {
         Ok(Reply::Page(page)) => {
             state.guard.audit(caller, action, id, "done", &page.title).await?;
@@ -537,7 +567,11 @@ pub async fn page_event(state: &AlertsState, caller: &Caller, id: &str, action: 
 /// Acknowledges a page: its repeats stop, and PagerDuty is told.
 #[utoipa::path(post, path = "/api/tocsin/v1/pages/{id}/acknowledge", tag = "pages",
     responses((status = 200, body = Page), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub async fn acknowledge(State(state): State<AlertsState>, Extension(caller): Extension<Caller>, Path(id): Path<String>) -> Result<Json<Page>, Problem> {
+pub async fn acknowledge(
+    State(state): State<AlertsState>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Page>, Problem> {
     let event = Event::Acknowledge { page: id.clone(), by: caller.name.clone() };
     Ok(Json(page_view(&page_event(&state, &caller, &id, "acknowledge", event).await?)))
 }
@@ -545,7 +579,11 @@ pub async fn acknowledge(State(state): State<AlertsState>, Extension(caller): Ex
 /// Takes an acknowledgement back.
 #[utoipa::path(post, path = "/api/tocsin/v1/pages/{id}/unacknowledge", tag = "pages",
     responses((status = 200, body = Page), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub async fn unacknowledge(State(state): State<AlertsState>, Extension(caller): Extension<Caller>, Path(id): Path<String>) -> Result<Json<Page>, Problem> {
+pub async fn unacknowledge(
+    State(state): State<AlertsState>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Page>, Problem> {
     let event = Event::Unacknowledge { page: id.clone(), by: caller.name.clone() };
     Ok(Json(page_view(&page_event(&state, &caller, &id, "unacknowledge", event).await?)))
 }
@@ -559,7 +597,9 @@ pub async fn list_deliveries(State(state): State<AlertsState>, parameters: Param
     let limit = parameters.limit(500).map_err(|_| Problem::bad_request("limit is not a whole number"))?;
     let wanted = match parameters.get("state") {
         None => None,
-        Some(word) => Some(DeliveryState::parse(word).ok_or_else(|| Problem::bad_request(format!("there is no state {word:?}")))?),
+        Some(word) => {
+            Some(DeliveryState::parse(word).ok_or_else(|| Problem::bad_request(format!("there is no state {word:?}")))?)
+        }
     };
     let before = match parameters.get("before") {
         None => None,

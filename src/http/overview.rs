@@ -120,14 +120,21 @@ async fn firing_24h(queries: &Queries, now: Timestamp) -> Result<Vec<FiringBucke
     let start = Timestamp(end.0 - (BUCKETS - 1) * BUCKET.0);
     let text = format!("count by (severity) (max_over_time(ALERTS{{alertstate=\"firing\"}}[{BUCKET}]))");
     let mut buckets: Vec<FiringBucket> = (0..BUCKETS)
-        .map(|index| FiringBucket { at: Timestamp(start.0 + index * BUCKET.0).rfc3339(), critical: 0.0, warning: 0.0, other: 0.0 })
+        .map(|index| FiringBucket {
+            at: Timestamp(start.0 + index * BUCKET.0).rfc3339(),
+            critical: 0.0,
+            warning: 0.0,
+            other: 0.0,
+        })
         .collect();
     let answer = queries.run(&text, When::Range { start, end, step: BUCKET }, Duration::from_secs(5), None).await;
     // Without an answer the plot is empty; the rest of the overview still counts.
     let Ok(Value::Matrix(matrix)) = answer.map(|answer| answer.value) else { return Ok(buckets) };
     for series in matrix {
         for (at, value) in &series.floats {
-            let Some(bucket) = usize::try_from((at - start.0) / BUCKET.0).ok().and_then(|index| buckets.get_mut(index)) else { continue };
+            let Some(bucket) = usize::try_from((at - start.0) / BUCKET.0).ok().and_then(|index| buckets.get_mut(index)) else {
+                continue;
+            };
             match Severity::of(&series.labels) {
                 Severity::Critical => bucket.critical += value,
                 Severity::Warning => bucket.warning += value,
@@ -163,8 +170,12 @@ pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overvie
     };
     let counts = state.db.delivery_counts(now - Span::from_mins(24 * 60)).await?;
     let stats = state.queries.store.stats(0);
-    let storage =
-        StorageSummary { series: stats.series, samples_total: stats.samples_total, samples_per_second, chunk_bytes: stats.chunks_bytes };
+    let storage = StorageSummary {
+        series: stats.series,
+        samples_total: stats.samples_total,
+        samples_per_second,
+        chunk_bytes: stats.chunks_bytes,
+    };
     let firing_24h = firing_24h(&state.queries, now).await?;
     let overview = state.watch.ask(move |state| {
         let (mut firing, mut acknowledged, mut pending) = (FiringCounts::default(), 0, 0);
@@ -187,7 +198,8 @@ pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overvie
             }
             let acked = picture.page.as_ref().is_some_and(|page| page.state == PageState::Acknowledged);
             acknowledged += usize::from(acked);
-            let name = ["service", "job", "alertname"].iter().map(|label| picture.labels.get(label)).find(|name| !name.is_empty());
+            let name =
+                ["service", "job", "alertname"].iter().map(|label| picture.labels.get(label)).find(|name| !name.is_empty());
             let entry = services.entry(name.unwrap_or("unnamed").to_owned()).or_insert((severity, 0, 0));
             *entry = (entry.0.min(severity), entry.1 + 1, entry.2 + usize::from(acked));
         }
@@ -203,14 +215,23 @@ pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overvie
             pages_open: open.len(),
             targets,
             silences_active: state.plane.silences().iter().filter(|silence| silence.state(now) == SilenceState::Active).count(),
-            deliveries: DeliverySummary { pending: counts.pending, failing: counts.failing, failed_24h: counts.rejected + counts.expired },
+            deliveries: DeliverySummary {
+                pending: counts.pending,
+                failing: counts.failing,
+                failed_24h: counts.rejected + counts.expired,
+            },
             rules,
             storage,
             needs_you: open.into_iter().take(100).map(page_view).collect(),
             services: services
                 .into_iter()
                 .take(100)
-                .map(|(name, (severity, firing, acknowledged))| ServiceOnFire { name, severity: severity_word(severity), firing, acknowledged })
+                .map(|(name, (severity, firing, acknowledged))| ServiceOnFire {
+                    name,
+                    severity: severity_word(severity),
+                    firing,
+                    acknowledged,
+                })
                 .collect(),
             firing_24h,
         }
@@ -291,7 +312,11 @@ pub async fn targets(State(state): State<OverviewState>) -> Json<TargetsView> {
             total: targets.len(),
             targets,
             dropped: job.dropped.len(),
-            bad: job.bad.iter().map(|(labels, reason)| BadTarget { discovered_labels: pairs(labels), reason: reason.clone() }).collect(),
+            bad: job
+                .bad
+                .iter()
+                .map(|(labels, reason)| BadTarget { discovered_labels: pairs(labels), reason: reason.clone() })
+                .collect(),
             name: job.name,
         }
     });

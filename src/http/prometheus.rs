@@ -131,7 +131,9 @@ impl Parameters {
             .and_then(Timestamp::from_seconds)
             .or_else(|| Timestamp::parse_rfc3339(text))
             .map(Some)
-            .ok_or_else(|| ApiError::bad_data(format!("invalid parameter \"{name}\": cannot parse {text:?} to a valid timestamp")))
+            .ok_or_else(|| {
+                ApiError::bad_data(format!("invalid parameter \"{name}\": cannot parse {text:?} to a valid timestamp"))
+            })
     }
 
     /// Reads a length of time: seconds, or text such as `5m`.

@@ -16,6 +16,7 @@ use tocsin_core::route::templates::Templates;
 
 use super::{Outcome, with_causes};
 use crate::client;
+use crate::clock;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const HTML: &str = include_str!("email/page.html.hbs");
@@ -46,7 +47,8 @@ fn layout_data(delivery: &Delivery) -> serde_json::Value {
         .take(ALERTS_SHOWN)
         .map(|alert| {
             let labels: Vec<_> = alert.labels.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-            let annotations: Vec<_> = alert.annotations.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+            let annotations: Vec<_> =
+                alert.annotations.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
             json!({
                 "firing": alert.status == tocsin_core::route::notification::Status::Firing,
                 "name": alert.labels.get("alertname"),
@@ -80,27 +82,31 @@ fn bodies(delivery: &Delivery, settings: &Email, templates: &Templates) -> Resul
         if plain {
             handlebars.register_escape_fn(handlebars::no_escape);
         }
-        handlebars.render_template(layout, &layout_data(delivery)).map_err(|error| fault(with_causes(&error)))
+        handlebars.render_template(layout, &layout_data(delivery)).map_err(|error| with_causes(&error))
     };
     let text = match &settings.text {
         Some(text) if text.is_empty() => None,
-        Some(text) => Some(templates.text(text, &delivery.data).map_err(fault)?),
-        None => Some(own(TEXT, true)?),
+        Some(text) => Some(templates.render(text, &delivery.data, clock::now()).map_err(|error| fault(error.to_string()))?),
+        None => Some(own(TEXT, true).map_err(fault)?),
     };
     let html = match &settings.html {
         Some(html) if html.is_empty() => None,
-        Some(html) => Some(templates.html(html, &delivery.data).map_err(fault)?),
-        None => Some(own(HTML, false)?),
+        Some(html) => Some(templates.render_html(html, &delivery.data, clock::now()).map_err(|error| fault(error.to_string()))?),
+        None => Some(own(HTML, false).map_err(fault)?),
     };
     Ok((text, html))
 }
 
 fn message(delivery: &Delivery, settings: &Email, templates: &Templates) -> Result<Message, Failure> {
     let expand = |text: &str| {
-        templates.text(text, &delivery.data).map_err(|reason| Failure::ForEver(format!("a template cannot be expanded: {reason}")))
+        templates
+            .render(text, &delivery.data, clock::now())
+            .map_err(|reason| Failure::ForEver(format!("a template cannot be expanded: {reason}")))
     };
-    let from: Mailbox = expand(&settings.from)?.parse().map_err(|error| for_ever("the address in `from` cannot be read")(&error))?;
-    let to: Mailboxes = expand(&settings.to)?.parse().map_err(|error| for_ever("the addresses in `to` cannot be read")(&error))?;
+    let from: Mailbox =
+        expand(&settings.from)?.parse().map_err(|error| for_ever("the address in `from` cannot be read")(&error))?;
+    let to: Mailboxes =
+        expand(&settings.to)?.parse().map_err(|error| for_ever("the addresses in `to` cannot be read")(&error))?;
     let mut builder = Message::builder().from(from.clone());
     for mailbox in to {
         builder = builder.to(mailbox);
@@ -133,13 +139,16 @@ fn message(delivery: &Delivery, settings: &Email, templates: &Templates) -> Resu
     let (text, html) = bodies(delivery, settings, templates)?;
     let fault = for_ever("the mail cannot be put together");
     let mut message = match (text, html) {
-        (Some(text), Some(html)) => builder.multipart(MultiPart::alternative_plain_html(text, html)).map_err(|error| fault(&error))?,
+        (Some(text), Some(html)) => {
+            builder.multipart(MultiPart::alternative_plain_html(text, html)).map_err(|error| fault(&error))?
+        }
         (Some(text), None) => builder.singlepart(SinglePart::plain(text)).map_err(|error| fault(&error))?,
         (None, Some(html)) => builder.singlepart(SinglePart::html(html)).map_err(|error| fault(&error))?,
         (None, None) => return Err(Failure::ForEver("both `html` and `text` are empty, so the mail says nothing".to_owned())),
     };
     for (name, value) in extra {
-        let name = HeaderName::new_from_ascii(name.clone()).map_err(|_| Failure::ForEver(format!("{name:?} is no name of a header")))?;
+        let name =
+            HeaderName::new_from_ascii(name.clone()).map_err(|_| Failure::ForEver(format!("{name:?} is no name of a header")))?;
         message.headers_mut().insert_raw(HeaderValue::new(name, value));
     }
     Ok(message)
@@ -150,14 +159,16 @@ async fn tls(settings: &Email, host: &str) -> Result<TlsParameters, Failure> {
     let mut builder = TlsParameters::builder(server).dangerous_accept_invalid_certs(settings.tls.insecure_skip_verify);
     if let Some(ca) = &settings.tls.ca {
         let pem = client::reveal(ca).await.map_err(|error| for_now("tls_config")(&error))?;
-        let certificate = Certificate::from_pem(pem.as_bytes()).map_err(|error| for_ever("the ca of tls_config cannot be read")(&error))?;
+        let certificate =
+            Certificate::from_pem(pem.as_bytes()).map_err(|error| for_ever("the ca of tls_config cannot be read")(&error))?;
         builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
     }
     if let (Some(cert), Some(key)) = (&settings.tls.cert, &settings.tls.key) {
         let cert = client::reveal(cert).await.map_err(|error| for_now("tls_config")(&error))?;
         let key = client::reveal(key).await.map_err(|error| for_now("tls_config")(&error))?;
         let identity = Identity::from_pem(cert.as_bytes(), key.as_bytes());
-        builder = builder.identify_with(identity.map_err(|error| for_ever("the certificate of tls_config cannot be read")(&error))?);
+        builder =
+            builder.identify_with(identity.map_err(|error| for_ever("the certificate of tls_config cannot be read")(&error))?);
     }
     builder.build().map_err(|error| for_ever("tls_config cannot be used")(&error))
 }
@@ -174,7 +185,8 @@ async fn transport(settings: &Email) -> Result<AsyncSmtpTransport<Tokio1Executor
     } else {
         Tls::Opportunistic(tls(settings, host).await?)
     };
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host).port(port).tls(protection).timeout(Some(TIMEOUT));
+    let mut builder =
+        AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host).port(port).tls(protection).timeout(Some(TIMEOUT));
     if !settings.hello.is_empty() {
         builder = builder.hello_name(ClientId::Domain(settings.hello.clone()));
     }
@@ -183,7 +195,9 @@ async fn transport(settings: &Email) -> Result<AsyncSmtpTransport<Tokio1Executor
             Some(password) => client::reveal(password).await.map_err(|error| for_now("auth_password")(&error))?,
             None => String::new(),
         };
-        builder = builder.credentials(Credentials::new(user.clone(), password)).authentication(vec![Mechanism::Plain, Mechanism::Login]);
+        builder = builder
+            .credentials(Credentials::new(user.clone(), password))
+            .authentication(vec![Mechanism::Plain, Mechanism::Login]);
     }
     Ok(builder.build())
 }
@@ -194,7 +208,11 @@ pub async fn send(delivery: &Delivery, settings: &Email, templates: &Templates) 
         let transport = transport(settings).await?;
         transport.send(message).await.map_err(|error| {
             // 5xx is the server's last word; everything else (4xx, no connection, a broken line) may pass.
-            if error.is_permanent() { for_ever("the mail server refuses")(&error) } else { for_now("the mail server does not take it")(&error) }
+            if error.is_permanent() {
+                for_ever("the mail server refuses")(&error)
+            } else {
+                for_now("the mail server does not take it")(&error)
+            }
         })
     };
     match attempt.await {

@@ -7,6 +7,7 @@ use tocsin_core::route::templates::Templates;
 
 use super::{Outcome, Sender, with_causes};
 use crate::client;
+use crate::clock;
 
 /// The provider's limits.
 const SUMMARY_CHARS_MAX: usize = 1024;
@@ -22,7 +23,7 @@ fn cut(text: &str, most: usize) -> String {
 
 /// Returns the body of an event, or why a template of it cannot be expanded.
 pub fn event(delivery: &Delivery, settings: &PagerDuty, routing_key: &str, templates: &Templates) -> Result<Value, String> {
-    let expand = |text: &str| templates.text(text, &delivery.data);
+    let expand = |text: &str| templates.render(text, &delivery.data, clock::now()).map_err(|error| error.to_string());
     let mut event = json!({
         "routing_key": routing_key,
         "event_action": delivery.action.as_str(),
@@ -75,7 +76,8 @@ pub fn event(delivery: &Delivery, settings: &PagerDuty, routing_key: &str, templ
         }
     }
     if event.to_string().len() > EVENT_BYTES_MAX {
-        event["payload"]["custom_details"] = json!({ "error": "the details were left out: the event would exceed the provider's limit of 512 KB" });
+        event["payload"]["custom_details"] =
+            json!({ "error": "the details were left out: the event would exceed the provider's limit of 512 KB" });
     }
     Ok(event)
 }

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The points in the order in which an alert passes them.
-pub const POINTS: [&str; 6] = ["before-record", "after-record", "before-attempt", "before-connect", "after-answer", "after-attempt-record"];
+pub const POINTS: [&str; 6] =
+    ["before-record", "after-record", "before-attempt", "before-connect", "after-answer", "after-attempt-record"];
 
 struct Plan {
     point: String,
@@ -24,7 +25,8 @@ pub fn plan(text: &str) -> Result<(), String> {
         return Err(format!("there is no point {point:?}; the points are {}", POINTS.join(", ")));
     }
     let number = number.parse().ok().filter(|number| *number > 0).ok_or_else(|| format!("{number:?} is no count of passings"))?;
-    PLAN.set(Plan { point: point.to_owned(), left: AtomicU32::new(number) }).map_err(|_| "only one point can be asked for".to_owned())
+    PLAN.set(Plan { point: point.to_owned(), left: AtomicU32::new(number) })
+        .map_err(|_| "only one point can be asked for".to_owned())
 }
 
 /// Dies here, without any clean-up, when this is the passing that was asked for.

@@ -54,7 +54,8 @@ impl Ingest {
 
     /// Appends staleness markers: these series have ended.
     pub fn end<'a>(&self, at: Timestamp, series: impl Iterator<Item = &'a LabelSet>) {
-        let cells = series.filter_map(|labels| Some(Cell { series: self.resolve(labels)?, at: None, value: Value::Float(STALE) }));
+        let cells =
+            series.filter_map(|labels| Some(Cell { series: self.resolve(labels)?, at: None, value: Value::Float(STALE) }));
         self.append(&Row { at, cells: cells.collect() });
     }
 }

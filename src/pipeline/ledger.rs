@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tocsin_core::alert::{Instance, InstanceState, Instances, State, Terms, Transition};
 use tocsin_core::model::LabelSet;
+use tocsin_core::model::relabel::{self, RelabelRule};
 use tocsin_core::route::alert::{Alert, IncomingAlert};
 use tocsin_core::rule::{Active, RuleId};
 use tocsin_core::time::{Span, Timestamp};
@@ -47,9 +48,32 @@ struct Book {
     told: BTreeMap<LabelSet, BTreeMap<String, String>>,
 }
 
+/// What happens to the labels of our alerts on their way to routing, as on the way from Prometheus to an Alertmanager.
+#[derive(Clone, Debug, Default)]
+pub struct Outward {
+    /// Added where an alert has no label of the name.
+    pub external_labels: LabelSet,
+    pub relabel: Vec<RelabelRule>,
+}
+
+impl Outward {
+    /// Returns the labels under which an alert is routed; None when the rules drop it.
+    pub fn labels(&self, labels: &LabelSet) -> Option<LabelSet> {
+        if self.external_labels.is_empty() && self.relabel.is_empty() {
+            return Some(labels.clone());
+        }
+        let mut builder = labels.builder();
+        for (name, value) in self.external_labels.iter().filter(|(name, _)| !labels.has(name)) {
+            builder.set(name, value);
+        }
+        relabel::apply(&self.relabel, &mut builder).then(|| builder.build())
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Ledger {
     books: BTreeMap<RuleKey, Book>,
+    outward: Outward,
 }
 
 /// Returns the text under which a rule's alerts are stored.
@@ -74,8 +98,28 @@ impl Ledger {
             refused += bad;
             (rule, Book { instances, ..Book::default() })
         });
-        let ledger = Ledger { books: books.collect() };
+        let ledger = Ledger { books: books.collect(), outward: Outward::default() };
         (ledger, refused)
+    }
+
+    /// Says what happens to labels from now on.
+    pub fn set_outward(&mut self, outward: Outward) {
+        self.outward = outward;
+        // Under new labels an alert is another one for routing, so all of them are told anew.
+        for book in self.books.values_mut() {
+            book.told.clear();
+        }
+    }
+
+    /// Returns the labels under which an alert of ours is routed.
+    pub fn routed_labels(&self, labels: &LabelSet) -> Option<LabelSet> {
+        self.outward.labels(labels)
+    }
+
+    fn outward(&self, news: Vec<IncomingAlert>) -> Vec<IncomingAlert> {
+        news.into_iter()
+            .filter_map(|alert| Some(IncomingAlert { labels: self.outward.labels(&alert.labels)?, ..alert }))
+            .collect()
     }
 
     /// Takes the result of an evaluation; returns what the plane must hear and adds to the writes what must be stored.
@@ -100,7 +144,8 @@ impl Ledger {
                 Ok(transitions) => transitions,
                 Err(error) => {
                     tracing::error!(rule = terms.name, group = terms.group, error = %error, "a rule has lost its alerts");
-                    return book.abandon(rule, terms, &before, at, writes);
+                    let news = book.abandon(rule, terms, &before, at, writes);
+                    return self.outward(news);
                 }
             }
         };
@@ -109,7 +154,7 @@ impl Ledger {
         }
         let news = book.news(terms, at);
         book.store(rule, &before, writes);
-        news
+        self.outward(news)
     }
 
     /// Returns the values of ALERTS and ALERTS_FOR_STATE of a rule.
@@ -130,17 +175,17 @@ impl Ledger {
                 news.push(IncomingAlert { ends_at: Some(now), ..incoming(instance, &source(&rule.file, &rule.group), "") });
             }
         }
-        news
+        self.outward(news)
     }
 
     /// Returns the ends of alerts that claim to be ours and that no rule knows.
     pub fn orphans<'a>(&self, alerts: impl Iterator<Item = &'a Alert>, now: Timestamp) -> Vec<IncomingAlert> {
-        let firing: BTreeSet<&LabelSet> = self
+        let firing: BTreeSet<LabelSet> = self
             .books
             .values()
             .flat_map(|book| book.instances.active())
             .filter(|instance| instance.state == State::Firing)
-            .map(|instance| &instance.labels)
+            .filter_map(|instance| self.outward.labels(&instance.labels))
             .collect();
         alerts
             .filter(|alert| alert.source.starts_with(SOURCE) && !firing.contains(&alert.labels))
@@ -233,7 +278,8 @@ impl Book {
         let (firing, _) = Instances::restore(before.values().cloned().collect(), Span::ZERO);
         let source = source(&terms.file, &terms.group);
         let news = firing.active().filter(|instance| instance.state == State::Firing);
-        news.map(|instance| IncomingAlert { ends_at: Some(ends_at), ..incoming(instance, &source, &terms.generator_url) }).collect()
+        news.map(|instance| IncomingAlert { ends_at: Some(ends_at), ..incoming(instance, &source, &terms.generator_url) })
+            .collect()
     }
 }
 

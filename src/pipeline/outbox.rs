@@ -28,6 +28,9 @@ const IDLE: Span = Span::from_secs(30);
 /// After a failure of the database.
 const DB_WAIT: Span = Span::from_secs(1);
 
+/// A line for each alert.
+const INBOX_TEXT: &str = "{{ range .Alerts }}{{ .Status | toUpper }} {{ .Labels.alertname }}{{ with .Annotations.summary }}: {{ . }}{{ end }}\n{{ end }}";
+
 /// What the outbox takes from the configuration; replaced as a whole at a reload.
 #[derive(Clone)]
 pub struct Addressees {
@@ -72,7 +75,12 @@ impl Outbox {
     }
 
     /// Starts every delivery that is due and has room; returns when the next one falls due.
-    async fn start_due(&self, busy: &mut BTreeSet<String>, done: &mpsc::Sender<String>, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
+    async fn start_due(
+        &self,
+        busy: &mut BTreeSet<String>,
+        done: &mpsc::Sender<String>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, DbError> {
         let mut next: Option<Timestamp> = None;
         for row in self.db.lane_heads(LANES_MAX).await? {
             if busy.contains(&row.lane) {
@@ -120,8 +128,12 @@ impl Outbox {
             }
         };
         match &verdict {
-            Verdict::Finished(DeliveryState::Delivered) => tracing::info!(delivery = row.id, channel = row.channel, title = row.title, "delivered"),
-            Verdict::Finished(_) => tracing::error!(delivery = row.id, channel = row.channel, title = row.title, detail, "a delivery was rejected"),
+            Verdict::Finished(DeliveryState::Delivered) => {
+                tracing::info!(delivery = row.id, channel = row.channel, title = row.title, "delivered")
+            }
+            Verdict::Finished(_) => {
+                tracing::error!(delivery = row.id, channel = row.channel, title = row.title, detail, "a delivery was rejected")
+            }
             Verdict::RetryAt(at) => {
                 tracing::warn!(delivery = row.id, channel = row.channel, detail, again_at = %at, "a delivery failed for now");
             }
@@ -148,12 +160,20 @@ impl Outbox {
 
     async fn send(&self, row: &OutboxRow, delivery: &Delivery) -> Outcome {
         let addressees = self.addressees.borrow().clone();
-        let Some(integration) = addressees.receivers.get(&delivery.receiver).and_then(|receiver| receiver.integrations.get(delivery.integration))
+        let Some(integration) =
+            addressees.receivers.get(&delivery.receiver).and_then(|receiver| receiver.integrations.get(delivery.integration))
         else {
-            return Outcome::Rejected(format!("the configuration has no receiver {:?} with this integration any more", delivery.receiver));
+            return Outcome::Rejected(format!(
+                "the configuration has no receiver {:?} with this integration any more",
+                delivery.receiver
+            ));
         };
         if integration.channel.kind() != delivery.channel {
-            return Outcome::Rejected(format!("the receiver's integration is {} now, not {}", integration.channel.kind(), delivery.channel));
+            return Outcome::Rejected(format!(
+                "the receiver's integration is {} now, not {}",
+                integration.channel.kind(),
+                delivery.channel
+            ));
         }
         crash::point("before-connect");
         if integration.channel == Channel::Inbox {
@@ -163,9 +183,9 @@ impl Outbox {
     }
 
     async fn put_into_inbox(&self, row: &OutboxRow, delivery: &Delivery, templates: &Templates) -> Outcome {
-        let body = match templates.text("{{ template \"inbox.default.message\" . }}", &delivery.data) {
+        let body = match templates.render(INBOX_TEXT, &delivery.data, clock::now()) {
             Ok(body) => body,
-            Err(reason) => reason,
+            Err(error) => error.to_string(),
         };
         let message = InboxMessage {
             key: row.key.clone(),

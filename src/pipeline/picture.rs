@@ -78,7 +78,12 @@ pub fn pictures(state: &State, now: Timestamp) -> Vec<AlertPicture> {
             rule: terms.cloned(),
             generator_url: terms.map(|terms| terms.generator_url.clone()).unwrap_or_default(),
         };
-        let view = (instance.state == alert::State::Firing).then(|| routed.remove(&fingerprint)).flatten();
+        let view = match instance.state {
+            alert::State::Firing => {
+                state.ledger.routed_labels(&instance.labels).and_then(|labels| routed.remove(&labels.fingerprint()))
+            }
+            alert::State::Pending | alert::State::Resolved => None,
+        };
         pictures.push(match view {
             Some(view) => with_view(picture, view, state),
             None => picture,

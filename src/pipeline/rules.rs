@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::hub::{Hub, Topic};
 use super::ingest::Ingest;
-use super::ledger::{RuleKey, RuleTerms};
+use super::ledger::{Outward, RuleKey, RuleTerms};
 use super::scrapes::{Landed, TargetId, TargetLabels};
 use super::watch::{Judged, Watch};
 use crate::clock::{self, Stopwatch};
@@ -64,6 +64,7 @@ pub struct Parts {
 pub struct Settings {
     pub options: Options,
     pub environment: Environment,
+    pub outward: Outward,
 }
 
 /// The series that a rule wrote last; those that it does not write again have ended.
@@ -93,11 +94,20 @@ impl Rules {
         let written = stop(&mut running).await;
         let groups: Vec<Arc<RuleGroup>> = groups.into_iter().map(Arc::new).collect();
         let recorded: Arc<BTreeSet<String>> = Arc::new(
-            groups.iter().flat_map(|group| &group.rules).filter(|rule| !rule.is_alert()).map(|rule| rule.name().to_owned()).collect(),
+            groups
+                .iter()
+                .flat_map(|group| &group.rules)
+                .filter(|rule| !rule.is_alert())
+                .map(|rule| rule.name().to_owned())
+                .collect(),
         );
-        let keys: Vec<RuleKey> =
-            groups.iter().flat_map(|group| group.ids().into_iter().zip(&group.rules)).filter(|(_, rule)| rule.is_alert()).map(|(id, _)| Arc::new(id)).collect();
-        if self.parts.watch.rules(keys).await.is_err() {
+        let keys: Vec<RuleKey> = groups
+            .iter()
+            .flat_map(|group| group.ids().into_iter().zip(&group.rules))
+            .filter(|(_, rule)| rule.is_alert())
+            .map(|(id, _)| Arc::new(id))
+            .collect();
+        if self.parts.watch.rules(keys, settings.outward.clone()).await.is_err() {
             return;
         }
         let mut inherited = written;
@@ -270,8 +280,10 @@ impl GroupWork {
         let watch = Stopwatch::start();
         let (group, environment) = (self.group.clone(), self.settings.environment.clone());
         let cancel = Cancel::new();
-        let queries = StoreQueries { store: self.parts.store.clone(), options: self.settings.options.clone(), cancel: cancel.clone() };
-        let work = tokio::task::spawn_blocking(move || tocsin_core::rule::evaluate(&group.rules[index], at, &queries, &environment));
+        let queries =
+            StoreQueries { store: self.parts.store.clone(), options: self.settings.options.clone(), cancel: cancel.clone() };
+        let work =
+            tokio::task::spawn_blocking(move || tocsin_core::rule::evaluate(&group.rules[index], at, &queries, &environment));
         let result = match tokio::time::timeout(EVALUATION_MAX, work).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(RuleError::Query("the evaluation ended in a fault of the evaluator".to_owned())),
@@ -397,7 +409,9 @@ impl Look {
         let touches = self.selectors.iter().any(|selector| {
             let own: Vec<Matcher> = selector.iter().filter(|matcher| labels.has(&matcher.name)).cloned().collect();
             let mut asked = selector.clone();
-            asked.extend(["job", "instance"].iter().filter(|name| labels.has(name)).map(|name| Matcher::equal(*name, labels.get(name))));
+            asked.extend(
+                ["job", "instance"].iter().filter(|name| labels.has(name)).map(|name| Matcher::equal(*name, labels.get(name))),
+            );
             all_match(&own, labels) && !store.series(&[asked], Timestamp::MIN, Timestamp::MAX, 1).items.is_empty()
         });
         self.touched.insert(target, touches);
@@ -419,6 +433,9 @@ fn terms(group: &RuleGroup, rule: &Rule, external_url: &str) -> RuleTerms {
         keep_firing,
         limit: group.limit,
         interval: group.interval,
-        generator_url: format!("{external_url}/explore?{}", form_urlencoded::Serializer::new(String::new()).append_pair("expr", &rule.text).finish()),
+        generator_url: format!(
+            "{external_url}/explore?{}",
+            form_urlencoded::Serializer::new(String::new()).append_pair("expr", &rule.text).finish()
+        ),
     }
 }

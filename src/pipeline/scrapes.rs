@@ -254,7 +254,8 @@ impl Finder {
             askers.spawn(async move {
                 loop {
                     let files_read = files.clone();
-                    let results = tokio::task::spawn_blocking(move || discovery::read_files(&files_read)).await.unwrap_or_default();
+                    let results =
+                        tokio::task::spawn_blocking(move || discovery::read_files(&files_read)).await.unwrap_or_default();
                     let mut whole = Vec::new();
                     let mut failed = false;
                     for result in results {
@@ -262,7 +263,11 @@ impl Finder {
                             Ok(groups) => whole.extend(groups),
                             Err(error) => {
                                 failed = true;
-                                tracing::warn!(job, error = with_causes(&error), "a list of targets cannot be read; the last good one stays");
+                                tracing::warn!(
+                                    job,
+                                    error = with_causes(&error),
+                                    "a list of targets cannot be read; the last good one stays"
+                                );
                             }
                         }
                     }
@@ -285,7 +290,11 @@ impl Finder {
                             }
                         }
                         Err(error) => {
-                            tracing::warn!(job, error = with_causes(&error), "a list of targets cannot be fetched; the last good one stays");
+                            tracing::warn!(
+                                job,
+                                error = with_causes(&error),
+                                "a list of targets cannot be fetched; the last good one stays"
+                            );
                         }
                     }
                     tokio::time::sleep(endpoint.refresh.to_std().max(Duration::from_secs(1))).await;
@@ -405,7 +414,13 @@ impl TargetWork {
         self.parts.ingest.resolve(labels).ok_or_else(|| "the store has no room for another series".to_owned())
     }
 
-    async fn scrape(&self, state: &mut TargetState, http: &Result<reqwest::Client, client::ClientError>, accept: &str, due: Timestamp) {
+    async fn scrape(
+        &self,
+        state: &mut TargetState,
+        http: &Result<reqwest::Client, client::ClientError>,
+        accept: &str,
+        due: Timestamp,
+    ) {
         let (now, watch) = (clock::now(), Stopwatch::start());
         // Within a small tolerance the time that was due is taken, so that the distances between samples are all alike and small to store.
         let tolerance = Span(2).min(Span(self.target.interval.0 / 100));
@@ -467,6 +482,6 @@ impl TargetWork {
             self.parts.hub.tell(Topic::Targets, None);
         }
         // Nobody listens where there are no rules.
-        let _ = self.parts.landed.send(Landed { target: self.id, added: report.added });
+        let _ = self.parts.landed.send(Landed { target: self.id, added: report.series_added });
     }
 }

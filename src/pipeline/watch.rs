@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::crash;
 use super::hub::{Hub, Topic};
-use super::ledger::{Ledger, RuleKey, RuleTerms};
+use super::ledger::{Ledger, Outward, RuleKey, RuleTerms};
 use crate::clock::{self, Stopwatch};
 use crate::db::deliveries::{DeliveryState, OutboxRow, insert};
 use crate::db::state::{self, Document};
@@ -51,7 +51,7 @@ enum Message {
     Judged(Judged, oneshot::Sender<Vec<(LabelSet, f64)>>),
     Event(Box<Event>, oneshot::Sender<Result<Reply, Refused>>),
     /// These are all the rules that there are now; others have ended, and with them their alerts.
-    Rules(Vec<RuleKey>, oneshot::Sender<()>),
+    Rules(Vec<RuleKey>, Outward, oneshot::Sender<()>),
 }
 
 type Question = Box<dyn FnOnce(&State) + Send>;
@@ -105,8 +105,8 @@ impl Watch {
     }
 
     /// Says which rules there are from now on.
-    pub async fn rules(&self, keys: Vec<RuleKey>) -> Result<(), WatchError> {
-        self.change(|reply| Message::Rules(keys, reply)).await
+    pub async fn rules(&self, keys: Vec<RuleKey>, outward: Outward) -> Result<(), WatchError> {
+        self.change(|reply| Message::Rules(keys, outward, reply)).await
     }
 
     /// Asks something of the state as it stands between two changes.
@@ -186,7 +186,8 @@ fn take(state: &mut State, message: Message, writes: &mut Vec<Write>, now: Times
             let result = state.plane.accept(*event, now);
             answer(reply, result)
         }
-        Message::Rules(keys, reply) => {
+        Message::Rules(keys, outward, reply) => {
+            state.ledger.set_outward(outward);
             let news = state.ledger.keep_only(&keys, now, writes);
             feed(&mut state.plane, news, now);
             // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
@@ -323,7 +324,11 @@ fn announce(parts: &Parts, state: &State, told: &BTreeMap<Topic, usize>) {
 }
 
 /// Returns a row of samples at one instant; series that the store refuses are left out and counted.
-pub fn row(at: Timestamp, samples: &[(LabelSet, f64)], mut resolve: impl FnMut(&LabelSet) -> Option<tocsin_core::model::SeriesRef>) -> Row {
+pub fn row(
+    at: Timestamp,
+    samples: &[(LabelSet, f64)],
+    mut resolve: impl FnMut(&LabelSet) -> Option<tocsin_core::model::SeriesRef>,
+) -> Row {
     let cells = samples.iter().filter_map(|(labels, value)| {
         Some(tocsin_core::model::Cell { series: resolve(labels)?, at: None, value: tocsin_core::model::Value::Float(*value) })
     });

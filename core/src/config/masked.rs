@@ -1,6 +1,6 @@
 //! The configuration as others may see it.
 
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Kind, Node};
 
 /// What stands in place of a secret.
 pub(super) const MASK: &str = "<secret>";
@@ -13,6 +13,61 @@ pub fn masked(text: &str) -> String {
         Some(node) => yaml::print(&node, &conceal),
         None => "# the configuration cannot be read\n".to_owned(),
     }
+}
+
+/// The keys that a routing tree needs, beside `global`.
+const ROUTING: [&str; 7] =
+    ["route", "receivers", "inhibit_rules", "mute_time_intervals", "time_intervals", "templates", "tracing"];
+/// How the keys of `global` begin that belong to Alertmanager.
+const ROUTING_GLOBALS: [&str; 13] = [
+    "resolve_timeout",
+    "http_config",
+    "smtp_",
+    "slack_",
+    "pagerduty_",
+    "opsgenie_",
+    "wechat_",
+    "victorops_",
+    "telegram_",
+    "webex_",
+    "rocketchat_",
+    "jira_",
+    "mattermost_",
+];
+/// Our own keys of a receiver, which other programs refuse.
+const OWN_RECEIVER_KEYS: [&str; 2] = ["inbox_configs", "users"];
+/// What a configuration without a routing tree means.
+const DEFAULT_ROUTING: &str = "route:\n  receiver: inbox\n  group_by:\n  - alertname\nreceivers:\n- name: inbox\n";
+
+/// Returns the routing part of a configuration as Alertmanager's own YAML, secrets masked, so that its tools can read it.
+pub fn masked_routing(text: &str) -> String {
+    let Some(node) = yaml::parse("", text).0 else { return DEFAULT_ROUTING.to_owned() };
+    let Kind::Mapping(entries) = node.kind else { return DEFAULT_ROUTING.to_owned() };
+    if !entries.iter().any(|(key, _)| key.name == "route") {
+        return DEFAULT_ROUTING.to_owned();
+    }
+    let mut kept = Vec::new();
+    for (key, mut value) in entries {
+        match (key.name.as_str(), &mut value.kind) {
+            ("global", Kind::Mapping(globals)) => {
+                globals.retain(|(key, _)| ROUTING_GLOBALS.iter().any(|begin| key.name.starts_with(begin)));
+                if globals.is_empty() {
+                    continue;
+                }
+            }
+            ("receivers", Kind::Sequence(receivers)) => {
+                for receiver in receivers {
+                    if let Kind::Mapping(keys) = &mut receiver.kind {
+                        keys.retain(|(key, _)| !OWN_RECEIVER_KEYS.contains(&key.name.as_str()));
+                    }
+                }
+            }
+            (name, _) if ROUTING.contains(&name) => {}
+            _ => continue,
+        }
+        kept.push((key, value));
+    }
+    yaml::print(&Node { position: node.position, kind: Kind::Mapping(kept) }, &conceal)
 }
 
 /// Mappings whose keys are labels: what they hold is seen by everybody anyway.
@@ -29,7 +84,7 @@ const LABELS: [&str; 10] = [
     "node_meta",
 ];
 
-const SECRETS: [&str; 14] = [
+const SECRETS: [&str; 13] = [
     "password",
     "secret",
     "secrets",
@@ -38,7 +93,6 @@ const SECRETS: [&str; 14] = [
     "slack_api_url",
     "mattermost_webhook_url",
     "webhook_url",
-    "key",
     "key_passphrase",
     "proxy_connect_header",
     "rocketchat_token_id",
@@ -46,9 +100,14 @@ const SECRETS: [&str; 14] = [
     "client_certificate_key",
 ];
 
-/// Sections in which `url` or `api_url` is as good as a password.
-const SECRET_URLS: [(&str, &str); 4] =
-    [("webhook_configs", "url"), ("incidentio_configs", "url"), ("slack_configs", "api_url"), ("database", "url")];
+/// Keys that are secret in one section only.
+const SECRETS_OF_SECTIONS: [(&str, &str); 5] = [
+    ("webhook_configs", "url"),
+    ("slack_configs", "api_url"),
+    ("database", "url"),
+    ("tls_config", "key"),
+    ("smtp_tls_config", "key"),
+];
 
 fn conceal(path: &[&str], node: &Node) -> Option<String> {
     let (key, parents) = path.split_last()?;
@@ -59,14 +118,14 @@ fn conceal(path: &[&str], node: &Node) -> Option<String> {
     if SECRETS.contains(key) || ["_password", "_secret", "_token", "_credentials", "_key"].iter().any(|end| key.ends_with(end)) {
         return mask();
     }
-    if SECRET_URLS.iter().any(|(section, name)| name == key && parents.contains(section)) {
+    if SECRETS_OF_SECTIONS.iter().any(|(section, name)| name == key && parents.contains(section)) {
         return mask();
     }
     node.text().and_then(without_password)
 }
 
 /// Returns a URL with its password masked; `None` for a text that holds none.
-fn without_password(text: &str) -> Option<String> {
+pub(super) fn without_password(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (user, _password) = rest[..end].rsplit_once('@')?.0.split_once(':')?;
@@ -95,6 +154,14 @@ mod tests {
              - <secret>\n- name: b\n  pagerduty_configs:\n  - routing_key: <secret>\n    url: http://events\n    links:\n    \
              - href: hi\ndatabase:\n  url: <secret>\n"
         );
+    }
+
+    #[test]
+    fn the_routing_part_is_what_alertmanager_reads() {
+        let text = "global: {scrape_interval: 5s, resolve_timeout: 1m}\nscrape_configs: []\nroute: {receiver: a}\n\
+                    receivers:\n- name: a\n  users: [x]\n  inbox_configs: [{}]\n";
+        assert_eq!(masked_routing(text), "global:\n  resolve_timeout: 1m\nroute:\n  receiver: a\nreceivers:\n- name: a\n");
+        assert_eq!(masked_routing("scrape_configs: []\n"), DEFAULT_ROUTING);
     }
 
     #[test]

@@ -41,9 +41,95 @@ pub(super) fn is_pattern_at_end(path: &str) -> bool {
     path.find('*').is_none_or(|star| !path[star..].contains('/'))
 }
 
+/// Returns whether a file's name fits a pattern: `*` stands for any text, `?` for one character, `[ab]` and `[a-z]` for one of a
+/// set, `[^…]` for one outside it, and a backslash takes the next character as it is.
+///
+/// Source: Go `filepath.Match`.
+pub fn pattern_matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    // Where to go on after the last star when what follows it does not fit: one character further.
+    let (mut at, mut in_name, mut retry) = (0, 0, None);
+    loop {
+        match pattern.get(at) {
+            Some('*') => {
+                retry = Some((at + 1, in_name));
+                at += 1;
+                continue;
+            }
+            None if in_name == name.len() => return true,
+            Some(_) => {
+                if let Some((next, fits)) = name.get(in_name).and_then(|c| one(&pattern, at, *c))
+                    && fits
+                {
+                    (at, in_name) = (next, in_name + 1);
+                    continue;
+                }
+            }
+            None => {}
+        }
+        match retry {
+            Some((after_star, from)) if from < name.len() => {
+                retry = Some((after_star, from + 1));
+                (at, in_name) = (after_star, from + 1);
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Holds one character against the piece of a pattern at `at`; returns where the next piece begins. None: the pattern is broken.
+fn one(pattern: &[char], at: usize, c: char) -> Option<(usize, bool)> {
+    match pattern[at] {
+        '?' => Some((at + 1, true)),
+        '\\' => pattern.get(at + 1).map(|own| (at + 2, *own == c)),
+        '[' => {
+            let negated = pattern.get(at + 1) == Some(&'^');
+            let (mut from, mut found) = (at + 1 + usize::from(negated), false);
+            loop {
+                let low = *pattern.get(from)?;
+                if low == ']' {
+                    return Some((from + 1, found != negated));
+                }
+                let high = match (pattern.get(from + 1), pattern.get(from + 2)) {
+                    (Some('-'), Some(high)) if *high != ']' => {
+                        from += 2;
+                        *high
+                    }
+                    _ => low,
+                };
+                found |= (low..=high).contains(&c);
+                from += 1;
+            }
+        }
+        own => Some((at + 1, own == c)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_fit_patterns_as_in_go() {
+        for (pattern, name, fits) in [
+            ("*.yml", "a.yml", true),
+            ("*.yml", "a.yaml", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*a", "a", false),
+            ("a*ab", "aaab", true),
+            ("rule?.yml", "rule1.yml", true),
+            ("rule?.yml", "rule.yml", false),
+            ("[a-c]x", "bx", true),
+            ("[^a-c]x", "bx", false),
+            ("\\*", "*", true),
+            ("\\*", "x", false),
+            ("[a", "a", false),
+            ("*", "", true),
+            ("", "", true),
+        ] {
+            assert_eq!(pattern_matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
 
     #[test]
     fn paths_are_beside_the_file() {

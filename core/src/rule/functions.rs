@@ -31,6 +31,7 @@ impl RuleFunctions<'_> {
 }
 
 const SAMPLE: &str = "*template.sample";
+const RESULT: &str = "template.queryResult";
 
 /// One element of a query's answer.
 #[derive(Clone, Debug)]
@@ -44,15 +45,11 @@ pub fn sample(labels: LabelSet, value: &SampleValue) -> Value {
     Value::Object(Arc::new(QuerySample { labels, value: sample_value(value) }))
 }
 
-/// Returns a sample's value as templates see it: a float, or an object that shows itself as Prometheus shows a histogram.
+/// Returns a sample's value as templates see it: a float, or a histogram as text.
 pub fn sample_value(value: &SampleValue) -> Value {
     match value {
         SampleValue::Float(value) => Value::Float(*value),
-        SampleValue::Histogram(histogram) => {
-            let number = |value| Value::Float(value).to_string();
-            let text = format!("{{count:{}, sum:{}}}", number(histogram.count), number(histogram.sum));
-            Value::text(text)
-        }
+        SampleValue::Histogram(histogram) => histogram.to_string().into(),
     }
 }
 
@@ -75,6 +72,31 @@ impl Object for QuerySample {
             "Value" => Some(self.value.clone()),
             _ => None,
         }
+    }
+}
+
+/// The answer to a query.
+struct QueryResult(Arc<[Value]>);
+
+fn query_result(samples: Vec<Value>) -> Value {
+    Value::Object(Arc::new(QueryResult(samples.into())))
+}
+
+impl Object for QueryResult {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn type_name(&self) -> &str {
+        RESULT
+    }
+
+    fn text(&self) -> String {
+        self.underlying().to_string()
+    }
+
+    fn underlying(&self) -> Value {
+        Value::List(self.0.clone())
     }
 }
 
@@ -103,9 +125,9 @@ impl Functions for RuleFunctions<'_> {
         Some(match name {
             "query" | "title" | "toUpper" | "toLower" | "graphLink" | "tableLink" | "stripPort" | "stripDomain" | "safeHtml"
             | "parseDuration" | "urlQueryEscape" => Signature::new(&[Param::Text]),
-            "first" => Signature::new(&[Param::List]),
+            "first" => Signature::new(&[Param::Named(RESULT)]),
             "label" => Signature::new(&[Param::Text, Param::Any]),
-            "sortByLabel" => Signature::new(&[Param::Text, Param::List]),
+            "sortByLabel" => Signature::new(&[Param::Text, Param::Named(RESULT)]),
             "value" | "strvalue" | "humanize" | "humanize1024" | "humanizeDuration" | "humanizePercentage"
             | "humanizeTimestamp" | "toTime" | "toDuration" => Signature::new(&[Param::Any]),
             "args" => Signature::repeating(&[Param::Any]),
@@ -123,7 +145,7 @@ impl Functions for RuleFunctions<'_> {
         match name {
             "query" => {
                 let samples = (self.query)(text(0))?;
-                Ok(Value::list(samples.into_iter().map(|(labels, value)| sample(labels, &value))))
+                Ok(query_result(samples.into_iter().map(|(labels, value)| sample(labels, &value)).collect()))
             }
             "first" => match args[0].plain() {
                 Value::List(list) if !list.is_empty() => Ok(list[0].clone()),
@@ -144,7 +166,7 @@ impl Functions for RuleFunctions<'_> {
             "toUpper" => Ok(text(0).to_uppercase().into()),
             "toLower" => Ok(text(0).to_lowercase().into()),
             "graphLink" => Ok(link(text(0), 0).into()),
-            "tableLink" => Ok(link(text(0), 1).into()),
+            "tableLink" => Ok(table_link(text(0)).into()),
             "urlQueryEscape" => Ok(escape_query(text(0)).into()),
             "stripPort" => Ok(split_host_port(text(0)).map_or(text(0), |(host, _)| host).into()),
             "stripDomain" => Ok(strip_domain(text(0)).into()),
@@ -178,7 +200,7 @@ fn sort_by_label(list: &Value, name: &str) -> Result<Value, String> {
         keyed.push((label(value, name)?.to_string(), value.clone()));
     }
     keyed.sort_by(|one, other| one.0.cmp(&other.0));
-    Ok(Value::list(keyed.into_iter().map(|(_, value)| value)))
+    Ok(query_result(keyed.into_iter().map(|(_, value)| value).collect()))
 }
 
 fn to_duration(seconds: f64) -> Result<Value, String> {
@@ -221,6 +243,11 @@ fn title(text: &str) -> String {
         inside = c.is_alphanumeric() || c == '_' || !c.is_ascii() && !c.is_whitespace() || c == '\'' && inside;
     }
     out
+}
+
+/// Returns the path of a page that shows an expression as a table.
+pub fn table_link(expression: &str) -> String {
+    link(expression, 1)
 }
 
 fn link(expression: &str, tab: u8) -> String {
@@ -314,6 +341,10 @@ mod tests {
         check("{{ range query \"up\" | sortByLabel \"instance\" }}{{ .Labels.instance }}={{ .Value }} {{ end }}", "a=0.5 b=1 ");
         check("{{ if query \"none\" }}some{{ else }}none{{ end }}", "none");
         assert!(run("{{ query \"none\" | first }}").unwrap_err().ends_with("first() called on vector with no elements"));
+        assert_eq!(
+            run("{{ (query \"none\").banana }}").unwrap_err(),
+            "template: t:1:10: executing \"t\" at <\"none\">: can't evaluate field banana in type template.queryResult"
+        );
         assert!(run("{{ query \"bad\" }}").unwrap_err().ends_with("error calling query: no such query"));
     }
 

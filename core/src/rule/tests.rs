@@ -2,8 +2,11 @@ use std::collections::BTreeSet;
 
 use super::functions::RuleFunctions;
 use super::*;
-use crate::model::{LabelSet, Value};
+use crate::alert::{Instances, Terms, Transition};
+use crate::model::matcher::all_match;
+use crate::model::{LabelSet, Select, Series, Source, SourceError, Value};
 use crate::problem::has_errors;
+use crate::promql::evaluate::{Cancel, Options};
 use crate::time::Timestamp;
 
 fn load(text: &str) -> (Vec<RuleGroup>, Vec<String>) {
@@ -103,7 +106,7 @@ fn alerts_take_labels_and_annotations_from_templates() {
     assert_eq!(
         active[0].annotations["broken"],
         "<error expanding template: error executing template __alert_Slow: template: __alert_Slow:1:124: executing \
-         \"__alert_Slow\" at <first>: wrong type for value; expected []string; got float64>"
+         \"__alert_Slow\" at <first>: wrong type for value; expected template.queryResult; got float64>"
     );
     assert_eq!(active[0].value, 2500.0);
 }
@@ -167,4 +170,81 @@ fn functions_are_known_by_name_when_a_file_is_read() {
     use crate::template::Functions;
     let functions = RuleFunctions::without_data();
     assert!(functions.signature("humanize").is_some() && functions.signature("tmpl").is_none());
+}
+
+/// Series that never change.
+struct Recording(Vec<Series>);
+
+impl Source for Recording {
+    fn select(&self, request: &Select<'_>) -> Result<Vec<Series>, SourceError> {
+        let within = |series: &Series| Series {
+            floats: series.floats.iter().copied().filter(|(at, _)| (request.start.0..=request.end.0).contains(at)).collect(),
+            ..series.clone()
+        };
+        let found = self.0.iter().filter(|series| all_match(request.matchers, &series.labels)).map(within);
+        Ok(found.filter(|series| !series.floats.is_empty()).collect())
+    }
+}
+
+#[test]
+fn a_rule_file_a_source_and_instants_make_a_story() {
+    let group = one(
+        "  - alert: Down\n    expr: up == 0\n    for: 1m\n    annotations: {summary: '{{ $labels.job }} {{ with query \"count(up)\" }}{{ . | first | value }}{{ end }}'}\n",
+    );
+    let values = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+    let series = |job: &str, values: [f64; 6]| Series {
+        labels: LabelSet::from_pairs([("__name__", "up"), ("job", job)]),
+        floats: values.iter().enumerate().map(|(index, value)| (index as i64 * 30_000, *value)).collect(),
+        histograms: Vec::new(),
+    };
+    let source = Recording(vec![series("api", values), series("web", [1.0; 6])]);
+    let (options, cancel) = (Options::default(), Cancel::new());
+    let local = Local { source: &source, options: &options, cancel: &cancel };
+    let mut alerts = Instances::new();
+    let mut story = Vec::new();
+    for index in 0..6 {
+        let at = Timestamp(index * 30_000);
+        let Ok(Evaluated::Active(active)) = evaluate(&group.rules[0], at, &local, &Environment::default()) else {
+            panic!("the rule is evaluated")
+        };
+        for alert in &active {
+            assert_eq!(alert.annotations["summary"], "api 2");
+        }
+        let terms = Terms { hold: Span::from_mins(1), ..Terms::default() };
+        for transition in alerts.step(active, at, &terms).unwrap() {
+            story.push(match transition {
+                Transition::Pending(_) => format!("{index} pending"),
+                Transition::Fired(_) => format!("{index} fired"),
+                Transition::Resolved(_) => format!("{index} resolved"),
+                Transition::Cleared(_) | Transition::Forgotten(_) => format!("{index} gone"),
+            });
+        }
+    }
+    assert_eq!(story, ["1 pending", "3 fired", "5 resolved"]);
+}
+
+#[test]
+fn what_is_no_vector_is_no_result_of_a_rule() {
+    let group = one("  - record: r\n    expr: '\"text\"'\n");
+    let (options, cancel) = (Options::default(), Cancel::new());
+    let local = Local { source: &Recording(Vec::new()), options: &options, cancel: &cancel };
+    let error = evaluate(&group.rules[0], Timestamp(0), &local, &Environment::default()).unwrap_err();
+    assert_eq!(error, RuleError::Query("rule result is not a vector or scalar".into()));
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let text = "groups:\n- name: a\n  interval: 30s\n  labels: {team: x}\n  rules:\n  - record: r\n    expr: sum(up)\n  - alert: A\n    expr: up == 0\n    for: 5m\n    labels: &l {a: '{{ $value }}é'}\n    annotations: *l\n";
+    for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+        let _ = load(&text[..cut]);
+        for piece in ["\n", ": ", "- ", "{{", "[", "'", "&l "] {
+            let _ = load(&format!("{}{piece}{}", &text[..cut], &text[cut..]));
+        }
+    }
+}
+
+#[test]
+fn the_address_of_a_rule_shows_its_expression() {
+    let group = one("  - alert: A\n    expr: up==0\n");
+    assert_eq!(group.rules[0].generator_url("http://tocsin:9090"), "http://tocsin:9090/graph?g0.expr=up+%3D%3D+0&g0.tab=1");
 }

@@ -262,10 +262,10 @@ impl<'a> Run<'a> {
         let head = &command.args[0];
         let args = &command.args[1..];
         match &head.kind {
-            OperandKind::Field(names) => self.fields(frame, head, dot.clone(), names, dot, args, piped, command),
+            OperandKind::Field(names) => self.fields(frame, head, dot.clone(), names, dot, args, piped),
             OperandKind::Chain(inner, names) => {
                 let receiver = self.operand(frame, inner, dot)?;
-                self.fields(frame, head, receiver, names, dot, args, piped, command)
+                self.fields(frame, inner.last(), receiver, names, dot, args, piped)
             }
             OperandKind::Variable(names) => {
                 let receiver = frame.variable(&names[0]).cloned().unwrap_or(Value::Nil);
@@ -273,7 +273,7 @@ impl<'a> Run<'a> {
                     self.takes_no_arguments(frame, head, args, &piped)?;
                     return Ok(receiver);
                 }
-                self.fields(frame, head, receiver, &names[1..], dot, args, piped, command)
+                self.fields(frame, head, receiver, &names[1..], dot, args, piped)
             }
             OperandKind::Function(name) => self.function(frame, command, name, dot, args, piped),
             _ => {
@@ -316,7 +316,7 @@ impl<'a> Run<'a> {
             }
             OperandKind::Chain(inner, names) => {
                 let receiver = self.operand(frame, inner, dot)?;
-                return self.walk(frame, operand, receiver, names);
+                return self.walk(frame, inner.last(), receiver, names);
             }
             OperandKind::Function(name) => {
                 let signature = self.signature(name);
@@ -333,27 +333,25 @@ impl<'a> Run<'a> {
         Ok(value)
     }
 
-    /// Walks a chain of fields whose last may be a method with arguments.
+    /// Walks a chain of fields whose last may be a method with arguments; `shown` is what messages point at.
     #[expect(clippy::too_many_arguments, reason = "these are the parts of one command")]
     fn fields(
         &mut self,
         frame: &mut Frame<'a>,
-        head: &'a Operand,
+        shown: &'a Operand,
         receiver: Value,
         names: &'a [String],
         dot: &Value,
         args: &'a [Operand],
         piped: Option<Value>,
-        command: &'a Command,
     ) -> Outcome<Value> {
         let (last, path) = names.split_last().expect("a chain names at least one field");
-        let receiver = self.walk(frame, head, receiver, path)?;
+        let receiver = self.walk(frame, shown, receiver, path)?;
         let mut values = Vec::with_capacity(args.len() + 1);
         for arg in args {
             values.push(self.operand(frame, arg, dot)?);
         }
         values.extend(piped);
-        let shown = if values.is_empty() { head } else { &command.args[0] };
         self.field(frame, shown, &receiver, last, &values, !values.is_empty())
     }
 
@@ -427,7 +425,8 @@ impl<'a> Run<'a> {
         let own = self.functions.signature(name).is_some();
         let signature = self.signature(name);
         let given = args.len() + usize::from(piped.is_some());
-        self.check_count(frame, command.at, command, name, &signature, given)?;
+        let head = &command.args[0];
+        self.check_count(frame, head.at, head, name, &signature, given)?;
         if !own && matches!(name, "and" | "or") {
             return self.short_circuit(frame, name == "or", dot, args, piped);
         }
@@ -437,7 +436,7 @@ impl<'a> Run<'a> {
             values.push(self.fit(frame, arg, signature.param(index), value)?);
         }
         if let Some(value) = piped {
-            values.push(self.fit(frame, &command.args[0], signature.param(args.len()), value)?);
+            values.push(self.fit(frame, args.last().unwrap_or(head), signature.param(args.len()), value)?);
         }
         self.call(frame, command.at, command, name, &signature, values)
     }

@@ -129,6 +129,17 @@ fn collect_pipe(pipe: &Pipe, shown: &mut BTreeSet<String>) {
 }
 
 impl Operand {
+    /// Returns the part that is evaluated last; Go points at it when the result has no such field.
+    pub fn last(&self) -> &Operand {
+        match &self.kind {
+            OperandKind::Pipe(pipe) => {
+                let last = pipe.commands.last().and_then(|command| command.args.last());
+                last.map_or(self, Operand::last)
+            }
+            _ => self,
+        }
+    }
+
     /// Returns whether the operand can stand behind a `|`.
     pub fn is_callable(&self) -> bool {
         match self.kind {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use tocsin_core::model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use tocsin_core::model::{Histogram, LabelSet, Series, Value as SampleValue};
 use tocsin_core::promql::value::{Answer, Value};
 use tocsin_core::time::Timestamp;
@@ -52,15 +53,15 @@ fn labels(out: &mut String, labels: &LabelSet) {
 fn histogram(out: &mut String, histogram: &Histogram) {
     let _ = write!(out, "{{\"count\":\"{}\",\"sum\":\"{}\"", float(histogram.count), float(histogram.sum));
     let mut first = true;
-    for bucket in histogram.all_buckets().filter(|bucket| bucket.count != 0.0) {
+    for bucket in histogram.all_buckets().into_iter().filter(|bucket| bucket.count != 0.0) {
         out.push_str(if first { ",\"buckets\":[" } else { "," });
         first = false;
-        // 0: open on the left, 1: open on the right, 2: open on both sides, 3: closed on both sides.
-        let rule = match (bucket.lower_inclusive, bucket.upper_inclusive) {
-            (false, true) => 0,
-            (true, false) => 1,
-            (false, false) => 2,
-            (true, true) => 3,
+        // 0: open on the left; 1: open on the right, as buckets below zero are; 3: closed on both sides, as the zero bucket is.
+        let custom = histogram.schema == CUSTOM_BUCKETS_SCHEMA;
+        let rule = match bucket {
+            bucket if !custom && bucket.lower == -bucket.upper => 3,
+            bucket if !custom && bucket.lower < 0.0 => 1,
+            _ => 0,
         };
         let _ = write!(out, "[{rule},\"{}\",\"{}\",\"{}\"]", float(bucket.lower), float(bucket.upper), float(bucket.count));
     }

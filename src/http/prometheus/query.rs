@@ -57,11 +57,8 @@ impl Queries {
             .map_err(|_| ApiError::unavailable("the service is stopping"))?;
         let cancel = CancelOnDrop(Cancel::new());
         let (store, switch) = (self.store.clone(), cancel.0.clone());
-        let options = Options {
-            lookback: lookback.unwrap_or(self.options.lookback),
-            text: Some(Arc::from(text)),
-            ..self.options.clone()
-        };
+        let options =
+            Options { lookback: lookback.unwrap_or(self.options.lookback), text: Some(Arc::from(text)), ..self.options.clone() };
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
             match when {

@@ -55,7 +55,9 @@ fn listed<T: serde::Serialize>(listing: &Listing<T>) -> Response {
 /// Runs a look into the store on a thread of its own.
 async fn look<T: Send + 'static>(store: &Arc<Store>, look: impl FnOnce(&Store) -> T + Send + 'static) -> Result<T, ApiError> {
     let store = store.clone();
-    tokio::task::spawn_blocking(move || look(&store)).await.map_err(|_| ApiError::internal("the look into the store ended in a fault"))
+    tokio::task::spawn_blocking(move || look(&store))
+        .await
+        .map_err(|_| ApiError::internal("the look into the store ended in a fault"))
 }
 
 async fn series(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
@@ -93,10 +95,17 @@ fn unescaped(name: &str) -> Option<String> {
     Some(out)
 }
 
-async fn values(State(state): State<SeriesState>, Path(name): Path<String>, parameters: Parameters) -> Result<Response, ApiError> {
-    let name = unescaped(&name).filter(|name| !name.is_empty()).ok_or_else(|| ApiError::bad_data(format!("invalid label name: {name:?}")))?;
+async fn values(
+    State(state): State<SeriesState>,
+    Path(name): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let name = unescaped(&name)
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| ApiError::bad_data(format!("invalid label name: {name:?}")))?;
     let asked = asked(&parameters)?;
-    let listing = look(&state.store, move |store| store.label_values(&name, &asked.sets, asked.start, asked.end, asked.limit)).await?;
+    let listing =
+        look(&state.store, move |store| store.label_values(&name, &asked.sets, asked.start, asked.end, asked.limit)).await?;
     Ok(listed(&listing))
 }
 
@@ -104,7 +113,8 @@ async fn metadata(State(state): State<SeriesState>, parameters: Parameters) -> R
     let limit = parameters.limit(ENTRIES_MAX)?;
     let book = state.metadata.read().expect("no holder of this lock panics");
     let mut data = serde_json::Map::new();
-    for (name, said) in book.iter().filter(|(name, _)| parameters.get("metric").is_none_or(|metric| metric == *name)).take(limit) {
+    for (name, said) in book.iter().filter(|(name, _)| parameters.get("metric").is_none_or(|metric| metric == *name)).take(limit)
+    {
         data.insert(name.clone(), json!([{ "type": said.kind.name(), "help": said.help, "unit": said.unit }]));
     }
     Ok(success_text(json!({ "status": "success", "data": data }).to_string()))

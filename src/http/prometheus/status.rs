@@ -96,11 +96,13 @@ fn rule_json(rule: &Rule, status: &RuleStatus, instances: Option<&Instances>, wi
             value["type"] = "alerting".into();
             value["duration"] = alerting.hold.seconds().into();
             value["keepFiringFor"] = alerting.keep_firing.seconds().into();
-            let annotations: BTreeMap<&String, &String> = alerting.annotations.iter().map(|(name, text)| (name, &text.text)).collect();
+            let annotations: BTreeMap<&String, &String> =
+                alerting.annotations.iter().map(|(name, text)| (name, &text.text)).collect();
             value["annotations"] = json!(annotations);
             value["state"] = instances.and_then(Instances::state).map_or("inactive", |state| state.name()).into();
             if with_alerts {
-                let active: Vec<Value> = instances.map(|instances| instances.active().map(alert_json).collect()).unwrap_or_default();
+                let active: Vec<Value> =
+                    instances.map(|instances| instances.active().map(alert_json).collect()).unwrap_or_default();
                 value["alerts"] = active.into();
             }
         }
@@ -135,11 +137,13 @@ impl RuleFilter {
 
     fn lets(&self, rule: &Rule) -> bool {
         let kind = if rule.is_alert() { "alert" } else { "record" };
-        self.kind.as_deref().is_none_or(|wanted| wanted == kind) && (self.names.is_empty() || self.names.iter().any(|name| name == rule.name()))
+        self.kind.as_deref().is_none_or(|wanted| wanted == kind)
+            && (self.names.is_empty() || self.names.iter().any(|name| name == rule.name()))
     }
 
     fn lets_group(&self, group: &GroupStatus) -> bool {
-        (self.groups.is_empty() || self.groups.contains(&group.group.name)) && (self.files.is_empty() || self.files.iter().any(|file| **file == *group.group.file))
+        (self.groups.is_empty() || self.groups.contains(&group.group.name))
+            && (self.files.is_empty() || self.files.iter().any(|file| **file == *group.group.file))
     }
 }
 
@@ -152,7 +156,9 @@ async fn rules(State(state): State<StatusState>, parameters: Parameters) -> Resu
             let whole = group.group.rules.iter().zip(&group.rules).zip(group.keys.iter());
             let rules: Vec<Value> = whole
                 .filter(|((rule, _), _)| filter.lets(rule))
-                .map(|((rule, status), key): ((&Rule, &RuleStatus), &RuleKey)| rule_json(rule, status, state.ledger.of_rule(key), filter.with_alerts))
+                .map(|((rule, status), key): ((&Rule, &RuleStatus), &RuleKey)| {
+                    rule_json(rule, status, state.ledger.of_rule(key), filter.with_alerts)
+                })
                 .collect();
             if rules.is_empty() && !group.group.rules.is_empty() {
                 continue;
@@ -242,7 +248,8 @@ async fn runtimeinfo(State(state): State<StatusState>) -> Response {
 
 async fn tsdb(State(state): State<StatusState>, parameters: Parameters) -> Result<Response, ApiError> {
     let stats = state.store.stats(parameters.limit(100)?.min(100));
-    let pairs = |list: &[(String, usize)]| list.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>();
+    let pairs =
+        |list: &[(String, usize)]| list.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>();
     Ok(success(json!({
         "headStats": { "numSeries": stats.series, "numLabelPairs": stats.label_pairs, "chunkCount": 0, "minTime": 0, "maxTime": clock::now().0 },
         "seriesCountByMetricName": pairs(&stats.metrics),
@@ -270,6 +277,9 @@ mod tests {
 
     #[test]
     fn values_are_written_as_go_writes_them() {
-        assert_eq!([1.0, 0.0, -12.5, 1e100, 0.001, f64::INFINITY].map(exponent), ["1e+00", "0e+00", "-1.25e+01", "1e+100", "1e-03", "+Inf"]);
+        assert_eq!(
+            [1.0, 0.0, -12.5, 1e100, 0.001, f64::INFINITY].map(exponent),
+            ["1e+00", "0e+00", "-1.25e+01", "1e+100", "1e-03", "+Inf"]
+        );
     }
 }

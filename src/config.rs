@@ -1,0 +1,191 @@
+//! The configuration with everything that it refers to, read from files: all of it is sound, or none of it is used.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tocsin_core::config::{self, Config, File};
+use tocsin_core::problem::{Position, Problem, Severity, has_errors};
+use tocsin_core::promql::parse::Syntax;
+use tocsin_core::route::templates::Templates;
+use tocsin_core::rule::{self, RuleGroup};
+
+/// A file of the configuration is at most this long.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Files that one pattern may name.
+const FILES_MAX: usize = 10_000;
+
+/// Where the configuration is read from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    pub config: PathBuf,
+    /// Routing and receivers, when they stand in a file of their own that the command line names.
+    pub alertmanager: Option<PathBuf>,
+}
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub groups: Vec<RuleGroup>,
+    pub templates: Arc<Templates>,
+    /// As others may see it: secrets masked.
+    pub yaml: Arc<str>,
+    /// The routing part of it as Alertmanager's own YAML.
+    pub routing_yaml: Arc<str>,
+    pub warnings: Vec<Problem>,
+}
+
+/// Returns a problem that concerns a file as a whole.
+fn whole_file(file: &str, message: String) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        file: file.into(),
+        position: Position { line: 1, column: 1 },
+        key: String::new(),
+        message,
+    }
+}
+
+fn read_file(path: &Path) -> Result<File, Problem> {
+    let name = path.display().to_string();
+    let fault = |error: std::io::Error| whole_file(&name, format!("cannot read the file: {error}"));
+    if std::fs::metadata(path).map_err(fault)?.len() > FILE_BYTES_MAX {
+        return Err(whole_file(&name, "the file is larger than 16 MiB".to_owned()));
+    }
+    match std::fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => Ok(File { name, text }),
+        Ok(Err(error)) => {
+            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            let mut problem = whole_file(&name, "the file is not UTF-8 text".to_owned());
+            problem.position.line = u32::try_from(line).unwrap_or(u32::MAX);
+            Err(problem)
+        }
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// Returns the files that a path names; its last part may be a pattern with `*`, `?` and `[…]`.
+pub fn expand(path: &str) -> Result<Vec<PathBuf>, Problem> {
+    let path = Path::new(path);
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if !name.contains(['*', '?', '[']) {
+        return Ok(vec![path.to_owned()]);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A folder that is not there holds no files, as in Prometheus.
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for entry in entries.flatten() {
+        if tocsin_core::config::pattern_matches(&name, &entry.file_name().to_string_lossy()) {
+            files.push(entry.path());
+        }
+        if files.len() > FILES_MAX {
+            return Err(whole_file(&path.display().to_string(), format!("the pattern names more than {FILES_MAX} files")));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn environment(name: &str) -> Option<String> {
+    #[allow(clippy::disallowed_methods, reason = "external labels may name environment variables; this is where they are read")]
+    std::env::var(name).ok()
+}
+
+/// Reads the configuration and all that it refers to.
+///
+/// Errors: every problem of every file, warnings among them.
+pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let main = read_file(&sources.config).map_err(|problem| vec![problem])?;
+    let second = match &sources.alertmanager {
+        Some(path) => Some(path.clone()),
+        None => config::referenced_files(&main).alertmanager.map(PathBuf::from),
+    };
+    let second = match second.map(|path| read_file(&path)) {
+        None => None,
+        Some(Ok(file)) => Some(file),
+        Some(Err(problem)) => {
+            problems.push(problem);
+            None
+        }
+    };
+    let (config, found) = config::read(&main, second.as_ref(), &environment);
+    problems.extend(found);
+    let Some(mut config) = config else { return Err(problems) };
+    for path in config.scrape_config_files.clone() {
+        for file in collect(&path, &mut problems) {
+            problems.extend(config.add_scrape_file(&file));
+        }
+    }
+    let mut groups = Vec::new();
+    for path in &config.rule_files {
+        for file in collect(path, &mut problems) {
+            let (own, found) = rule::read(&file.name, &file.text, &rule_defaults(&config));
+            groups.extend(own);
+            problems.extend(found);
+        }
+    }
+    let mut templates = Templates::new();
+    for path in &config.templates {
+        for file in collect(path, &mut problems) {
+            if let Err(error) = templates.add(&file.name, &file.text) {
+                problems.push(whole_file(&file.name, error.to_string()));
+            }
+        }
+    }
+    if has_errors(&problems) {
+        return Err(problems);
+    }
+    let routing_text = second.as_ref().map_or(&main.text, |file| &file.text);
+    let yaml = match &second {
+        Some(file) => format!("{}---\n# {}\n{}", config::masked(&main.text), file.name, config::masked(&file.text)),
+        None => config::masked(&main.text),
+    };
+    Ok(Loaded {
+        groups,
+        templates: Arc::new(templates),
+        yaml: yaml.into(),
+        routing_yaml: config::masked_routing(routing_text).into(),
+        warnings: problems,
+        config,
+    })
+}
+
+/// Reads the files that a path or a pattern names; those that cannot be read become problems.
+fn collect(path: &str, problems: &mut Vec<Problem>) -> Vec<File> {
+    let files = expand(path).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Vec::new()
+    });
+    let mut read = Vec::new();
+    for file in files {
+        match read_file(&file) {
+            Ok(file) => read.push(file),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    read
+}
+
+/// The language that rules and queries speak.
+pub fn syntax() -> Syntax {
+    Syntax::default()
+}
+
+pub fn rule_defaults(config: &Config) -> rule::Defaults {
+    rule::Defaults {
+        interval: config.global.evaluation_interval,
+        query_offset: config.global.rule_query_offset,
+        classic_names_only: config.global.classic_names_only,
+        syntax: syntax(),
+    }
+}
+
+/// Reads rule files alone, as `tocsin check rules` does.
+pub fn read_rules(path: &Path) -> (Vec<RuleGroup>, Vec<Problem>) {
+    match read_file(path) {
+        Ok(file) => rule::read(&file.name, &file.text, &rule::Defaults { syntax: syntax(), ..rule::Defaults::default() }),
+        Err(problem) => (Vec::new(), vec![problem]),
+    }
+}

@@ -1,0 +1,53 @@
+//! The OpenAPI document of our own API, made from the handlers themselves.
+
+use axum::{Json, Router, routing};
+use utoipa::OpenApi;
+
+use super::{accounts, alerts, overview, session, stream};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tocsin", description = "Tocsin's own API. Times are RFC 3339 in UTC. Errors are application/problem+json."),
+    paths(
+        session::get_session,
+        session::log_in,
+        session::log_out,
+        overview::overview,
+        overview::targets,
+        overview::demo,
+        overview::set_fault,
+        alerts::list_alerts,
+        alerts::show_alert,
+        alerts::list_pages,
+        alerts::show_page,
+        alerts::acknowledge,
+        alerts::unacknowledge,
+        alerts::list_deliveries,
+        alerts::inbox,
+        alerts::preview,
+        accounts::list_users,
+        accounts::add_user,
+        accounts::change_user,
+        accounts::list_tokens,
+        accounts::add_token,
+        accounts::revoke_token,
+        accounts::read_audit,
+        stream::stream,
+    )
+)]
+struct Document;
+
+/// Returns the document as JSON, indented, ending in a line end.
+pub fn document() -> String {
+    let mut text = Document::openapi().to_pretty_json().expect("the document is plain data");
+    text.push('\n');
+    text
+}
+
+async fn show() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}
+
+pub fn routes() -> Router {
+    Router::new().route("/api/tocsin/v1/openapi.json", routing::get(show))
+}

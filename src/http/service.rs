@@ -1,0 +1,67 @@
+//! Health, our own metrics, and the reload.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router, routing};
+use tocsin_core::problem::Problem as ConfigProblem;
+use tokio::sync::{mpsc, oneshot};
+
+use super::access::{Caller, Guard};
+use super::problem::Problem;
+use crate::telemetry::Metrics;
+
+#[derive(Clone)]
+pub struct ServiceState {
+    pub ready: Arc<AtomicBool>,
+    pub metrics: Arc<Metrics>,
+    pub guard: Arc<Guard>,
+    pub reload: mpsc::Sender<oneshot::Sender<Result<Vec<ConfigProblem>, Vec<ConfigProblem>>>>,
+}
+
+async fn healthy() -> &'static str {
+    "Tocsin is Healthy.\n"
+}
+
+async fn ready(State(state): State<ServiceState>) -> (StatusCode, &'static str) {
+    if state.ready.load(Ordering::Acquire) {
+        (StatusCode::OK, "Tocsin is Ready.\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "Tocsin is starting or stopping.\n")
+    }
+}
+
+async fn metrics(State(state): State<ServiceState>) -> Response {
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], state.metrics.encode())
+        .into_response()
+}
+
+async fn reload(State(state): State<ServiceState>, Extension(caller): Extension<Caller>) -> Result<String, Problem> {
+    let (reply, answer) = oneshot::channel();
+    let stopping = || Problem::unavailable("the service is stopping");
+    state.reload.send(reply).await.map_err(|_| stopping())?;
+    match answer.await.map_err(|_| stopping())? {
+        Ok(warnings) => {
+            state.guard.audit(&caller, "reload", "configuration", "done", "").await?;
+            Ok(warnings.iter().map(|warning| format!("{warning}\n")).collect())
+        }
+        Err(problems) => {
+            let said = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            state.guard.audit(&caller, "reload", "configuration", "refused", &said).await?;
+            let detail = format!("the new configuration cannot be used, the old one stays\n{said}");
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bad-configuration", detail))
+        }
+    }
+}
+
+pub fn routes(state: ServiceState) -> Router {
+    Router::new()
+        .route("/-/healthy", routing::get(healthy))
+        .route("/-/ready", routing::get(ready))
+        .route("/-/reload", routing::post(reload))
+        .route("/metrics", routing::get(metrics))
+        .with_state(state)
+}
