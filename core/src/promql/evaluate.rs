@@ -24,6 +24,7 @@ mod notes;
 mod rank;
 mod selectors;
 mod subquery;
+mod xxhash;
 
 pub(crate) use budget::Lease;
 pub(crate) use engine::{Engine, Evaluated, LineIndex};

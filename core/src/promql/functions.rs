@@ -1,16 +1,14 @@
 //! The functions of PromQL: their signatures. Their bodies stand in `functions/`, one family a file.
 
-use std::sync::Arc;
-
 use super::ast::ValueType;
-use crate::model::Histogram;
 
 pub(crate) mod classic;
 pub(crate) mod clock;
+pub(crate) mod edges;
 mod info;
-mod label;
+pub(crate) mod label;
 pub(crate) mod math;
-mod native;
+pub(crate) mod native;
 pub(crate) mod over_time;
 mod rate;
 mod regression;
@@ -85,9 +83,4 @@ pub(crate) fn range_body(name: &str) -> Option<window::RangeBody> {
         "double_exponential_smoothing" => regression::double_exponential_smoothing,
         _ => return None,
     })
-}
-
-/// Returns the body of a function from native histogram to number.
-pub(crate) fn histogram_body(name: &str) -> Option<fn(&Arc<Histogram>) -> f64> {
-    native::body(name)
 }

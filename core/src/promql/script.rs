@@ -6,16 +6,14 @@ use regex::Regex;
 
 use super::ast::Expr;
 use super::evaluate::{Cancel, EvalError, Options, instant, range};
+use super::notation::Notation;
 use super::parse::{Syntax, parse};
 use super::value::{Answer, Value};
-use crate::model::LabelSet;
 use crate::time::{Span, Timestamp};
-use notation::Notated;
 
 mod compare;
 mod fixed;
 mod memory;
-mod notation;
 mod read;
 
 pub use memory::Memory;
@@ -33,7 +31,7 @@ pub enum Command {
 #[derive(Clone, Debug)]
 pub struct Load {
     pub interval: Span,
-    pub series: Vec<(LabelSet, Vec<Notated>)>,
+    pub series: Vec<Notation>,
     /// Add to classic histograms the native ones that say the same.
     pub with_custom_histograms: bool,
 }
@@ -66,12 +64,12 @@ impl Wanted {
 /// What an evaluation is expected to answer.
 #[derive(Clone, Debug)]
 pub enum Expected {
-    Series(Vec<(LabelSet, Vec<Notated>)>),
+    Series(Vec<Notation>),
     /// Samples from a start on at a distance; the answer to an instant query of a range vector.
     RangeVector {
         start: Timestamp,
         step: Span,
-        series: Vec<(LabelSet, Vec<Notated>)>,
+        series: Vec<Notation>,
     },
     Scalar(f64),
     Text(String),
@@ -133,8 +131,9 @@ fn check(eval: &Eval, memory: &Memory, options: &Options) -> Result<(), String> 
     let expr = match parse(&eval.query, &Syntax::everything()) {
         Ok(expr) => expr,
         Err(faults) => {
-            let message = faults.first().map_or_else(String::new, |fault| fault.summary(&eval.query));
-            return refused(eval, &message);
+            let Some(fault) = faults.first() else { return refused(eval, "") };
+            // Some of what is refused here as text is refused in evaluation elsewhere, in the same words without a place.
+            return refused(eval, &fault.message).or_else(|_| refused(eval, &fault.summary(&eval.query)));
         }
     };
     check_answer(eval, &expr, eval.when, memory, &options)?;
@@ -188,7 +187,7 @@ fn check_notes(kind: &str, found: &[String], wanted: &[Wanted], none: bool) -> R
     if wanted.is_empty() {
         return Ok(());
     }
-    for wanted in wanted.iter().filter(|wanted| !found.iter().any(|note| wanted.fits(note))) {
+    if let Some(wanted) = wanted.iter().find(|wanted| !found.iter().any(|note| wanted.fits(note))) {
         return Err(format!("no {kind} like {wanted:?} among {found:?}"));
     }
     match found.iter().find(|note| !wanted.iter().any(|wanted| wanted.fits(note))) {

@@ -8,6 +8,7 @@ mod corpora;
 mod exposition;
 mod notification_template;
 mod plane;
+mod promql_evaluate;
 mod promql_mutation;
 mod promql_notation;
 mod promql_parse;

@@ -7,29 +7,33 @@ use tocsin_core::promql::script;
 
 use crate::corpora;
 
-/// Returns how many `eval` blocks of a script pass and how many there are; prints those that fail when asked to.
-fn run(text: &str, show: bool) -> (usize, usize) {
-    let options = Options { delayed_name_removal: true, ..Options::default() };
-    let outcomes = script::run(text, &options).expect("every script can be read");
-    for outcome in outcomes.iter().filter(|_| show) {
-        if let Err(fault) = &outcome.result {
-            println!("  line {}: {}\n    {fault}", outcome.line, outcome.query);
-        }
-    }
-    (outcomes.iter().filter(|outcome| outcome.result.is_ok()).count(), outcomes.len())
-}
+/// Scripts that do not pass as a whole, with how many `eval` blocks pass at least. The numbers may only rise.
+///
+/// Start timestamps are no part of the samples here.
+const INCOMPLETE: [(&str, usize); 1] = [("start_timestamps", 2)];
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "tests read files")]
 fn scripts_of_prometheus_pass() {
     let Some(folder) = corpora::path("prometheus/promqltest") else { return };
+    let options = Options { delayed_name_removal: true, ..Options::default() };
     let mut paths: Vec<_> = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "test")) {
-        let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a name");
-        let text = fs::read_to_string(path).expect("a script");
-        println!("{name}");
-        let (passed, all) = run(&text, true);
-        println!("{name}: {passed} of {all}");
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "test"));
+    assert!(!paths.is_empty(), "the corpus holds no scripts");
+    let (mut passed_in_all, mut all, mut faults) = (0, 0, Vec::new());
+    for path in paths {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        let outcomes = script::run(&fs::read_to_string(&path).expect("a script"), &options).expect("a script that can be read");
+        let passed = outcomes.iter().filter(|outcome| outcome.result.is_ok()).count();
+        println!("{name}: {passed} of {}", outcomes.len());
+        (passed_in_all, all) = (passed_in_all + passed, all + outcomes.len());
+        let least = INCOMPLETE.iter().find(|(other, _)| *other == name).map_or(outcomes.len(), |(_, least)| *least);
+        if passed < least {
+            let wrong = outcomes.iter().filter_map(|outcome| Some((outcome, outcome.result.as_ref().err()?)));
+            faults.extend(wrong.map(|(outcome, fault)| format!("{name}:{}: {}\n    {fault}", outcome.line, outcome.query)));
+        }
     }
+    println!("all: {passed_in_all} of {all}");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -94,7 +94,8 @@ impl Histogram {
                     }
                 }
             }
-            if threshold == before {
+            // Also where the threshold is no number, which nothing is greater than.
+            if threshold.partial_cmp(&before) != Some(std::cmp::Ordering::Greater) {
                 return (count, threshold);
             }
         }
@@ -117,7 +118,7 @@ impl Histogram {
         if self.has_custom_buckets() || schema >= self.schema {
             return;
         }
-        let levels = self.schema - schema;
+        let levels = self.schema.saturating_sub(schema);
         let (positive, negative) = (coarser(&self.positive(), levels), coarser(&self.negative(), levels));
         self.set_positive(&positive);
         self.set_negative(&negative);

@@ -26,7 +26,7 @@ impl From<f64> for Estimate {
 
 impl Histogram {
     /// Cuts the zero bucket at zero when observations lie on one side only.
-    fn one_sided(&self, mut bucket: Bucket) -> Bucket {
+    pub(super) fn one_sided(&self, mut bucket: Bucket) -> Bucket {
         if self.negative_buckets.is_empty() && !self.positive_buckets.is_empty() {
             bucket.lower = 0.0;
         } else if self.positive_buckets.is_empty() && !self.negative_buckets.is_empty() {

@@ -9,60 +9,80 @@ enum Keep {
     Above,
 }
 
-fn midpoint(bucket: Bucket, product: f64, linear: bool, positive: bool) -> f64 {
-    match (linear, positive) {
-        (true, _) => (bucket.lower + bucket.upper) / 2.0,
-        (false, true) => product.sqrt(),
-        (false, false) => -product.sqrt(),
+/// How observations are taken to be spread within a bucket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    Even,
+    Exponential,
+}
+
+impl Spread {
+    /// Returns the share of a bucket that lies at or below a value inside it.
+    fn share_below(self, bucket: Bucket, value: f64) -> f64 {
+        match self {
+            Spread::Even => (value - bucket.lower) / (bucket.upper - bucket.lower),
+            Spread::Exponential => {
+                let [lower, upper, at] = [bucket.lower, bucket.upper, value].map(|bound| bound.abs().log2());
+                if bucket.lower > 0.0 { (at - lower) / (upper - lower) } else { 1.0 - (at - upper) / (lower - upper) }
+            }
+        }
+    }
+
+    /// Returns where the observations between two values are taken to lie on average.
+    fn middle(self, lower: f64, upper: f64) -> f64 {
+        match self {
+            Spread::Even => (lower + upper) / 2.0,
+            Spread::Exponential => (lower * upper).sqrt().copysign(upper),
+        }
     }
 }
 
-/// Returns how much of a bucket lies at or below a value.
-fn count_below(bucket: Bucket, value: f64, positive: bool, linear: bool) -> f64 {
-    if value <= bucket.lower {
-        return 0.0;
+/// Returns how many observations of a bucket stay, and where they are taken to lie on average.
+fn trim_bucket(mut bucket: Bucket, value: f64, keep: Keep, spread: Spread) -> (f64, f64) {
+    if bucket.lower == bucket.upper {
+        let inside = if keep == Keep::Below { value >= bucket.upper } else { value <= bucket.lower };
+        return (if inside { bucket.count } else { 0.0 }, bucket.lower);
     }
-    if value >= bucket.upper {
-        return bucket.count;
+    let (open_below, open_above) = (bucket.lower == f64::NEG_INFINITY, bucket.upper == f64::INFINITY);
+    if open_below && open_above {
+        // Nothing is known about where these observations lie.
+        let all = if keep == Keep::Below { value == f64::INFINITY } else { value == f64::NEG_INFINITY };
+        return (if all { bucket.count } else { 0.0 }, 0.0);
     }
-    let share = if linear {
-        (value - bucket.lower) / (bucket.upper - bucket.lower)
-    } else {
-        let [lower, upper, at] = [bucket.lower, bucket.upper, value].map(|bound| bound.abs().log2());
-        if positive { (at - lower) / (upper - lower) } else { 1.0 - (at - upper) / (lower - upper) }
-    };
-    bucket.count * share
-}
-
-/// Returns how much of a bucket without end stays, and where the rest is assumed to lie.
-fn trim_infinite(bucket: Bucket, value: f64, keep: Keep) -> (f64, f64) {
-    if bucket.lower == f64::NEG_INFINITY {
-        // With a positive end, such a bucket is taken to start at zero.
-        let inside = value >= 0.0 && bucket.upper > value && bucket.upper != f64::INFINITY;
+    if open_above {
+        // What stays of an endless bucket is taken to lie at its finite end, or at the value.
         return match keep {
-            Keep::Below if value >= bucket.upper => (bucket.count, 0.0),
-            Keep::Below if inside => (bucket.count * value / bucket.upper, (value + bucket.upper) / 2.0),
-            Keep::Above if value <= bucket.lower => (bucket.count, 0.0),
-            Keep::Above if inside => (bucket.count * (1.0 - value / bucket.upper), value / 2.0),
-            Keep::Below | Keep::Above => (0.0, bucket.upper),
+            Keep::Below if value == f64::INFINITY => (bucket.count, bucket.lower),
+            Keep::Below => (0.0, 0.0),
+            Keep::Above if value == f64::INFINITY => (0.0, 0.0),
+            Keep::Above => (bucket.count, bucket.lower.max(value)),
         };
     }
-    match keep {
-        Keep::Above if value <= bucket.lower => (bucket.count, 0.0),
-        Keep::Below | Keep::Above => (0.0, bucket.lower),
+    if open_below {
+        if bucket.upper <= 0.0 {
+            return match keep {
+                Keep::Below if value == f64::NEG_INFINITY => (0.0, 0.0),
+                Keep::Below => (bucket.count, bucket.upper.min(value)),
+                Keep::Above if value == f64::NEG_INFINITY => (bucket.count, bucket.upper),
+                Keep::Above => (0.0, 0.0),
+            };
+        }
+        // With a positive end, such a bucket is taken to start at zero.
+        bucket.lower = 0.0;
     }
-}
-
-/// Returns how much of a bucket stays, and where the rest is assumed to lie.
-fn trim_bucket(bucket: Bucket, value: f64, keep: Keep, positive: bool, linear: bool) -> (f64, f64) {
-    if bucket.lower == f64::NEG_INFINITY || bucket.upper == f64::INFINITY {
-        return trim_infinite(bucket, value, keep);
+    let (lower, upper) = match keep {
+        Keep::Below => (bucket.lower, bucket.upper.min(value)),
+        Keep::Above => (bucket.lower.max(value), bucket.upper),
+    };
+    if lower >= upper {
+        return (0.0, 0.0);
     }
-    let below = count_below(bucket, value, positive, linear);
-    match keep {
-        Keep::Below => (below, midpoint(bucket, value.abs() * bucket.upper.abs(), linear, positive)),
-        Keep::Above => (bucket.count - below, midpoint(bucket, value.abs() * bucket.lower.abs(), linear, positive)),
-    }
+    let count = match (keep, value > bucket.lower && value < bucket.upper) {
+        (_, false) => bucket.count,
+        (Keep::Below, true) => bucket.count * spread.share_below(bucket, value),
+        (Keep::Above, true) => bucket.count * (1.0 - spread.share_below(bucket, value)),
+    };
+    (count, spread.middle(lower, upper))
 }
 
 impl Histogram {
@@ -76,52 +96,33 @@ impl Histogram {
         self.trim(value, Keep::Above);
     }
 
+    /// The sum becomes an estimate from what stays in the buckets; it is kept as it is when everything stays.
     fn trim(&mut self, value: f64, keep: Keep) {
-        let linear = self.has_custom_buckets();
-        let (mut count, mut removed_sum) = (0.0, 0.0);
-        let (mut has_positive, mut has_negative) = (false, false);
-        for positive in [true, false] {
-            let side = if positive { self.positive_side() } else { self.negative_side() };
-            let mut list = if positive { self.positive() } else { self.negative() };
-            for (bucket, (_, own)) in side.into_iter().zip(&mut list).filter(|(bucket, _)| bucket.count != 0.0) {
-                if linear {
-                    has_negative |= bucket.upper <= 0.0 || bucket.lower < 0.0;
-                    has_positive |= bucket.upper > 0.0;
-                } else {
-                    has_positive |= positive;
-                    has_negative |= !positive;
-                }
-                let (kept, middle) = trim_bucket(bucket, value, keep, positive, linear);
-                let (inside, outside) = match keep {
-                    Keep::Below => (bucket.upper <= value, bucket.lower >= value),
-                    Keep::Above => (bucket.lower >= value, bucket.upper <= value),
-                };
-                if inside {
-                    count += bucket.count;
-                } else if outside {
-                    let middle = if linear { middle } else { midpoint(bucket, bucket.lower * bucket.upper, false, positive) };
-                    removed_sum += bucket.count * middle;
-                    *own = 0.0;
-                } else {
-                    removed_sum += (bucket.count - kept) * middle;
-                    count += kept;
-                    *own = kept;
-                }
+        let spread = if self.has_custom_buckets() { Spread::Even } else { Spread::Exponential };
+        let (mut count, mut sum, mut changed) = (0.0, 0.0, false);
+        let mut take = |bucket: Bucket, spread: Spread| {
+            if bucket.count == 0.0 {
+                return 0.0;
             }
-            if positive { self.set_positive(&list) } else { self.set_negative(&list) }
+            let (kept, middle) = trim_bucket(bucket, value, keep, spread);
+            changed |= kept != bucket.count;
+            count += kept;
+            sum += kept * middle;
+            kept
+        };
+        let zero = self.one_sided(self.zero_bucket());
+        let zero_count = take(zero, Spread::Even);
+        let positive: Vec<(i32, f64)> =
+            self.positive().iter().zip(self.positive_side()).map(|((index, _), bucket)| (*index, take(bucket, spread))).collect();
+        let negative: Vec<(i32, f64)> =
+            self.negative().iter().zip(self.negative_side()).map(|((index, _), bucket)| (*index, take(bucket, spread))).collect();
+        if !changed && zero_count == self.zero_count {
+            return self.compact();
         }
-        if self.zero_count > 0.0 {
-            let bucket = self.zero_bucket();
-            let below = count_below(bucket, value, true, true);
-            self.zero_count = if keep == Keep::Below { below } else { bucket.count - below };
-            count += self.zero_count;
-        }
-        let mut sum = if count == 0.0 { 0.0 } else { self.sum - removed_sum };
-        if (!has_negative && sum < 0.0) || (!has_positive && sum > 0.0) {
-            sum = 0.0;
-        }
-        self.count = count;
-        self.sum = sum;
+        self.zero_count = zero_count;
+        self.set_positive(&positive);
+        self.set_negative(&negative);
+        (self.count, self.sum) = (count, sum);
         self.compact();
     }
 }

@@ -11,6 +11,7 @@ use crate::model::labels::quote;
 use crate::model::sample::compensated;
 use crate::model::{Histogram, LabelSet, METRIC_NAME};
 use crate::promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Place};
+use crate::promql::functions::label::is_label_name;
 use crate::promql::functions::over_time::{HistogramMean, Mean, Trouble, quantile_of};
 
 /// The lines of one group, in the order of the input.
@@ -263,7 +264,7 @@ impl Engine<'_> {
         let Some(ExprKind::Text(label)) = param.map(|param| &param.kind) else {
             return Err(EvalError::execution("count_values expects a string as parameter", place));
         };
-        if label.is_empty() {
+        if !is_label_name(label) {
             return Err(EvalError::execution(format!("invalid label name {}", quote(label)), place));
         }
         let input = self.vector(input, steps)?;

@@ -1,12 +1,12 @@
 //! Calls of functions.
 
 use super::engine::wrong_type;
-use super::grid::{Column, Grid, Line, Point};
+use super::grid::{Column, Grid, Line, Point, SAME_LABELS};
 use super::{Engine, EvalError, Evaluated, Note, Ranges, Steps, bare};
 use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher};
 use crate::promql::ast::{Call, Edges, Expr, ExprKind, Place, ValueType};
 use crate::promql::functions::window::RangeBody;
-use crate::promql::functions::{self, clock, math};
+use crate::promql::functions::{self, clock, math, native};
 
 const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
 const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
@@ -14,10 +14,13 @@ const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 /// Functions over ranges that answer one of the samples, so that its name stays true.
 const KEEPS_NAME: [&str; 2] = ["last_over_time", "first_over_time"];
 
+/// Windows may be long, so that also one series takes its time.
+const STEPS_BETWEEN_CHECKS: usize = 64;
+
 /// Endings of names by which counters are known.
 const COUNTER_ENDINGS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
 
-fn argument<'e>(call: &'e Call, index: usize, place: Place) -> Result<&'e Expr, EvalError> {
+fn argument(call: &Call, index: usize, place: Place) -> Result<&Expr, EvalError> {
     let missing = || EvalError::execution(format!("function {} lacks argument {}", call.function.name, index + 1), place);
     call.args.get(index).map(bare).ok_or_else(missing)
 }
@@ -71,8 +74,10 @@ impl Engine<'_> {
             _ => {
                 if let Some(body) = functions::range_body(name) {
                     self.over_ranges(call, body, place, steps)?
-                } else if let Some(body) = functions::histogram_body(name) {
-                    let grid = self.vector(arg(0)?, steps)?.map(|point| match point {
+                } else if let Some(body) = native::body(name) {
+                    let counts_only = matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg");
+                    let arg = arg(0)?;
+                    let grid = self.with_counts_only(counts_only, || self.vector(arg, steps))?.map(|point| match point {
                         Point::Histogram(histogram) => Point::Float(body(histogram)),
                         _ => Point::Absent,
                     });
@@ -189,8 +194,9 @@ impl Engine<'_> {
             let step = index % steps.count;
             let (low, high) = (low.at(step), high.at(step));
             *point = match point.float() {
-                Some(value) if !(high < low) => Point::Float(math::max(low, math::min(high, value))),
-                _ => Point::Absent,
+                Some(_) if high < low => Point::Absent,
+                Some(value) => Point::Float(math::max(low, math::min(high, value))),
+                None => Point::Absent,
             };
         }
         self.drop_names(grid.without_empty_lines(), place)
@@ -240,6 +246,9 @@ impl Engine<'_> {
             let row = &mut grid.points[index * steps.count..];
             let mut has_float = false;
             ranges.windows(series, steps, notes_place, |step, window| {
+                if step % STEPS_BETWEEN_CHECKS == 0 {
+                    self.alive()?;
+                }
                 for (number, column) in numbers.iter_mut().zip(&scalars) {
                     *number = column.at(step);
                 }
@@ -254,7 +263,11 @@ impl Engine<'_> {
             }
         }
         let grid = grid.without_empty_lines();
-        if self.options.delayed_name_removal { Ok(grid) } else { grid.merged(place) }
+        // Unlike elsewhere, series that become the same are refused here even when they have no step in common.
+        if !self.options.delayed_name_removal && grid.has_same_labels() {
+            return Err(EvalError::execution(SAME_LABELS, place));
+        }
+        Ok(grid)
     }
 
     /// Returns the labels that an absent series would have had by the matchers of a selector.

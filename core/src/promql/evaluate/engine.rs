@@ -1,5 +1,7 @@
 //! One evaluation: what it reads from, what it may hold, and the walk over the tree.
 
+use std::cell::Cell;
+
 use foldhash::{HashMap, HashMapExt};
 
 use super::budget::Budget;
@@ -32,6 +34,8 @@ pub(crate) struct Engine<'a> {
     pub step: Span,
     pub budget: Budget,
     pub notes: Notes,
+    /// Inside a function that reads only count and sum of histograms, and outside of subqueries.
+    pub counts_only: Cell<bool>,
 }
 
 impl<'a> Engine<'a> {
@@ -45,6 +49,7 @@ impl<'a> Engine<'a> {
             step,
             budget: Budget::new(options.samples_max),
             notes: Notes::default(),
+            counts_only: Cell::new(false),
         }
     }
 
@@ -83,6 +88,14 @@ impl<'a> Engine<'a> {
             ExprKind::Unary { negative, operand } => self.unary(*negative, operand, steps),
             ExprKind::Paren(inner) => self.eval(inner, steps),
         }
+    }
+
+    /// Evaluates something with `counts_only` set to a value.
+    pub fn with_counts_only<T>(&self, counts_only: bool, evaluate: impl FnOnce() -> T) -> T {
+        let before = self.counts_only.replace(counts_only);
+        let value = evaluate();
+        self.counts_only.set(before);
+        value
     }
 
     pub fn vector(&self, expr: &Expr, steps: &Steps) -> Result<Grid, EvalError> {

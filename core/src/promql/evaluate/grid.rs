@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 use super::{EvalError, Lease, Steps};
 use crate::model::histogram::Histogram;
@@ -130,6 +130,12 @@ impl Grid {
         self.lines.truncate(to);
         self.points.truncate(to * width);
         self
+    }
+
+    /// Returns whether two lines have equal labels.
+    pub fn has_same_labels(&self) -> bool {
+        let mut seen: HashSet<&LabelSet> = HashSet::default();
+        !self.lines.iter().all(|line| seen.insert(&line.labels))
     }
 
     /// Joins lines of equal labels.

@@ -136,14 +136,14 @@ impl Engine<'_> {
     }
 
     /// Returns the quantile of one histogram, remarking what bends it.
-    fn quantile(&self, quantile: f64, labels: &LabelSet, found: Found<'_>, native: Place, classic: Place) -> f64 {
+    fn quantile(&self, quantile: f64, labels: &LabelSet, found: Found<'_>, place: Place) -> f64 {
         match found {
             Found::Native(histogram) => {
                 let estimate = histogram.quantile(quantile);
-                let metric = labels.name();
+                let metric = self.metric_of(labels);
                 match estimate.skew {
-                    Some(Skew::IsNan) => self.notes.add(Note::NanQuantile { metric }, native),
-                    Some(Skew::Higher) => self.notes.add(Note::SkewedQuantile { metric }, native),
+                    Some(Skew::IsNan) => self.notes.add(Note::NanQuantile { metric }, place),
+                    Some(Skew::Higher) => self.notes.add(Note::SkewedQuantile { metric }, place),
                     None => {}
                 }
                 estimate.value
@@ -151,7 +151,7 @@ impl Engine<'_> {
             Found::Classic(buckets) => {
                 let (value, repaired) = classic::quantile(quantile, buckets);
                 if repaired {
-                    self.notes.add(Note::ForcedMonotonicity { metric: self.metric_of(labels) }, classic);
+                    self.notes.add(Note::ForcedMonotonicity { metric: self.metric_of(labels) }, place);
                 }
                 value
             }
@@ -172,7 +172,7 @@ impl Engine<'_> {
         self.check_quantile(&quantiles, quantile_arg.place);
         let (mut out, mut index) = (self.grid(input.width)?, LineIndex::new());
         self.each_histogram(&input, vector_arg.place, |step, labels, found| {
-            let value = self.quantile(quantiles.at(step), labels, found, quantile_arg.place, vector_arg.place);
+            let value = self.quantile(quantiles.at(step), labels, found, vector_arg.place);
             self.put(&mut out, &mut index, step, labels, value, place)
         })?;
         Ok(out)
@@ -194,7 +194,7 @@ impl Engine<'_> {
         self.each_histogram(&input, vector_arg.place, |step, labels, mut found| {
             for column in &quantiles {
                 let quantile = column.at(step);
-                let value = self.quantile(quantile, labels, found.again(), vector_arg.place, bare(&call.args[1]).place);
+                let value = self.quantile(quantile, labels, found.again(), vector_arg.place);
                 let labels = labels.builder().set(label, &label_value(quantile)).build();
                 self.put(&mut out, &mut index, step, &labels, value, place)?;
             }
@@ -215,7 +215,7 @@ impl Engine<'_> {
                 Found::Native(histogram) => {
                     let estimate = histogram.fraction(lower, upper);
                     if estimate.skew.is_some() {
-                        self.notes.add(Note::NanFraction { metric: labels.name() }, lower_arg.place);
+                        self.notes.add(Note::NanFraction { metric: self.metric_of(labels) }, vector_arg.place);
                     }
                     estimate.value
                 }

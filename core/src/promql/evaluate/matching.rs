@@ -143,10 +143,8 @@ impl Engine<'_> {
         let swapped = matching.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (right, left) } else { (left, right) };
         let groups = groups(many, one, matching);
-        let (fill_many, fill_one) = match swapped {
-            false => (matching.fill_left, matching.fill_right),
-            true => (matching.fill_right, matching.fill_left),
-        };
+        // Which side is filled goes by "many" and "one", also where `group_right` has them the other way round.
+        let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
         let width = left.width.max(right.width);
         let mut join = Join {
             binary,
@@ -247,8 +245,9 @@ impl Engine<'_> {
 }
 
 fn many_to_many(group: &LabelSet, side: &str, new: &LabelSet, earlier: &LabelSet, place: Place) -> EvalError {
+    let (first, second) = (new.min(earlier), new.max(earlier));
     let message = format!(
-        "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{new}, {earlier}]\
+        "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{first}, {second}]\
          ;many-to-many matching not allowed: matching labels must be unique on one side"
     );
     EvalError::execution(message, place)

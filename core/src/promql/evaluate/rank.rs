@@ -1,6 +1,7 @@
 //! Aggregations that answer some of the series they get: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
 use super::aggregate::Group;
+use super::xxhash::xxh64;
 use super::{Column, Engine, EvalError, Grid, Note, Point};
 use crate::model::LabelSet;
 use crate::promql::ast::{AggregateOp, Place};
@@ -75,12 +76,22 @@ impl Heap {
     }
 }
 
-/// Returns where between 0 and 1 a series falls when a share of all is taken; the same in every process and version.
+/// Returns where between 0 and 1 a series falls when a share of all is taken.
+///
+/// Source: Prometheus `HashRatioSampler` over `stringlabels`, so that the same series are taken.
 fn sampling_offset(labels: &LabelSet) -> f64 {
-    // The fingerprint's low bits are well mixed, its high bits less so; one round of multiplication spreads them.
-    let mixed = labels.fingerprint().0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    (mixed ^ (mixed >> 32)) as f64 / u64::MAX as f64
+    let mut bytes = Vec::with_capacity(128);
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        match u8::try_from(text.len()) {
+            Ok(length) if length < u8::MAX => bytes.push(length),
+            _ => {
+                bytes.push(u8::MAX);
+                bytes.extend_from_slice(&(text.len() as u32).to_le_bytes()[..3]);
+            }
+        }
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    xxh64(&bytes) as f64 / u64::MAX as f64
 }
 
 fn in_ratio(ratio: f64, offset: f64) -> bool {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::grid::{SAME_LABELS, without_metadata};
-use super::{Engine, EvalError, Grid, Lease, Line, Point, Steps};
-use crate::model::histogram::Histogram;
-use crate::model::{LabelSet, Matcher, Select, Series, is_stale};
+use super::{Engine, EvalError, Grid, Lease, Line, Note, Point, Steps};
+use crate::model::histogram::{Histogram, Incompatible, ResetHint};
+use crate::model::{LabelSet, Matcher, Select, Series, SourceError, is_stale};
 use crate::promql::ast::{Edges, MatrixSelector, Place, VectorSelector};
-use crate::promql::functions::window::{Window, extend, interpolate};
+use crate::promql::functions::edges::{extend, interpolate, interpolate_histograms};
+use crate::promql::functions::window::Window;
 use crate::time::Timestamp;
 
 /// One series of a range vector with all the samples that any step looks at, staleness markers left out.
@@ -33,6 +34,26 @@ pub(crate) struct Ranges {
     pub lease: Lease,
 }
 
+/// Completes what is known of resets between the histograms of a series, so that aggregations of counters notice collisions.
+///
+/// Source: Prometheus `HistogramStatsIterator`.
+fn find_resets(series: &mut Series) {
+    let hints: Vec<ResetHint> = series
+        .histograms
+        .windows(2)
+        .map(|pair| match (pair[1].1.reset_hint, pair[1].1.is_reset_from(&pair[0].1)) {
+            (ResetHint::Unknown, true) => ResetHint::Reset,
+            (ResetHint::Unknown, false) => ResetHint::NoReset,
+            (hint, _) => hint,
+        })
+        .collect();
+    for ((_, histogram), hint) in series.histograms.iter_mut().skip(1).zip(hints) {
+        if histogram.reset_hint != hint {
+            Arc::make_mut(histogram).reset_hint = hint;
+        }
+    }
+}
+
 /// How many values a histogram counts as.
 fn weight(histogram: &Histogram) -> usize {
     10 + (histogram.positive_buckets.len() + histogram.negative_buckets.len()) / 2
@@ -48,7 +69,14 @@ impl Engine<'_> {
             end: Timestamp(until),
             samples_max: self.budget.left(),
         };
-        let series = self.source.select(&request)?;
+        let mut series = self.source.select(&request).map_err(|error| match error {
+            // The source was told what is left; people know the whole.
+            SourceError::TooManySamples { .. } => EvalError::TooManySamples { limit: self.options.samples_max },
+            other => EvalError::Source(other),
+        })?;
+        if self.counts_only.get() {
+            series.iter_mut().for_each(find_resets);
+        }
         if series.len() > self.options.series_max {
             return Err(EvalError::TooManySeries { found: series.len(), limit: self.options.series_max, place });
         }
@@ -98,7 +126,7 @@ impl Engine<'_> {
             let line = self.add_line(&mut grid, Line { labels: series.labels.clone(), drop_name: false })?;
             let row = &mut grid.points[line * steps.count..];
             if smoothed {
-                smooth(&series, row, lookback, reference, place)?;
+                self.smooth(&series, row, reference, place);
             } else {
                 current(&series, row, lookback, reference, &read);
             }
@@ -170,31 +198,56 @@ fn current(
 
 const NO_HISTOGRAMS: &str = "smoothed and anchored modifiers do not work with native histograms";
 
-/// Fills a row with values interpolated between the samples around each step.
-fn smooth(
-    series: &Series,
-    row: &mut [Point],
-    lookback: i64,
-    reference: impl Fn(usize) -> i64,
-    place: Place,
-) -> Result<(), EvalError> {
-    let floats: Vec<(i64, f64)> = series.floats.iter().copied().filter(|(_, value)| !is_stale(*value)).collect();
-    for (step, point) in row.iter_mut().enumerate() {
-        let at = reference(step);
-        let near = |other: i64| other > at.saturating_sub(lookback) && other <= at.saturating_add(lookback);
-        if series.histograms.iter().any(|(at, histogram)| near(*at) && !is_stale(histogram.sum)) {
-            return Err(EvalError::execution(NO_HISTOGRAMS, place));
+impl Engine<'_> {
+    /// Fills a row with values interpolated between the samples around each step.
+    fn smooth(&self, series: &Series, row: &mut [Point], reference: impl Fn(usize) -> i64, place: Place) {
+        let (lookback, metric) = (self.options.lookback.0, series.labels.name());
+        let floats: Vec<(i64, f64)> = series.floats.iter().copied().filter(|(_, value)| !is_stale(*value)).collect();
+        let histograms: Vec<_> = series.histograms.iter().filter(|(_, histogram)| !is_stale(histogram.sum)).collect();
+        for (step, point) in row.iter_mut().enumerate() {
+            let at = reference(step);
+            let (after, until) = (at.saturating_sub(lookback), at.saturating_add(lookback));
+            let floats = within(&floats, after, until, |(at, _)| *at);
+            let histograms = within(&histograms, after, until, |(at, _)| *at);
+            if !floats.is_empty() && !histograms.is_empty() {
+                self.notes.add(Note::MixedSamples { metric }, place);
+                continue;
+            }
+            if !histograms.is_empty() {
+                let next = histograms.partition_point(|(other, _)| *other < at);
+                *point = match (next.checked_sub(1).map(|before| &histograms[before]), histograms.get(next)) {
+                    (_, Some((other, histogram))) if *other == at => Point::Histogram(histogram.clone()),
+                    (Some(before), Some(behind)) => {
+                        let is_counter = behind.1.reset_hint != ResetHint::Gauge;
+                        match interpolate_histograms(before, behind, at, is_counter, &self.notes, place) {
+                            Ok(histogram) => Point::Histogram(Arc::new(histogram)),
+                            Err(Incompatible) => {
+                                self.notes.add(Note::MixedBuckets { metric }, place);
+                                Point::Absent
+                            }
+                        }
+                    }
+                    (Some((_, histogram)), None) => Point::Histogram(histogram.clone()),
+                    (None, _) => Point::Absent,
+                };
+                continue;
+            }
+            let next = floats.partition_point(|(other, _)| *other < at);
+            *point = match (next.checked_sub(1).map(|before| floats[before]), floats.get(next)) {
+                (_, Some((other, value))) if *other == at => Point::Float(*value),
+                (Some(before), Some(behind)) => Point::Float(interpolate(before, *behind, at, false)),
+                (Some((_, value)), None) => Point::Float(value),
+                (None, _) => Point::Absent,
+            };
         }
-        let next = floats.partition_point(|(other, _)| *other < at);
-        let before = next.checked_sub(1).map(|index| floats[index]).filter(|(other, _)| near(*other));
-        *point = match (before, floats.get(next).filter(|(other, _)| near(*other))) {
-            (_, Some((other, value))) if *other == at => Point::Float(*value),
-            (Some(before), Some(behind)) => Point::Float(interpolate(before, *behind, at, false)),
-            (Some((_, value)), None) => Point::Float(value),
-            (None, _) => Point::Absent,
-        };
     }
-    Ok(())
+}
+
+/// Returns the samples later than `after` and not later than `until`.
+fn within<T>(samples: &[T], after: i64, until: i64, time: impl Fn(&T) -> i64) -> &[T] {
+    let from = samples.partition_point(|sample| time(sample) <= after);
+    let to = samples.partition_point(|sample| time(sample) <= until);
+    samples.get(from..to).unwrap_or(&[])
 }
 
 impl Ranges {
@@ -231,9 +284,6 @@ impl Ranges {
             if floats.is_empty() && histograms.is_empty() {
                 continue;
             }
-            if self.edges.is_some() && !histograms.is_empty() {
-                return Err(EvalError::execution(NO_HISTOGRAMS, place));
-            }
             each(step, Window { floats, histograms, start, end, now, edges: self.edges, labels: &series.labels, place })?;
         }
         Ok(())
@@ -249,6 +299,7 @@ impl Ranges {
                 let labels = if series.drop_name { without_metadata(&series.labels) } else { series.labels.clone() };
                 let floats = match self.edges {
                     None => window.floats.to_vec(),
+                    Some(_) if !window.histograms.is_empty() => return Err(EvalError::execution(NO_HISTOGRAMS, place)),
                     Some(edges) => extend(&window, edges),
                 };
                 if !floats.is_empty() || !window.histograms.is_empty() {

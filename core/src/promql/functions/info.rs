@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher};
-use crate::promql::ast::{Call, DurationExpr, Expr, ExprKind, Place, VectorSelector};
+use crate::promql::ast::{At, Call, DurationExpr, Expr, ExprKind, Place, VectorSelector};
 use crate::promql::evaluate::{Engine, EvalError, Grid, Line, LineIndex, Point, Steps, bare};
 use crate::time::Span;
 
@@ -12,18 +12,40 @@ const DEFAULT_INFO_METRIC: &str = "target_info";
 /// The labels by which an info series is joined.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
 
-/// Returns the first selector inside an expression: its `@` and offset hold for the info series too.
-fn first_selector(expr: &Expr) -> Option<&VectorSelector> {
-    match &expr.kind {
-        ExprKind::Vector(selector) => Some(selector),
-        ExprKind::Matrix(selector) => Some(&selector.vector),
-        ExprKind::Subquery(subquery) => first_selector(&subquery.expr),
-        ExprKind::Call(call) => call.args.iter().find_map(first_selector),
-        ExprKind::Aggregate(aggregate) => first_selector(&aggregate.expr),
-        ExprKind::Binary(binary) => first_selector(&binary.left).or_else(|| first_selector(&binary.right)),
-        ExprKind::Unary { operand, .. } => first_selector(operand),
-        ExprKind::Paren(inner) => first_selector(inner),
-        ExprKind::Number(_) | ExprKind::DurationNumber(_) | ExprKind::Text(_) => None,
+/// When an expression looks at its samples: the instant that `@` fixes, and the offset back from there or from the step.
+#[derive(Clone, Copy, Default)]
+struct Reference {
+    at: Option<At>,
+    offset: i64,
+}
+
+impl Engine<'_> {
+    /// Returns when the first selector of an expression looks at its samples; the info series are looked up then as well.
+    fn looks_at(&self, expr: &Expr) -> Result<Option<Reference>, EvalError> {
+        let of = |at, offset: Option<&DurationExpr>| -> Result<Reference, EvalError> {
+            Ok(Reference { at, offset: self.offset(offset, expr.place)? })
+        };
+        let first = |parts: &[&Expr]| {
+            let found = parts.iter().map(|part| self.looks_at(part)).find(|found| !matches!(found, Ok(None)));
+            found.unwrap_or(Ok(None))
+        };
+        Ok(match &expr.kind {
+            ExprKind::Vector(selector) => Some(of(selector.at, selector.offset.as_ref())?),
+            ExprKind::Matrix(selector) => Some(of(selector.vector.at, selector.vector.offset.as_ref())?),
+            ExprKind::Subquery(subquery) => {
+                let (inner, outer) = (self.looks_at(&subquery.expr)?, of(subquery.at, subquery.offset.as_ref())?);
+                inner.map(|inner| match inner.at {
+                    Some(_) => inner,
+                    None => Reference { at: outer.at, offset: outer.offset + inner.offset },
+                })
+            }
+            ExprKind::Call(call) => first(&call.args.iter().collect::<Vec<&Expr>>())?,
+            ExprKind::Aggregate(aggregate) => self.looks_at(&aggregate.expr)?,
+            ExprKind::Binary(binary) => first(&[&binary.left, &binary.right])?,
+            ExprKind::Unary { operand, .. } => self.looks_at(operand)?,
+            ExprKind::Paren(inner) => self.looks_at(inner)?,
+            ExprKind::Number(_) | ExprKind::DurationNumber(_) | ExprKind::Text(_) => None,
+        })
     }
 }
 
@@ -57,17 +79,9 @@ impl Engine<'_> {
             return self.grid(steps.count);
         }
         matchers.extend(wanted.data.iter().cloned());
-        let first = first_selector(&call.args[0]);
-        let selector = VectorSelector {
-            name: None,
-            matchers,
-            offset: match first {
-                Some(first) => Some(DurationExpr::Literal(Span(self.offset(first.offset.as_ref(), call.args[0].place)?))),
-                None => None,
-            },
-            at: first.and_then(|first| first.at),
-            edges: None,
-        };
+        let reference = self.looks_at(&call.args[0])?.unwrap_or_default();
+        let offset = Some(DurationExpr::Literal(Span(reference.offset)));
+        let selector = VectorSelector { name: None, matchers, offset, at: reference.at, edges: None };
         self.select_current(&selector, call.args[0].place, steps, |at, point| match point {
             // Info metrics are always 1; what counts is how new the sample is.
             Point::Float(_) => Point::Float(at as f64),

@@ -7,7 +7,7 @@ use crate::model::matcher::anchored;
 use crate::promql::ast::{Call, ExprKind, Place};
 use crate::promql::evaluate::{Engine, EvalError, Grid, Line, Steps, bare};
 
-fn text<'c>(call: &'c Call, index: usize, place: Place) -> Result<&'c str, EvalError> {
+fn text(call: &Call, index: usize, place: Place) -> Result<&str, EvalError> {
     match call.args.get(index).map(|arg| &bare(arg).kind) {
         Some(ExprKind::Text(text)) => Ok(text),
         _ => Err(EvalError::execution(format!("{} expects a string as argument {}", call.function.name, index + 1), place)),
@@ -47,6 +47,11 @@ fn template(replacement: &str) -> String {
     out
 }
 
+/// Returns whether a text may be a label's name: any text but the empty one and one that was not UTF-8 where it was written.
+pub(crate) fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER)
+}
+
 impl Engine<'_> {
     fn relabelled(
         &self,
@@ -71,7 +76,7 @@ impl Engine<'_> {
         let (target, replacement, source, pattern) = (text(1)?, text(2)?, text(3)?, text(4)?);
         let regex: Regex = anchored(pattern)
             .map_err(|_| EvalError::execution(format!("invalid regular expression in label_replace(): {pattern}"), place))?;
-        if target.is_empty() {
+        if !is_label_name(target) {
             return Err(EvalError::execution(format!("invalid destination label name in label_replace(): {target}"), place));
         }
         let replacement = template(replacement);
@@ -88,7 +93,7 @@ impl Engine<'_> {
         let (target, separator) = (text(call, 1, place)?, text(call, 2, place)?);
         let sources = (3..call.args.len()).map(|index| text(call, index, place)).collect::<Result<Vec<&str>, EvalError>>()?;
         for (kind, name) in sources.iter().map(|name| ("source", *name)).chain([("destination", target)]) {
-            if name.is_empty() {
+            if !is_label_name(name) {
                 return Err(EvalError::execution(format!("invalid {kind} label name in label_join(): {name}"), place));
             }
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::window::{Sample, Window, bounded};
+use super::edges;
+use super::window::{Sample, Window};
 use crate::model::histogram::{Histogram, ResetHint};
-use crate::promql::ast::Edges;
 use crate::promql::evaluate::{EvalError, HistogramOperation, Note, Notes, Point};
 
 pub(crate) fn rate(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Point, EvalError> {
@@ -19,25 +19,6 @@ pub(crate) fn delta(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Poi
     Ok(extrapolated(window, notes, false, false))
 }
 
-/// Returns growth over a range with `anchored` or `smoothed` edges: nothing is extrapolated.
-///
-/// Source: Prometheus `extendedRate`.
-fn between_edges(window: &Window<'_>, edges: Edges, is_counter: bool, per_second: bool) -> Point {
-    let Some(bounded) = bounded(window, edges, is_counter) else { return Point::Absent };
-    let mut growth = bounded.right - bounded.left;
-    if is_counter {
-        let (mut correction, mut before) = (0.0, bounded.left);
-        for value in bounded.inside.iter().map(|(_, value)| *value).chain([bounded.right]) {
-            if value < before {
-                correction += before;
-            }
-            before = value;
-        }
-        growth += correction;
-    }
-    Point::Float(if per_second { growth / window.seconds() } else { growth })
-}
-
 /// Returns growth between the first and the last sample of a range, extrapolated to its bounds.
 ///
 /// Samples are taken to be about evenly spaced. Where a bound is no further from the outermost sample than 1.1 times their mean
@@ -46,7 +27,7 @@ fn between_edges(window: &Window<'_>, edges: Edges, is_counter: bool, per_second
 /// Source: Prometheus `extrapolatedRate`.
 fn extrapolated(window: &Window<'_>, notes: &Notes, is_counter: bool, per_second: bool) -> Point {
     if let Some(edges) = window.edges {
-        return between_edges(window, edges, is_counter, per_second);
+        return edges::growth(window, edges, notes, is_counter, per_second);
     }
     let (floats, histograms) = (window.floats, window.histograms);
     let (first_at, last_at, gaps, first_value, growth) = match (floats, histograms) {
@@ -234,21 +215,8 @@ fn last_two(window: &Window<'_>, notes: &Notes, is_rate: bool) -> Point {
     }
 }
 
-/// Returns the part of an anchored window that counts: from the last sample at or before its start. `None` when the range is empty.
-fn anchored<'a>(window: &Window<'a>) -> Option<Window<'a>> {
-    if window.edges.is_none() {
-        return Some(*window);
-    }
-    let last = window.floats.len().checked_sub(1)?;
-    if window.floats[last].0 <= window.start {
-        return None;
-    }
-    let first = window.floats[..last].partition_point(|(at, _)| *at <= window.start).saturating_sub(1);
-    Some(Window { floats: &window.floats[first..], ..*window })
-}
-
 fn count_pairs(window: &Window<'_>, counts: impl Fn(Sample<'_>, Sample<'_>) -> bool) -> Point {
-    let Some(window) = anchored(window) else { return Point::Absent };
+    let Some(window) = edges::anchored(window) else { return Point::Absent };
     let (mut before, mut count) = (None, 0);
     for (_, sample) in window.both() {
         count += usize::from(before.is_some_and(|before| counts(before, sample)));

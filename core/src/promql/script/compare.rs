@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::notation::Notated;
 use super::{Eval, Expected, When};
 use crate::model::{Histogram, LabelSet, Series, Value as SampleValue};
 use crate::promql::functions::classic::almost_equal;
+use crate::promql::notation::{Notation, Written};
 use crate::promql::value::{Value, VectorSample};
 use crate::time::Timestamp;
 
@@ -32,11 +32,11 @@ fn same_histogram(expected: &Histogram, found: &Histogram, hint_given: bool) -> 
         && (!hint_given || expected.reset_hint == found.reset_hint)
 }
 
-fn same(expected: &Notated, found: &SampleValue) -> bool {
-    match (expected, found) {
-        (Notated::Float(expected), SampleValue::Float(found)) => almost_equal(*expected, *found, EPSILON),
-        (Notated::Histogram { histogram, hint_given }, SampleValue::Histogram(found)) => {
-            same_histogram(histogram, found, *hint_given)
+fn same(expected: &Written, found: &SampleValue) -> bool {
+    match (&expected.value, found) {
+        (Some(SampleValue::Float(expected)), SampleValue::Float(found)) => almost_equal(*expected, *found, EPSILON),
+        (Some(SampleValue::Histogram(histogram)), SampleValue::Histogram(found)) => {
+            same_histogram(histogram, found, expected.hint_written)
         }
         _ => false,
     }
@@ -82,8 +82,9 @@ pub(super) fn check(eval: &Eval, when: When, value: &Value) -> Result<(), String
     }
 }
 
-fn check_vector(expected: &[(LabelSet, Vec<Notated>)], found: &[VectorSample], ordered: bool) -> Result<(), String> {
-    let positions: BTreeMap<&LabelSet, usize> = expected.iter().enumerate().map(|(index, (labels, _))| (labels, index)).collect();
+fn check_vector(expected: &[Notation], found: &[VectorSample], ordered: bool) -> Result<(), String> {
+    let positions: BTreeMap<&LabelSet, usize> =
+        expected.iter().enumerate().map(|(index, series)| (&series.labels, index)).collect();
     for (position, sample) in found.iter().enumerate() {
         let Some(index) = positions.get(&sample.labels) else {
             return Err(format!("unexpected {} with {}", sample.labels, show(&sample.value)));
@@ -91,19 +92,19 @@ fn check_vector(expected: &[(LabelSet, Vec<Notated>)], found: &[VectorSample], o
         if ordered && *index != position {
             return Err(format!("{} at position {position}, expected at {index}", sample.labels));
         }
-        match expected[*index].1.first() {
+        match expected[*index].values.first() {
             Some(expected) if same(expected, &sample.value) => {}
             expected => return Err(format!("{}: expected {expected:?}, found {}", sample.labels, show(&sample.value))),
         }
     }
-    match expected.iter().find(|(labels, _)| !found.iter().any(|sample| sample.labels == *labels)) {
-        Some((labels, _)) => Err(format!("missing {labels}")),
+    match expected.iter().find(|series| !found.iter().any(|sample| sample.labels == series.labels)) {
+        Some(series) => Err(format!("missing {}", series.labels)),
         None => Ok(()),
     }
 }
 
-fn check_matrix(expected: &[(LabelSet, Vec<Notated>)], found: &[Series], start: i64, step: i64) -> Result<(), String> {
-    let wanted: BTreeMap<&LabelSet, &Vec<Notated>> = expected.iter().map(|(labels, values)| (labels, values)).collect();
+fn check_matrix(expected: &[Notation], found: &[Series], start: i64, step: i64) -> Result<(), String> {
+    let wanted: BTreeMap<&LabelSet, &Vec<Written>> = expected.iter().map(|series| (&series.labels, &series.values)).collect();
     if found.windows(2).any(|pair| pair[0].labels >= pair[1].labels) {
         return Err("the series are not sorted by labels".to_owned());
     }
@@ -114,7 +115,7 @@ fn check_matrix(expected: &[(LabelSet, Vec<Notated>)], found: &[Series], start: 
         let Some(values) = wanted.get(&series.labels) else {
             return Err(format!("unexpected {} with {}", series.labels, list(&samples)));
         };
-        let present = values.iter().enumerate().filter(|(_, value)| **value != Notated::Omitted);
+        let present = values.iter().enumerate().filter(|(_, written)| written.value.is_some());
         let mut count = 0;
         for (index, value) in present {
             count += 1;
@@ -127,8 +128,8 @@ fn check_matrix(expected: &[(LabelSet, Vec<Notated>)], found: &[Series], start: 
             return Err(format!("{}: expected {count} samples, found {}", series.labels, list(&samples)));
         }
     }
-    match expected.iter().find(|(labels, _)| !found.iter().any(|series| series.labels == *labels)) {
-        Some((labels, _)) => Err(format!("missing {labels}")),
+    match expected.iter().find(|wanted| !found.iter().any(|series| series.labels == wanted.labels)) {
+        Some(wanted) => Err(format!("missing {}", wanted.labels)),
         None => Ok(()),
     }
 }

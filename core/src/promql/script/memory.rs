@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Load;
-use super::notation::Notated;
 use crate::model::histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint};
 use crate::model::matcher::all_match;
 use crate::model::{LabelSet, METRIC_NAME, Select, Series, Source, SourceError, Value, is_stale};
+use crate::promql::notation::Written;
 
 /// Series held in memory.
 #[derive(Clone, Debug, Default)]
@@ -55,20 +55,17 @@ impl Memory {
     /// Adds the series of a `load` command.
     pub fn load(&mut self, load: &Load) {
         // Within one command the last line of a series counts.
-        let series: BTreeMap<&LabelSet, &Vec<Notated>> = load.series.iter().map(|(labels, values)| (labels, values)).collect();
+        let series: BTreeMap<&LabelSet, &Vec<Written>> =
+            load.series.iter().map(|series| (&series.labels, &series.values)).collect();
         let mut classic: BTreeMap<LabelSet, BTreeMap<i64, Classic>> = BTreeMap::new();
         for (labels, values) in series {
-            for (index, value) in values.iter().enumerate() {
-                let at = load.interval.0 * index as i64;
-                let value = match value {
-                    Notated::Omitted => continue,
-                    Notated::Float(value) => Value::Float(*value),
-                    Notated::Histogram { histogram, .. } => Value::Histogram(Arc::new(histogram.clone())),
-                };
-                if let Value::Float(value) = &value {
+            for (index, written) in values.iter().enumerate() {
+                let Some(value) = &written.value else { continue };
+                let at = load.interval.0.saturating_mul(index as i64);
+                if let Value::Float(value) = value {
                     collect_classic(&mut classic, labels, at, *value);
                 }
-                self.series.entry(labels.clone()).or_default().entry(at).or_insert(value);
+                self.series.entry(labels.clone()).or_default().entry(at).or_insert_with(|| value.clone());
             }
         }
         if load.with_custom_histograms {
@@ -101,7 +98,8 @@ fn collect_classic(classic: &mut BTreeMap<LabelSet, BTreeMap<i64, Classic>>, lab
     }
 }
 
-/// Returns what a store knows of resets between two histograms that follow one another.
+/// Returns what a store knows of resets between two histograms that follow one another: a store that finds a reset itself starts
+/// a new chunk, and of the first sample of a chunk nothing is known.
 fn hint(before: Option<&Histogram>, histogram: &Histogram) -> ResetHint {
     match (histogram.reset_hint, before) {
         (ResetHint::Gauge, _) => ResetHint::Gauge,
@@ -110,7 +108,7 @@ fn hint(before: Option<&Histogram>, histogram: &Histogram) -> ResetHint {
         (_, Some(before)) if before.reset_hint == ResetHint::Gauge => ResetHint::Unknown,
         (_, Some(before)) => {
             let bare = Histogram { reset_hint: ResetHint::Unknown, ..histogram.clone() };
-            if bare.is_reset_from(before) { ResetHint::Reset } else { ResetHint::NoReset }
+            if bare.is_reset_from(before) { ResetHint::Unknown } else { ResetHint::NoReset }
         }
     }
 }

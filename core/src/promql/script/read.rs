@@ -4,10 +4,9 @@ use std::iter::Peekable;
 
 use regex::Regex;
 
-use super::notation::{Notated, parse_series};
 use super::{Command, Eval, Expected, Load, Wanted, When};
-use crate::model::LabelSet;
 use crate::promql::ast::ExprKind;
+use crate::promql::notation::{Notation, notation};
 use crate::promql::parse::{Syntax, parse};
 use crate::time::{Span, Timestamp};
 
@@ -53,8 +52,8 @@ fn span(text: &str, line: usize) -> Result<Span, ScriptError> {
     Span::parse(text).map_err(|error| fault(line, error.to_string()))
 }
 
-fn series(text: &str, line: usize) -> Result<(LabelSet, Vec<Notated>), ScriptError> {
-    parse_series(text).map_err(|error| fault(line, error.to_string()))
+fn series(text: &str, line: usize) -> Result<Notation, ScriptError> {
+    notation(text).map_err(|faults| fault(line, faults.first().map_or_else(String::new, |fault| fault.summary(text))))
 }
 
 fn load(line: &str, number: usize, lines: &mut Lines<'_>) -> Result<Load, ScriptError> {
