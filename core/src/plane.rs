@@ -71,7 +71,8 @@ pub enum Event {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// Good alerts are taken even where others of the same post are refused.
+    /// Good alerts are taken even where others of the same post are refused. An alert that is only held, for want of room among the
+    /// groups, counts as refused.
     Alerts {
         accepted: usize,
         refused: Vec<BadAlert>,

@@ -1,13 +1,16 @@
 //! YAML as people write it: text → a tree in which every node knows its place, and a reader that finds all faults of one.
 
+mod mend;
 mod print;
 mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use crate::problem::{Position, Problem};
+
+use mend::Mended;
 
 pub use print::{Conceal, print};
 pub use reader::{Problems, Table, Value, nearest};
@@ -125,16 +128,28 @@ pub fn parse(file: &str, text: &str) -> (Option<Node>, Vec<Problem>) {
         problems.error(start, "", format!("the file is larger than {} MiB; split it", TEXT_BYTES_MAX >> 20));
         return (None, problems.into_vec());
     }
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let node = match Builder::new(&problems).build(text) {
-        Ok(node) => Some(node.unwrap_or(Node { position: start, kind: Kind::Null })),
-        Err(Stopped) => None,
-    };
-    (node, problems.into_vec())
+    let mut mended = Mended::new(text.strip_prefix('\u{feff}').unwrap_or(text));
+    loop {
+        let problems = Problems::new(file);
+        let error = match Builder::new(&problems, &mended).build() {
+            Ok(node) => return (Some(node.unwrap_or(Node { position: start, kind: Kind::Null })), problems.into_vec()),
+            Err(Stopped::Told) => return (None, problems.into_vec()),
+            Err(Stopped::Unreadable(error)) => error,
+        };
+        if !mended.mend(&error) {
+            let info = error.info();
+            problems.error(mended.place(*error.marker()), "", format!("cannot read YAML: {info}; {}", remedy(info)));
+            return (None, problems.into_vec());
+        }
+    }
 }
 
-/// The text cannot be read further; the reason stands among the problems.
-struct Stopped;
+/// Why the text cannot be read further.
+enum Stopped {
+    /// The reason stands among the problems.
+    Told,
+    Unreadable(ScanError),
+}
 
 enum Frame {
     Sequence {
@@ -163,6 +178,7 @@ enum Pending {
 
 struct Builder<'p> {
     problems: &'p Problems,
+    source: &'p Mended<'p>,
     frames: Vec<Frame>,
     anchors: BTreeMap<usize, Node>,
     copied_bytes: usize,
@@ -170,20 +186,16 @@ struct Builder<'p> {
 }
 
 impl<'p> Builder<'p> {
-    fn new(problems: &'p Problems) -> Self {
-        Builder { problems, frames: Vec::new(), anchors: BTreeMap::new(), copied_bytes: 0, root: None }
+    fn new(problems: &'p Problems, source: &'p Mended<'p>) -> Self {
+        Builder { problems, source, frames: Vec::new(), anchors: BTreeMap::new(), copied_bytes: 0, root: None }
     }
 
-    fn build(mut self, text: &str) -> Result<Option<Node>, Stopped> {
-        let mut parser = Parser::new_from_str(text);
+    fn build(mut self) -> Result<Option<Node>, Stopped> {
+        let mut parser = Parser::new_from_str(&self.source.text);
         let mut documents = 0;
         while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|error| {
-                let info = error.info();
-                self.problems.error(place(*error.marker()), "", format!("cannot read YAML: {info}; {}", remedy(info)));
-                Stopped
-            })?;
-            let position = place(span.start);
+            let (event, span) = event.map_err(Stopped::Unreadable)?;
+            let position = self.source.place(span.start);
             match event {
                 Event::DocumentStart(_) => {
                     documents += 1;
@@ -232,7 +244,7 @@ impl<'p> Builder<'p> {
                 "",
                 format!("lists and mappings lie more than {DEPTH_MAX} deep in each other; flatten them"),
             );
-            return Err(Stopped);
+            return Err(Stopped::Told);
         }
         self.frames.push(frame);
         Ok(())
@@ -278,12 +290,14 @@ impl<'p> Builder<'p> {
             return String::new();
         };
         String::from_utf8(bytes).unwrap_or_else(|error| {
-            let shown = error.as_bytes().escape_ascii().to_string();
-            self.problems.error(
-                position,
-                "",
-                format!("\"{shown}\" is not a valid label value, nor any other text: it must be UTF-8"),
-            );
+            // Only the bytes at fault: the rest may be a secret.
+            let start = error.utf8_error().valid_up_to();
+            let end = start + error.utf8_error().error_len().unwrap_or(1);
+            let shown = error.as_bytes()[start..end].escape_ascii().to_string();
+            let is_key = matches!(self.frames.last(), Some(Frame::Mapping { pending: Pending::Key, .. }));
+            let role = if is_key { "name" } else { "value" };
+            let message = format!("\"{shown}\" is not a valid label {role}, nor any other text: it must be UTF-8");
+            self.problems.error(position, "", message);
             String::new()
         })
     }
@@ -291,7 +305,7 @@ impl<'p> Builder<'p> {
     fn alias(&mut self, anchor: usize, position: Position) -> Result<Node, Stopped> {
         let Some(node) = self.anchors.get(&anchor) else {
             self.problems.error(position, "", "the alias stands inside its own anchor; write the value out");
-            return Err(Stopped);
+            return Err(Stopped::Told);
         };
         if self.frames.len() + node.depth() > DEPTH_MAX {
             self.problems.error(
@@ -299,7 +313,7 @@ impl<'p> Builder<'p> {
                 "",
                 format!("with this alias, lists and mappings lie more than {DEPTH_MAX} deep in each other"),
             );
-            return Err(Stopped);
+            return Err(Stopped::Told);
         }
         let weight = node.weight();
         self.charge(weight, position)?;
@@ -311,7 +325,7 @@ impl<'p> Builder<'p> {
         self.copied_bytes = self.copied_bytes.saturating_add(weight);
         if self.copied_bytes > COPIED_BYTES_MAX {
             self.problems.error(position, "", "aliases stand for too much text; write fewer of them");
-            return Err(Stopped);
+            return Err(Stopped::Told);
         }
         Ok(())
     }
@@ -371,11 +385,6 @@ fn collect_merge(node: Node, merges: &mut Vec<Node>, problems: &Problems) {
             }
         }
     }
-}
-
-fn place(marker: Marker) -> Position {
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Position { line: number(marker.line()).max(1), column: number(marker.col()).saturating_add(1) }
 }
 
 fn remedy(info: &str) -> &'static str {
@@ -472,7 +481,24 @@ mod tests {
         assert!(faults("a: *nowhere\n")[0].contains("define the anchor"), "{:?}", faults("a: *nowhere\n"));
         assert!(faults("a: 1\n---\nb: 1\n")[0].contains("warning: only the first document"));
         assert!(faults("a: !!binary \"/w==\"\n")[0].contains("\"\\xff\" is not a valid label value"));
+        assert!(faults("!!binary \"/w==\": a\n")[0].contains("\"\\xff\" is not a valid label name"));
         assert!(faults("a: !!binary \"*\"\n")[0].contains("invalid base64 data"));
+    }
+
+    #[test]
+    fn lines_inside_brackets_and_quotes_may_begin_further_left() {
+        let text = "a:\n  b: [\n    x,\ny\n]\n  c: \"one\ntwo\n three\"\n  d:\t1\n  e: {\nf: g}\n";
+        let (node, problems) = parse("f.yml", text);
+        assert_eq!(problems, []);
+        let node = node.unwrap();
+        let a = node.get("a").unwrap();
+        let items = a.get("b").unwrap().items();
+        assert_eq!((items.len(), items[1].text(), items[1].position), (2, Some("y"), Position { line: 4, column: 1 }));
+        assert_eq!(a.get("c").and_then(Node::text), Some("one two three"));
+        assert_eq!(a.get("d").and_then(Node::text), Some("1"));
+        assert_eq!(a.get("e").and_then(|e| e.get("f")).map(|f| f.position), Some(Position { line: 11, column: 4 }));
+        assert!(faults("a:\n  b: [\n  x: y: z\n]\n")[0].starts_with("f.yml:3:"));
+        assert_eq!(faults("a:\n  b: 1\n c: 2\n").len(), 1);
     }
 
     #[test]

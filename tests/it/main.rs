@@ -1,1 +1,3 @@
 //! Integration tests of the whole product, one binary.
+
+mod tidy;

@@ -170,12 +170,9 @@ pub(super) fn tls(mut table: Table<'_, '_>, folder: &Folder) -> Tls {
     {
         table.error("tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified");
     }
-    if highest.is_some_and(|highest| highest < 2) {
-        table.problems().warning(
-            table.value_here().node.position,
-            table.path(),
-            "only TLS 1.2 and 1.3 are spoken; max_version is ignored",
-        );
+    // TLS 1.2 and 1.3 are always spoken, so only a narrower span than theirs is a promise that is not kept.
+    if lowest == Some(3) || highest.is_some_and(|highest| highest < 3) {
+        table.value_here().warning("TLS 1.2 and 1.3 are spoken; a narrower min_version or max_version is not served yet");
     }
     unserved_references(&mut table, &["ca_ref", "cert_ref", "key_ref"]);
     table.finish();

@@ -1,47 +1,15 @@
 //! Where a job's targets come from: the `*_sd_configs` keys and `static_configs`.
 
+mod unserved;
+
 use crate::model::LabelSet;
 use crate::scrape::job::{FileDiscovery, HttpDiscovery, TargetGroup};
 use crate::time::Span;
 use crate::yaml::{Table, Value};
 
 use super::client;
+use super::masked::without_password;
 use super::place::{Folder, check_url, is_pattern_at_end};
-
-/// Kinds of Prometheus that we do not serve. Their entries are only checked for what all share.
-const UNSERVED_KINDS: [&str; 31] = [
-    "aws_sd_configs",
-    "azure_sd_configs",
-    "consul_sd_configs",
-    "digitalocean_sd_configs",
-    "dns_sd_configs",
-    "docker_sd_configs",
-    "dockerswarm_sd_configs",
-    "ec2_sd_configs",
-    "eureka_sd_configs",
-    "gce_sd_configs",
-    "hetzner_sd_configs",
-    "ionos_sd_configs",
-    "kubernetes_sd_configs",
-    "kuma_sd_configs",
-    "lightsail_sd_configs",
-    "linode_sd_configs",
-    "marathon_sd_configs",
-    "nerve_sd_configs",
-    "nomad_sd_configs",
-    "oci_sd_configs",
-    "openstack_sd_configs",
-    "outscale_sd_configs",
-    "ovhcloud_sd_configs",
-    "puppetdb_sd_configs",
-    "scaleway_sd_configs",
-    "serverset_sd_configs",
-    "stackit_sd_configs",
-    "triton_sd_configs",
-    "uyuni_sd_configs",
-    "vultr_sd_configs",
-    "xds_sd_configs",
-];
 
 const FILE_REFRESH: Span = Span::from_mins(5);
 const HTTP_REFRESH: Span = Span::from_mins(1);
@@ -67,16 +35,7 @@ pub(super) fn inline(table: &mut Table<'_, '_>, folder: &Folder, check_targets: 
     for value in entries(table, "http_sd_configs") {
         discovery.http_sd.extend(http_discovery(&value, folder));
     }
-    for kind in UNSERVED_KINDS {
-        let Some(whole) = table.entry(kind) else { continue };
-        for value in entries(table, kind) {
-            let scratch = value.problems.beside();
-            let mut entry = Value::new(value.node, value.path.clone(), &scratch).table();
-            client::inline(&mut entry, folder);
-            value.problems.take_errors(scratch);
-        }
-        whole.warning(format!("{kind} is not served yet; list targets with static_configs, file_sd_configs or http_sd_configs"));
-    }
+    unserved::check(table, folder);
     discovery
 }
 
@@ -97,7 +56,8 @@ fn static_group(value: &Value<'_, '_>, check_targets: bool) -> TargetGroup {
     for target in table.list("targets") {
         let Some(address) = target.text() else { continue };
         if check_targets && address.contains('/') {
-            target.error(format!("{address:?} is not a valid hostname; write host:port, and the path as metrics_path"));
+            let shown = without_password(&address).unwrap_or_else(|| address.clone());
+            target.error(format!("{shown:?} is not a valid hostname; write host:port, and the path as metrics_path"));
         }
         addresses.push(address);
     }

@@ -57,7 +57,9 @@ fn location(table: &mut Table<'_, '_>) -> Option<Tz> {
     let value = table.value("location")?;
     let name = value.text_ref().filter(|name| !name.is_empty())?;
     let zone = name.parse().ok();
-    if zone.is_none() {
+    if name == "Local" {
+        value.error("the zone of the machine is not known here; write its name, such as Europe/Berlin, or UTC");
+    } else if zone.is_none() {
         value.error(format!("unknown time zone {name}; write a name such as Europe/Berlin or UTC"));
     }
     zone

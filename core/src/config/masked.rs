@@ -84,7 +84,7 @@ const LABELS: [&str; 10] = [
     "node_meta",
 ];
 
-const SECRETS: [&str; 14] = [
+const SECRETS: [&str; 13] = [
     "password",
     "secret",
     "secrets",
@@ -93,7 +93,6 @@ const SECRETS: [&str; 14] = [
     "slack_api_url",
     "mattermost_webhook_url",
     "webhook_url",
-    "key",
     "key_passphrase",
     "proxy_connect_header",
     "rocketchat_token_id",
@@ -101,9 +100,14 @@ const SECRETS: [&str; 14] = [
     "client_certificate_key",
 ];
 
-/// Sections in which `url` or `api_url` is as good as a password.
-const SECRET_URLS: [(&str, &str); 4] =
-    [("webhook_configs", "url"), ("incidentio_configs", "url"), ("slack_configs", "api_url"), ("database", "url")];
+/// Keys that are secret in one section only.
+const SECRETS_OF_SECTIONS: [(&str, &str); 5] = [
+    ("webhook_configs", "url"),
+    ("slack_configs", "api_url"),
+    ("database", "url"),
+    ("tls_config", "key"),
+    ("smtp_tls_config", "key"),
+];
 
 fn conceal(path: &[&str], node: &Node) -> Option<String> {
     let (key, parents) = path.split_last()?;
@@ -114,14 +118,14 @@ fn conceal(path: &[&str], node: &Node) -> Option<String> {
     if SECRETS.contains(key) || ["_password", "_secret", "_token", "_credentials", "_key"].iter().any(|end| key.ends_with(end)) {
         return mask();
     }
-    if SECRET_URLS.iter().any(|(section, name)| name == key && parents.contains(section)) {
+    if SECRETS_OF_SECTIONS.iter().any(|(section, name)| name == key && parents.contains(section)) {
         return mask();
     }
     node.text().and_then(without_password)
 }
 
 /// Returns a URL with its password masked; `None` for a text that holds none.
-fn without_password(text: &str) -> Option<String> {
+pub(super) fn without_password(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (user, _password) = rest[..end].rsplit_once('@')?.0.split_once(':')?;

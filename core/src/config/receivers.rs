@@ -41,7 +41,7 @@ struct Smtp {
 }
 
 /// Keys of `global` that only kinds which are not served take defaults from.
-const UNSERVED_DEFAULTS: [&str; 22] = [
+const UNSERVED_DEFAULTS: [&str; 27] = [
     "jira_api_url",
     "mattermost_webhook_url",
     "mattermost_webhook_url_file",
@@ -64,9 +64,12 @@ const UNSERVED_DEFAULTS: [&str; 22] = [
     "victorops_api_key",
     "victorops_api_key_file",
     "victorops_api_url",
+    "webex_api_url",
+    "wechat_api_corp_id",
+    "wechat_api_secret",
+    "wechat_api_secret_file",
+    "wechat_api_url",
 ];
-const UNSERVED_DEFAULTS_MORE: [&str; 5] =
-    ["webex_api_url", "wechat_api_corp_id", "wechat_api_secret", "wechat_api_secret_file", "wechat_api_url"];
 
 /// Texts with a place in a file beside them: at most one of the two.
 const UNSERVED_PAIRS: [(&str, &str); 9] = [
@@ -110,7 +113,7 @@ impl Default for Defaults {
 pub(super) fn defaults(table: &mut Table<'_, '_>, folder: &Folder) -> Defaults {
     let standard = Defaults::default();
     let mut present = BTreeSet::new();
-    for key in UNSERVED_DEFAULTS.into_iter().chain(UNSERVED_DEFAULTS_MORE) {
+    for key in UNSERVED_DEFAULTS {
         if client::some_text(table, key).is_some() {
             present.insert(key);
         }

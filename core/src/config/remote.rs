@@ -90,6 +90,7 @@ fn write_entry(value: &Value<'_, '_>, folder: &Folder, classic_names: bool) -> O
         metadata.unsigned("max_samples_per_send");
         metadata.finish();
     }
+    check_sigv4(&mut table);
     let configured: Vec<&str> = ["basic_auth", "authorization", "oauth2", "sigv4", "azuread", "google_iam"]
         .into_iter()
         .filter(|key| table.has(key))
@@ -102,6 +103,21 @@ fn write_entry(value: &Value<'_, '_>, folder: &Folder, classic_names: bool) -> O
     }
     table.finish();
     url.map(|_| remote)
+}
+
+/// Checks the signing of requests for a cloud, which is not served.
+pub(super) fn check_sigv4(table: &mut Table<'_, '_>) {
+    let Some(mut table) = table.table("sigv4") else { return };
+    let access = client::some_text(&mut table, "access_key").is_some();
+    let secret = client::some_text(&mut table, "secret_key").is_some();
+    if access != secret {
+        table.error("must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SigV4 config");
+    }
+    for key in ["region", "profile", "role_arn", "external_id", "service_name"] {
+        table.text(key);
+    }
+    table.boolean("use_fips_sts_endpoint");
+    table.finish();
 }
 
 fn check_queue(mut queue: Table<'_, '_>) {

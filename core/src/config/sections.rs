@@ -11,7 +11,7 @@ use super::client;
 use super::discovery;
 use super::place::{Folder, check_url};
 use super::relabel;
-use super::remote::quietly;
+use super::remote::{check_sigv4, quietly};
 
 /// How long samples stay, and how late they may come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,7 @@ fn alertmanager(value: &Value<'_, '_>, folder: &Folder, classic_names: bool) {
     discovery::inline(&mut table, folder, check_targets);
     client::inline(&mut table, folder);
     let has_auth = ["basic_auth", "authorization", "oauth2"].into_iter().any(|key| table.has(key));
+    check_sigv4(&mut table);
     if table.has("sigv4") && has_auth {
         table.error("at most one of basic_auth, authorization, oauth2, & sigv4 must be configured");
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Fingerprint;
-use crate::page::Page;
+use crate::page::{Page, State};
 use crate::route::alert::Alert;
 use crate::route::dispatch::decision::{Reason, Sight, decide};
 use crate::route::dispatch::group::{Group, GroupId, LogEntry};
@@ -106,9 +106,9 @@ impl Plane {
         let (firing, ended): (BTreeSet<_>, BTreeSet<_>) =
             strand.into_iter().flatten().copied().partition(|fingerprint| self.is_firing(*fingerprint, now));
         let is_muted = |fingerprint: &Fingerprint| {
-            let labels = &self.alerts[fingerprint].labels;
-            silences.iter().any(|silence| silence.mutes(labels, now))
-                || !self.inhibitor.inhibited_by(labels, |source| self.is_firing(source, now)).is_empty()
+            let alert = &self.alerts[fingerprint];
+            silences.iter().any(|silence| silence.mutes(&alert.labels, now))
+                || !self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now)).is_empty()
         };
         let departed_ended = group.departed.iter().filter(|fingerprint| !self.is_firing(**fingerprint, now));
         Survey {
@@ -151,7 +151,7 @@ impl Plane {
         let now = flush.now;
         let routing = self.routing.clone();
         let Some(receiver) = routing.receivers.get(&group.id.receiver) else { return };
-        let taken = flush.page.as_ref().and_then(|id| self.pages.get(id)).is_some_and(|page| page.acknowledged_at.is_some());
+        let taken = flush.page.as_ref().and_then(|id| self.pages.get(id)).is_some_and(|page| page.state == State::Acknowledged);
         let mut said: Vec<(&str, Reason)> = Vec::new();
         for (index, integration) in receiver.integrations.iter().enumerate() {
             let send_resolved = integration.send_resolved;
@@ -174,7 +174,7 @@ impl Plane {
             }
             let mut sequence = entry.as_ref().map_or(0, |entry| entry.sequence);
             if !shown.is_empty() {
-                sequence = now.0.max(sequence + 1);
+                sequence = now.0.max(sequence.saturating_add(1));
                 let action = Action::on(&integration.channel, !survey.visible.is_empty());
                 said.push((integration.channel.kind(), reason));
                 let message = Message { index, action, reason, sequence, channel: integration.channel.kind() };

@@ -56,22 +56,25 @@ impl Plane {
         let fires = alert.is_firing(now);
         self.alerts.insert(fingerprint, alert);
         self.unsaved.alerts.insert(fingerprint);
-        if fires {
-            self.join_groups(fingerprint, true, now);
+        if fires && !self.join_groups(fingerprint, true, now) {
+            return Err(BadAlert::TooManyGroups { labels: self.alerts[&fingerprint].labels.clone(), limit: self.limits.groups });
         }
         Ok(())
     }
 
-    /// Puts a firing alert into every group that the tree sends it to; groups above the limit are not made.
+    /// Puts a firing alert into every group that the tree sends it to. Groups above the limit are not made, and then the answer is
+    /// false; the alert is held all the same and finds its place with later news, once there is room.
     ///
     /// News of an alert can hurry a group's first flush; that it is merely looked at again cannot.
-    fn join_groups(&mut self, fingerprint: Fingerprint, is_news: bool, now: Timestamp) {
+    fn join_groups(&mut self, fingerprint: Fingerprint, is_news: bool, now: Timestamp) -> bool {
         let alert = &self.alerts[&fingerprint];
+        let mut has_room = true;
         for index in self.tree.matching(&alert.labels) {
             let node = self.tree.node(index);
             let labels = node.group_labels(&alert.labels);
             let id = GroupId { key: node.group_key(&labels), receiver: node.receiver.clone() };
             if !self.groups.contains_key(&id) && self.groups.len() >= self.limits.groups {
+                has_room = false;
                 continue;
             }
             let group = self.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone(), labels));
@@ -97,6 +100,7 @@ impl Plane {
         } else {
             self.loose.insert(fingerprint);
         }
+        has_room
     }
 
     pub(super) fn reload(&mut self, routing: Arc<Routing>, now: Timestamp) {

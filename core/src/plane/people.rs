@@ -80,7 +80,7 @@ impl Plane {
         for (index, integration) in receiver.integrations.iter().enumerate() {
             let Channel::PagerDuty(_) = integration.channel else { continue };
             let Some(entry) = group.log.get_mut(&index).filter(|entry| !entry.owed.is_empty()) else { continue };
-            entry.sequence = now.0.max(entry.sequence + 1);
+            entry.sequence = now.0.max(entry.sequence.saturating_add(1));
             let message = Message {
                 index,
                 action: Action::Acknowledge,

@@ -122,7 +122,7 @@ impl Plane {
             .collect();
         let muting = silences.iter().filter(|silence| silence.mutes(&alert.labels, now));
         let silenced_by: Vec<String> = muting.map(|silence| silence.id.clone()).collect();
-        let inhibited_by = self.inhibitor.inhibited_by(&alert.labels, |source| self.is_firing(source, now));
+        let inhibited_by = self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now));
         let muted_by = match within {
             Some(group) => self.silent_intervals(group, now),
             None => self.silent_everywhere(&homes, now),

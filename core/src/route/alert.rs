@@ -62,6 +62,8 @@ pub enum BadAlert {
     AnnotationsTooLong { bytes: usize },
     #[error("cannot take the alert {labels}: {limit} alerts are held already, which is the limit")]
     TooManyAlerts { labels: LabelSet, limit: usize },
+    #[error("cannot group the alert {labels}: there are {limit} groups already, which is the limit; it is held but not told")]
+    TooManyGroups { labels: LabelSet, limit: usize },
 }
 
 /// Labels above this many bytes are refused: they are copied into every notification.

@@ -13,64 +13,101 @@ use super::tree::Inhibition;
 #[derive(Clone, Debug)]
 pub struct Inhibitor {
     rules: Vec<Rule>,
+    /// For each held alert the rules that could mute it, so that their matchers are asked once in its life.
+    targets: BTreeMap<Fingerprint, Vec<Target>>,
 }
 
 #[derive(Clone, Debug)]
 struct Rule {
     inhibition: Inhibition,
-    /// By the values of the `equal` labels: the alerts that satisfy `source`, and whether they satisfy `target` as well.
-    sources: BTreeMap<Vec<String>, BTreeMap<Fingerprint, bool>>,
+    /// By the fingerprint of the `equal` labels: the alerts that satisfy `source`.
+    sources: BTreeMap<Fingerprint, BTreeMap<Fingerprint, Source>>,
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    labels: LabelSet,
+    /// Whether it satisfies `target` as well.
+    is_target: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    rule: usize,
+    /// The fingerprint of its `equal` labels.
+    shared: Fingerprint,
+    /// Whether it satisfies `source` as well.
+    is_source: bool,
 }
 
 impl Rule {
-    /// A missing label and an empty one are equal.
-    fn shared_values(&self, labels: &LabelSet) -> Vec<String> {
-        self.inhibition.equal.iter().map(|name| labels.get(name).to_owned()).collect()
+    /// A missing label and an empty one are equal: neither is in the set.
+    fn shared(&self, labels: &LabelSet) -> Fingerprint {
+        labels.only(|name| self.inhibition.equal.iter().any(|own| own == name)).fingerprint()
+    }
+
+    /// Fingerprints of different labels may be the same by chance; this tells.
+    fn agree(&self, one: &LabelSet, other: &LabelSet) -> bool {
+        self.inhibition.equal.iter().all(|name| one.get(name) == other.get(name))
     }
 }
 
 impl Inhibitor {
     pub fn new(inhibitions: &[Inhibition]) -> Inhibitor {
         let rule = |inhibition: &Inhibition| Rule { inhibition: inhibition.clone(), sources: BTreeMap::new() };
-        Inhibitor { rules: inhibitions.iter().map(rule).collect() }
+        Inhibitor { rules: inhibitions.iter().map(rule).collect(), targets: BTreeMap::new() }
     }
 
     pub fn add(&mut self, alert: &Alert) {
-        for rule in &mut self.rules {
-            if all_match(&rule.inhibition.source, &alert.labels) {
-                let is_target = all_match(&rule.inhibition.target, &alert.labels);
-                let values = rule.shared_values(&alert.labels);
-                rule.sources.entry(values).or_default().insert(alert.fingerprint, is_target);
+        let mut targets = Vec::new();
+        for (index, rule) in self.rules.iter_mut().enumerate() {
+            let is_source = all_match(&rule.inhibition.source, &alert.labels);
+            let is_target = all_match(&rule.inhibition.target, &alert.labels);
+            if !is_source && !is_target {
+                continue;
             }
+            let shared = rule.shared(&alert.labels);
+            if is_source {
+                let source = Source { labels: alert.labels.clone(), is_target };
+                rule.sources.entry(shared).or_default().insert(alert.fingerprint, source);
+            }
+            if is_target {
+                targets.push(Target { rule: index, shared, is_source });
+            }
+        }
+        if !targets.is_empty() {
+            self.targets.insert(alert.fingerprint, targets);
         }
     }
 
     pub fn remove(&mut self, alert: &Alert) {
+        self.targets.remove(&alert.fingerprint);
         for rule in &mut self.rules {
-            let values = rule.shared_values(&alert.labels);
-            if let Some(sources) = rule.sources.get_mut(&values) {
+            let shared = rule.shared(&alert.labels);
+            if let Some(sources) = rule.sources.get_mut(&shared) {
                 sources.remove(&alert.fingerprint);
                 if sources.is_empty() {
-                    rule.sources.remove(&values);
+                    rule.sources.remove(&shared);
                 }
             }
         }
     }
 
-    /// Returns the firing alerts that mute an alert with these labels, in order of fingerprint, each once.
+    /// Returns the firing alerts that mute a held alert, in order of fingerprint, each once.
     ///
     /// An alert on both sides of a rule is not muted by another on both sides, nor by itself.
     /// Source: Alertmanager `inhibit`.
-    pub fn inhibited_by(&self, labels: &LabelSet, is_firing: impl Fn(Fingerprint) -> bool) -> Vec<Fingerprint> {
+    pub fn inhibited_by(&self, alert: &Alert, is_firing: impl Fn(Fingerprint) -> bool) -> Vec<Fingerprint> {
         let mut inhibitors = Vec::new();
-        for rule in &self.rules {
-            if !all_match(&rule.inhibition.target, labels) {
-                continue;
+        for target in self.targets.get(&alert.fingerprint).into_iter().flatten() {
+            let rule = &self.rules[target.rule];
+            let Some(sources) = rule.sources.get(&target.shared) else { continue };
+            for (fingerprint, source) in sources {
+                if !(target.is_source && source.is_target) && is_firing(*fingerprint) && rule.agree(&source.labels, &alert.labels)
+                {
+                    inhibitors.push(*fingerprint);
+                }
             }
-            let Some(sources) = rule.sources.get(&rule.shared_values(labels)) else { continue };
-            let is_source = all_match(&rule.inhibition.source, labels);
-            let eligible = sources.iter().filter(|(_, is_target)| !(is_source && **is_target));
-            inhibitors.extend(eligible.map(|(fingerprint, _)| *fingerprint).filter(|fingerprint| is_firing(*fingerprint)));
         }
         inhibitors.sort_unstable();
         inhibitors.dedup();
@@ -106,7 +143,9 @@ mod tests {
         let source = alert(&[("severity", "critical"), ("cluster", "a")]);
         inhibitor.add(&source);
         let ask = |inhibitor: &Inhibitor, pairs: &[(&str, &str)], firing: bool| {
-            inhibitor.inhibited_by(&LabelSet::from_pairs(pairs.iter().copied()), |_| firing)
+            let mut with_target = inhibitor.clone();
+            with_target.add(&alert(pairs));
+            with_target.inhibited_by(&alert(pairs), |_| firing)
         };
         let target = [("severity", "warning"), ("cluster", "a")];
         assert_eq!(ask(&inhibitor, &target, true), [source.fingerprint]);
@@ -123,9 +162,10 @@ mod tests {
         let (one, two) = (alert(&[("severity", "critical"), ("n", "1")]), alert(&[("severity", "critical"), ("n", "2")]));
         inhibitor.add(&one);
         inhibitor.add(&two);
-        assert_eq!(inhibitor.inhibited_by(&one.labels, |_| true), []);
+        assert_eq!(inhibitor.inhibited_by(&one, |_| true), []);
         // A label that both lack counts as equal.
         let warning = alert(&[("severity", "warning")]);
-        assert_eq!(inhibitor.inhibited_by(&warning.labels, |_| true).len(), 2);
+        inhibitor.add(&warning);
+        assert_eq!(inhibitor.inhibited_by(&warning, |_| true).len(), 2);
     }
 }

@@ -385,7 +385,7 @@ impl TargetState {
     ) -> Result<(), String> {
         reading.labels.clear();
         decode_series(series, kind, &mut reading.labels).map_err(|error| error.to_string())?;
-        let fate = match series_labels(&reading.labels, &self.labels, &self.job)? {
+        let fate = match series_labels(&mut reading.labels, &self.labels, &self.job)? {
             None => Fate::Dropped,
             Some(labels) => match resolve(&labels) {
                 Ok(series) => Fate::Kept(series),

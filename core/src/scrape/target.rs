@@ -96,6 +96,14 @@ pub fn targets(job: &Job, groups: &[TargetGroup]) -> Vec<Found> {
     found
 }
 
+/// Returns why none of a job's targets may be scraped, when there are more than its limit.
+///
+/// Source: Prometheus `scrapePool.refreshTargetLimitErr`.
+pub fn too_many(job: &Job, found: &[Found]) -> Option<String> {
+    let (count, limit) = (found.iter().filter(|found| matches!(found, Found::Target(_))).count(), job.limits.targets);
+    (limit > 0 && count as u64 > limit).then(|| format!("target_limit exceeded (number of targets: {count}, limit: {limit})"))
+}
+
 fn discovered_labels(job: &Job, group: &TargetGroup, address: &str) -> LabelSet {
     let mut labels = group.labels.builder();
     labels.set(ADDRESS, address);

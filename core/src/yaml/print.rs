@@ -162,6 +162,7 @@ fn stands_without_quotes(text: &str, was_plain: bool) -> bool {
     begins_well
         && (was_plain || !(reserved || looks_like_number))
         && text != "<<"
+        && !text.starts_with("...")
         && !text.ends_with(' ')
         && text
             .char_indices()
@@ -196,6 +197,8 @@ mod tests {
             "\"true\": \"yes\"\nx: yes\ny: \"5\"\n\"a: b\": \"# no\"\nz: \" lead\"\n",
             "a: \"\\n lead\\n\"\nb: \"x\\n\\n\"\nc: \"x\\ny\\n\"\nd: \"null\"\ne: null\nf: \"\"\ng: \"- a\"\nh: \"*\"\n",
             "- |\n  a\n   b\n\n  c\n- x\n",
+            "\"...\": \"... a\"\n\"---\": \"--- b\"\n",
+            " ... and on",
             "match: \"a=~\\\".*\\\"\"\nurl: http://h:1/p\n\"<<\": 1\n",
         ] {
             let node = parse("f", text).0.unwrap();

@@ -1,6 +1,6 @@
 //! Reading a tree into typed values. A fault is noted with its place, and reading goes on, so that one run shows all.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,11 +16,12 @@ const PROBLEMS_MAX: usize = 1000;
 pub struct Problems {
     file: Arc<str>,
     list: RefCell<Vec<Problem>>,
+    left_out: Cell<usize>,
 }
 
 impl Problems {
     pub fn new(file: &str) -> Problems {
-        Problems { file: file.into(), list: RefCell::new(Vec::new()) }
+        Problems { file: file.into(), list: RefCell::new(Vec::new()), left_out: Cell::new(0) }
     }
 
     pub fn error(&self, position: Position, key: &str, message: impl Into<String>) {
@@ -35,21 +36,24 @@ impl Problems {
         let mut list = self.list.borrow_mut();
         if list.len() < PROBLEMS_MAX {
             list.push(Problem { severity, file: self.file.clone(), position, key: key.to_owned(), message });
+        } else if severity == Severity::Error {
+            self.left_out.set(self.left_out.get() + 1);
         }
     }
 
     /// Returns how many errors were found so far.
     pub fn error_count(&self) -> usize {
-        self.list.borrow().iter().filter(|problem| problem.severity == Severity::Error).count()
+        self.list.borrow().iter().filter(|problem| problem.severity == Severity::Error).count() + self.left_out.get()
     }
 
     /// Returns an empty list for the same file.
     pub fn beside(&self) -> Problems {
-        Problems { file: self.file.clone(), list: RefCell::new(Vec::new()) }
+        Problems { file: self.file.clone(), list: RefCell::new(Vec::new()), left_out: Cell::new(0) }
     }
 
     /// Takes over the errors of another list, and leaves its warnings behind.
     pub fn take_errors(&self, other: Problems) {
+        self.left_out.set(self.left_out.get() + other.left_out.get());
         for problem in other.list.into_inner() {
             if problem.severity == Severity::Error {
                 self.push(Severity::Error, problem.position, &problem.key, problem.message);
@@ -61,6 +65,11 @@ impl Problems {
     pub fn into_vec(self) -> Vec<Problem> {
         let mut list = self.list.into_inner();
         list.sort_by_key(|problem| problem.position);
+        if self.left_out.get() > 0 {
+            let position = list.last().map(|problem| problem.position).unwrap_or_default();
+            let message = format!("{} more errors are left out; mend these first", self.left_out.get());
+            list.push(Problem { severity: Severity::Error, file: self.file.clone(), position, key: String::new(), message });
+        }
         list
     }
 }
@@ -203,6 +212,12 @@ impl<'n, 'p> Value<'n, 'p> {
                 Vec::new()
             }
         }
+    }
+
+    /// Returns the items of the list under a key of this mapping; none where it is anything else.
+    pub fn children(&self, key: &str) -> Vec<Value<'n, 'p>> {
+        let Some(node) = self.node.get(key).filter(|node| matches!(node.kind, Kind::Sequence(_))) else { return Vec::new() };
+        Value { node, path: join(&self.path, key), problems: self.problems }.list()
     }
 
     /// Returns a list of texts; a text alone is an error.

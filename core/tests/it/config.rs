@@ -1,4 +1,7 @@
-//! Configurations of other projects load or are refused as their authors say.
+//! Configurations: those of other projects load or are refused as their authors say, and ours say what is wrong.
 
 mod corpus;
+mod faults;
+mod intervals;
 mod matchers;
+mod values;

@@ -3,4 +3,5 @@
 mod script;
 mod simulation;
 mod stories;
+mod views;
 mod world;

@@ -3,7 +3,7 @@
 //! Source: Alertmanager `config/notifiers.go` and the packages under `notify`.
 
 use crate::route::receiver::{Channel, Integration};
-use crate::yaml::{Table, Value};
+use crate::yaml::{Node, Table, Value};
 
 use super::super::client;
 use super::super::place::Folder;
@@ -47,14 +47,7 @@ const KINDS: [Kind; 15] = [
         sends_resolved: true,
         keys: &["url", "url_file", "alert_source_token", "alert_source_token_file", "max_alerts", "timeout", "metadata"],
         exclusive: &[("url", "url_file"), ("alert_source_token", "alert_source_token_file")],
-        required: &[
-            required(&["url", "url_file"], &[], "one of url or url_file must be configured"),
-            required(
-                &["alert_source_token", "alert_source_token_file", "http_config"],
-                &[],
-                "at least one of alert_source_token, alert_source_token_file or http_config.authorization must be configured",
-            ),
-        ],
+        required: &[required(&["url", "url_file"], &[], "one of url or url_file must be configured")],
     },
     Kind {
         key: "jira_configs",
@@ -255,7 +248,7 @@ const KINDS: [Kind; 15] = [
             "update_message",
             "timeout",
         ],
-        exclusive: &[("api_url", "api_url_file"), ("app_token", "app_token_file"), ("api_url", "app_token")],
+        exclusive: &[("api_url", "api_url_file"), ("app_token", "app_token_file")],
         required: &[required(
             &["api_url", "api_url_file", "app_token", "app_token_file"],
             &["slack_api_url", "slack_api_url_file", "slack_app_token", "slack_app_token_file"],
@@ -336,10 +329,7 @@ const KINDS: [Kind; 15] = [
         sends_resolved: true,
         keys: &["api_url", "message", "room_id"],
         exclusive: &[],
-        required: &[
-            required(&["room_id"], &[], "missing room_id on webex_config"),
-            required(&["http_config"], &[], "missing webex_configs.http_config.authorization"),
-        ],
+        required: &[required(&["room_id"], &[], "missing room_id on webex_config")],
     },
     Kind {
         key: "wechat_configs",
@@ -383,10 +373,6 @@ const CHOICES: [(&str, &str, &[&str], &str); 2] = [
         "weChat message type does not match valid options ^(text|markdown)$",
     ),
 ];
-
-/// Names that VictorOps fixes itself.
-const VICTOROPS_FIELDS: [&str; 7] =
-    ["routing_key", "message_type", "state_message", "entity_display_name", "monitoring_tool", "entity_id", "entity_state"];
 
 /// Reads all kinds that are not served; each entry becomes an integration whose deliveries are rejected visibly.
 pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder) -> Vec<Integration> {
@@ -438,19 +424,82 @@ fn entry(kind: &Kind, value: &Value<'_, '_>, defaults: &Defaults, folder: &Folde
             value.error(*message);
         }
     }
-    if kind.key == "pushover_configs" && table.boolean("html") == Some(true) && table.boolean("monospace") == Some(true) {
-        table.error("at most one of monospace & html must be configured; remove one");
-    }
-    if kind.key == "victorops_configs" {
-        for (key, value) in table.value("custom_fields").iter().flat_map(|value| value.entries()) {
-            if VICTOROPS_FIELDS.contains(&key.name.as_str()) {
-                value.error(format!(
-                    "victorOps config contains custom field {} which cannot be used as it conflicts with the fixed/static fields",
-                    key.name
+    special(kind.key, &table);
+    table.finish();
+    Integration { send_resolved, channel: Channel::Unserved { kind: kind.key.to_owned() } }
+}
+
+/// Checks that belong to one kind alone.
+fn special(kind: &str, table: &Table<'_, '_>) {
+    let here = table.value_here();
+    let node = here.node;
+    let text = |key: &str| node.get(key).and_then(Node::text).unwrap_or_default();
+    let has_authorization =
+        node.get("http_config").and_then(|client| client.get("authorization")).is_some_and(|value| !value.is_null());
+    match kind {
+        "incidentio_configs"
+            if !has_authorization && text("alert_source_token").is_empty() && text("alert_source_token_file").is_empty() =>
+        {
+            here.error(
+                "at least one of alert_source_token, alert_source_token_file or http_config.authorization must be configured",
+            );
+        }
+        "opsgenie_configs" => {
+            for responder in here.children("responders") {
+                check_responder(&responder);
+            }
+        }
+        "pushover_configs" if text("html") == "true" && text("monospace") == "true" => {
+            here.error("at most one of monospace & html must be configured; remove one");
+        }
+        "slack_configs" => {
+            let has_token = !text("app_token").is_empty() || !text("app_token_file").is_empty();
+            let has_url = !text("api_url").is_empty() || !text("api_url_file").is_empty();
+            if has_token && has_url {
+                here.error("at most one of api_url/api_url_file & app_token/app_token_file must be configured; remove one");
+            }
+            if has_token && has_authorization {
+                here.error("http authorization can't be set when using Slack App tokens; remove http_config.authorization");
+            }
+            if text("update_message") == "true" && !matches!(text("api_url"), super::SLACK_APP_URL | super::super::masked::MASK) {
+                here.error(format!(
+                    "update_message can only be used with bot tokens. api_url must be set to {}",
+                    super::SLACK_APP_URL
                 ));
             }
         }
+        "sns_configs" => {
+            let set = ["target_arn", "topic_arn", "phone_number"].into_iter().filter(|key| !text(key).is_empty()).count();
+            if set == 2 {
+                here.error("must provide either a Target ARN, Topic ARN, or Phone Number for SNS config; remove one");
+            }
+        }
+        "victorops_configs" => {
+            for (key, _) in node.get("custom_fields").map(Node::entries).unwrap_or_default() {
+                if VICTOROPS_FIELDS.contains(&key.name.as_str()) {
+                    here.error(format!(
+                        "victorOps config contains custom field {} which cannot be used as it conflicts with the fixed/static fields",
+                        key.name
+                    ));
+                }
+            }
+        }
+        "webex_configs" if !has_authorization => here.error("missing webex_configs.http_config.authorization"),
+        _ => {}
     }
-    table.finish();
-    Integration { send_resolved, channel: Channel::Unserved { kind: kind.key.to_owned() } }
+}
+
+/// Names that VictorOps fixes itself.
+const VICTOROPS_FIELDS: [&str; 7] =
+    ["routing_key", "message_type", "state_message", "entity_display_name", "monitoring_tool", "entity_id", "entity_state"];
+
+fn check_responder(value: &Value<'_, '_>) {
+    let text = |key: &str| value.node.get(key).and_then(Node::text).unwrap_or_default();
+    if ["id", "name", "username"].into_iter().all(|key| text(key).is_empty()) {
+        value.error("opsGenieConfig responder has to have at least one of id, username or name specified");
+    }
+    let kind = text("type").to_lowercase();
+    if !kind.contains("{{") && !matches!(kind.as_str(), "team" | "teams" | "user" | "escalation" | "schedule") {
+        value.error("opsGenieConfig responder type does not match valid options ^(team|teams|user|escalation|schedule)$");
+    }
 }

@@ -65,28 +65,23 @@ pub fn scan_plain(text: &[u8]) -> Option<(f64, usize)> {
 ///
 /// Source: Prometheus `textparse.parseFloat`.
 pub fn parse_float(text: &[u8]) -> Result<f64, BadNumber> {
-    if text.iter().any(|byte| matches!(byte, b'p' | b'P' | b'_')) {
-        return Err(BadNumber::Unsupported);
-    }
     let (sign, magnitude) = match text.first() {
         Some(b'+') => (1.0, &text[1..]),
         Some(b'-') => (-1.0, &text[1..]),
         _ => (1.0, text),
     };
+    if is_decimal(magnitude) {
+        let value: f64 = fast_float2::parse(magnitude).map_err(|_| BadNumber::Syntax)?;
+        return if value.is_finite() { Ok(sign * value) } else { Err(BadNumber::Range) };
+    }
     if magnitude.eq_ignore_ascii_case(b"inf") || magnitude.eq_ignore_ascii_case(b"infinity") {
         return Ok(sign * f64::INFINITY);
     }
     if text.eq_ignore_ascii_case(b"nan") {
         return Ok(NORMAL_NAN);
     }
-    if !is_decimal(magnitude) {
-        return Err(BadNumber::Syntax);
-    }
-    let value: f64 = fast_float2::parse(magnitude).map_err(|_| BadNumber::Syntax)?;
-    if value.is_infinite() {
-        return Err(BadNumber::Range);
-    }
-    Ok(sign * value)
+    let is_newer_form = text.iter().any(|byte| matches!(byte, b'p' | b'P' | b'_'));
+    Err(if is_newer_form { BadNumber::Unsupported } else { BadNumber::Syntax })
 }
 
 /// Returns whether a text has the form `digits [. digits] [e [sign] digits]` with a digit before the exponent.

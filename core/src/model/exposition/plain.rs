@@ -157,6 +157,10 @@ fn meta(text: &[u8], format: Format) -> Option<(Entry<'_>, usize)> {
     }
     let behind = &rest[name_len + 1..];
     let len = memchr::memchr2(b'\n', 0, behind).filter(|at| behind[*at] == b'\n')?;
+    // OpenMetrics' lexer lets NUL bytes behind the line break run on as text.
+    if format == Format::OpenMetrics && behind.get(len + 1) == Some(&0) {
+        return None;
+    }
     let used = 7 + name_len + 1 + len + 1;
     let entry = if is_help {
         Entry::Help { metric, text: &behind[..len] }

@@ -144,3 +144,37 @@ fn an_expected_series_is_taken_only_as_a_whole() {
     assert_eq!(parser.next_expected(know(b"a")), Some((&b"a"[..], 4.0, None)));
     assert_eq!(parser.next(), None);
 }
+
+/// Damages a body by one byte in every way that matters and holds the two ways of reading against each other.
+#[track_caller]
+fn check_damages(body: &str, format: Format) {
+    let body = body.as_bytes();
+    for at in 0..=body.len() {
+        for spice in *b"\0\n\r\t \"\\{}=,#+-.e_:09aNE" {
+            let inserted = [&body[..at], &[spice], &body[at..]].concat();
+            let replaced = [&body[..at], &[spice], &body[(at + 1).min(body.len())..]].concat();
+            for damaged in [inserted, replaced] {
+                let (fast, slow) = (collect(Parser::new(&damaged, format)), read_slowly(&damaged, format));
+                assert_eq!(format!("{fast:?}"), format!("{slow:?}"), "{}", damaged.escape_ascii());
+            }
+        }
+        let cut = &body[..at];
+        assert_eq!(format!("{:?}", collect(Parser::new(cut, format))), format!("{:?}", read_slowly(cut, format)));
+    }
+}
+
+#[test]
+fn both_ways_read_damaged_text_alike() {
+    check_damages(
+        "# HELP a Two \\\\ words\n# TYPE a counter\na_total{b=\"c\\\"d\", e=\"f\",} 12.5 1700\na 1e3\n{\"g.h\",i=\"j\"} +Inf\n",
+        Format::Text,
+    );
+}
+
+#[test]
+fn both_ways_read_damaged_openmetrics_alike() {
+    check_damages(
+        "# TYPE a_s counter\n# UNIT a_s s\n# HELP a_s b c\na_s_total{b=\"c\\\"d\"} 12.5 17.25 # {e=\"f\"} 0.5 17\na 1e3\n# EOF\n",
+        Format::OpenMetrics,
+    );
+}

@@ -9,19 +9,23 @@ use crate::scrape::job::{Job, Limits};
 /// Put before a label that the target exposes and that belongs to the target itself.
 const EXPORTED: &str = "exported_";
 
-/// Returns the labels of the series, or `None` when a rule drops it.
+/// Returns the labels of the series, or `None` when a rule drops it. Puts the exposed labels in order of their names.
 ///
 /// Errors: a message when the whole scrape must fail: no name, a name that the job does not accept, a label twice, a limit broken.
 /// Source: Prometheus `scrapeLoop.append` and `mutateSampleLabels`.
-pub fn series_labels(exposed: &[Label<'_>], target: &LabelSet, job: &Job) -> Result<Option<LabelSet>, String> {
+pub fn series_labels(exposed: &mut [Label<'_>], target: &LabelSet, job: &Job) -> Result<Option<LabelSet>, String> {
+    // In order, so that a line with very many labels costs no more than sorting them; stable, so that the last of a name counts.
+    exposed.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut labels = LabelBuilder::default();
-    for (name, value) in exposed {
+    for (name, value) in exposed.iter() {
         labels.set(name, value);
     }
     if job.honor_labels {
         // A label that is exposed with an empty value keeps the target's one away.
-        for (name, value) in target.iter().filter(|(name, _)| !exposed.iter().any(|(own, _)| own == name)) {
-            labels.set(name, value);
+        for (name, value) in target.iter() {
+            if exposed.binary_search_by(|(own, _)| own.as_ref().cmp(name)).is_err() {
+                labels.set(name, value);
+            }
         }
     } else {
         put_target_labels(&mut labels, target);
@@ -109,11 +113,9 @@ fn check_limits(set: &LabelSet, limits: &Limits) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns a name that stands twice in a series text.
+/// Returns a name that stands twice among labels in order.
 fn repeated<'a>(exposed: &'a [Label<'_>]) -> Option<&'a str> {
-    let mut names: Vec<&str> = exposed.iter().map(|(name, _)| name.as_ref()).collect();
-    names.sort_unstable();
-    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+    exposed.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0.as_ref())
 }
 
 /// Returns the labels of one of the series that report on a target's scrapes.

@@ -31,7 +31,7 @@ fn seconds(at: Timestamp) -> String {
 ///
 /// Script lines are `time verb words`, in order of time:
 /// `fire name {label=value} [@start] [..end] ["note"]` · `silence id [=old] from..to label=value` · `expire id` · `ack who` · `unack who` ·
-/// `reload number` (of `others`) · `restart` · `crash` (the last drain is lost) · `outage seconds` · `cold` · `warm` · `end`
+/// `reload number` (of `others`) · `restart [number]` · `outage seconds` · `cold` · `warm` · `end`
 ///
 /// Lines that come out are `time receiver/integration action (reason) firing alerts - resolved alerts`, `time page state …`, and
 /// `time refused why`.
@@ -92,6 +92,9 @@ impl Story {
                 self.world.accept(Event::Reload(routing))
             }
             "restart" => {
+                if let Some(number) = words.first() {
+                    self.world.routing = Arc::new(others[number.parse::<usize>().unwrap()].clone());
+                }
                 self.world.restart(Some(self.world.now));
                 self.world.accept(Event::Warm)
             }

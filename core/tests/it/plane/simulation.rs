@@ -20,7 +20,7 @@ use tocsin_core::time::{Span, Timestamp};
 
 use super::world::{Store, receiver, route, routing};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 40;
 const STEPS: u64 = 300;
 
 /// SplitMix64: a few lines, the same numbers everywhere.
@@ -98,6 +98,8 @@ struct Audit {
     told: BTreeMap<String, BTreeSet<Fingerprint>>,
     /// Since when an alert has been firing, unmuted and due to an integration without a break.
     due_since: BTreeMap<(Fingerprint, GroupId), Timestamp>,
+    /// Since when an integration that wants ends has been owed one that nothing holds back.
+    owed_since: BTreeMap<(Fingerprint, GroupId, usize, bool), Timestamp>,
     deliveries: usize,
 }
 
@@ -289,6 +291,7 @@ impl Simulation {
         let distinct: BTreeSet<&GroupId> = open.iter().copied().collect();
         assert_eq!(open.len(), distinct.len(), "two open pages for one group");
         self.check_everything_is_told();
+        self.check_every_end_is_told();
     }
 
     /// Every firing, unmuted alert is told to every integration it is routed to, in time.
@@ -315,6 +318,47 @@ impl Simulation {
             }
         }
         self.audit.due_since = due_since;
+    }
+
+    /// Whoever was told of an alert, and wants to hear of its end, does so in time.
+    fn check_every_end_is_told(&mut self) {
+        let tree = Tree::new(&self.routing.root);
+        let fires = |one: &Fingerprint| self.store.alerts.get(one).is_some_and(|alert| alert.is_firing(self.now));
+        let mut owed_since = BTreeMap::new();
+        for group in self.store.groups.values() {
+            let nodes: Vec<_> = group
+                .strands
+                .keys()
+                .filter_map(|twin| tree.find(group.path().unwrap(), &group.id.receiver, *twin))
+                .map(|index| tree.node(index))
+                .collect();
+            let intervals = &self.routing.time_intervals;
+            let silent = nodes
+                .iter()
+                .any(|node| !silent_by(intervals, &node.mute_time_intervals, &node.active_time_intervals, self.now).is_empty());
+            if silent || group.departed.iter().any(fires) {
+                continue;
+            }
+            let waits = nodes.iter().map(|node| node.group_wait.max(node.group_interval).0).max().unwrap_or(0);
+            for (index, entry) in &group.log {
+                if !self.routing.receivers[&group.id.receiver].integrations[*index].send_resolved {
+                    continue;
+                }
+                for fingerprint in entry.owed.iter().filter(|one| !fires(one)) {
+                    // A reload that takes a group's route away makes the end due at once.
+                    let key = (*fingerprint, group.id.clone(), *index, nodes.is_empty());
+                    let since = *self.audit.owed_since.get(&key).unwrap_or(&self.now);
+                    let waited = self.now - since;
+                    assert!(
+                        waited <= Span(waits + 10),
+                        "{} has waited {waited} for the end of {fingerprint}: {group:#?}",
+                        group.id.receiver
+                    );
+                    owed_since.insert(key, since);
+                }
+            }
+        }
+        self.audit.owed_since = owed_since;
     }
 
     /// No more events: all alerts run out, and everybody hears of it.

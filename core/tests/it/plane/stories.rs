@@ -259,6 +259,74 @@ fn an_alert_that_a_reload_routes_elsewhere_still_ends_for_those_who_were_told() 
 }
 
 #[test]
+fn a_restart_with_another_configuration_is_as_good_as_a_reload() {
+    let before = calm(&["pagerduty", "webhook"]);
+    let regrouped = Routing { root: grouped(&["zone"], before.root.clone()), ..before.clone() };
+    check(
+        before,
+        &[regrouped],
+        "
+        1   fire test1 zone=a @1
+        1   fire test2 zone=a @1
+        2.5 restart 0
+        5   fire test1 zone=a @1 ..5
+        6.5 fire test2 zone=a @1 ..6.5
+        9   end
+        ",
+        "
+        2 page team triggered 1
+        2 page team triggered 1
+        2 team/0 trigger (first notification) test1{zone=a}@1
+        2 team/1 notify (first notification) test1{zone=a}@1
+        2 team/0 trigger (first notification) test2{zone=a}@1
+        2 team/1 notify (first notification) test2{zone=a}@1
+        2.5 page team triggered 2
+        2.5 team/0 trigger (first notification) test1{zone=a}@1 test2{zone=a}@1
+        2.5 team/1 notify (first notification) test1{zone=a}@1 test2{zone=a}@1
+        5 page team resolved 0
+        5 team/0 resolve (all alerts resolved)  - test1{zone=a}@1..5
+        5 team/1 notify (all alerts resolved)  - test1{zone=a}@1..5
+        5.5 page team triggered 1
+        5.5 team/0 trigger (some alerts resolved) test2{zone=a}@1 - test1{zone=a}@1..5
+        5.5 team/1 notify (some alerts resolved) test2{zone=a}@1 - test1{zone=a}@1..5
+        6.5 page team resolved 0
+        6.5 team/0 resolve (all alerts resolved)  - test2{zone=a}@1..6.5
+        6.5 team/1 notify (all alerts resolved)  - test2{zone=a}@1..6.5
+        7.5 page team resolved 0
+        7.5 team/0 resolve (all alerts resolved)  - test2{zone=a}@1..6.5
+        7.5 team/1 notify (all alerts resolved)  - test2{zone=a}@1..6.5
+        ",
+    );
+}
+
+#[test]
+fn a_receiver_that_is_gone_hears_nothing_but_its_page_still_ends() {
+    let before = calm(&["webhook"]);
+    let mut after = before.clone();
+    after.root.receiver = "other".to_owned();
+    after.receivers = BTreeMap::from([("other".to_owned(), receiver("other", &["inbox"]))]);
+    check(
+        before,
+        &[after],
+        "
+        1   fire test @1
+        2.5 reload 0
+        5   fire test @1 ..5
+        9   end
+        ",
+        "
+        2 page team triggered 1
+        2 team/0 notify (first notification) test@1
+        2.5 page other triggered 1
+        2.5 other/0 notify (first notification) test@1
+        5 page team resolved 0
+        5.5 page other resolved 0
+        5.5 other/0 notify (all alerts resolved)  - test@1..5
+        ",
+    );
+}
+
+#[test]
 fn a_restart_forgets_nothing_and_says_nothing_twice() {
     check(
         calm(&["webhook", "pagerduty"]),

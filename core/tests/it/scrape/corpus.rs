@@ -5,6 +5,7 @@ use std::fs;
 
 use super::*;
 use crate::corpora;
+use crate::exposition::{json_lines, table_bytes};
 
 #[test]
 fn every_openmetrics_case_ends_as_in_prometheus() {
@@ -47,5 +48,25 @@ fn recorded_bodies_are_known_the_second_time() {
         assert_eq!(first.row.cells.len(), second.row.cells.len(), "{name}");
         let third = story.scraped(&body[..0]);
         assert!(third.report.error.is_none() && third.row.cells.len() > 5, "{name}");
+    }
+}
+
+#[test]
+fn names_are_valid_where_they_are_in_prometheus() {
+    for (table, key, before, behind) in
+        [("metric-names.jsonl", "mn", "{\"", "\"} 1\n"), ("label-names.jsonl", "ln", "{\"m\",\"", "\"=\"x\"} 1\n")]
+    {
+        let Some(path) = corpora::path(&format!("go-test-tables/{table}")) else { return };
+        let mut cases = 0;
+        for case in json_lines(&path) {
+            let name = table_bytes(case[key].as_str().unwrap());
+            let body = [before.as_bytes(), &name, behind.as_bytes()].concat();
+            for (classic_names_only, verdict) in [(true, "legacyValid"), (false, "utf8Valid")] {
+                let error = Story::new(Job { classic_names_only, ..job() }).scraped(&body).report.error;
+                assert_eq!(error.is_none(), case[verdict].as_bool().unwrap(), "{case}: {error:?}");
+            }
+            cases += 1;
+        }
+        println!("{table}: {cases} cases");
     }
 }

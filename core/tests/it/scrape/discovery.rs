@@ -1,6 +1,7 @@
 //! Groups of addresses into targets.
 
 use tocsin_core::scrape::media::accept_header;
+use tocsin_core::scrape::target::too_many;
 
 use super::*;
 
@@ -118,4 +119,14 @@ fn targets_are_asked_for_the_formats_of_the_job() {
         accept_header(&text_only),
         "text/plain;version=1.0.0;escaping=underscores;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
     );
+}
+
+#[test]
+fn a_job_with_too_many_targets_says_so() {
+    let mut job = job();
+    job.relabel = vec![rule(Action::Drop, &["__address__"], "c", "", "")];
+    job.limits.targets = 2;
+    assert_eq!(too_many(&job, &targets(&job, &[group(&["a", "b", "c"], &[])])), None);
+    let found = targets(&job, &[group(&["a", "b", "c", "d"], &[])]);
+    assert_eq!(too_many(&job, &found).as_deref(), Some("target_limit exceeded (number of targets: 3, limit: 2)"));
 }

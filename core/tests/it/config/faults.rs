@@ -1,0 +1,291 @@
+//! What people read when their configuration is refused: all faults at once, each with its place and a remedy.
+
+use std::fmt::Write;
+
+use tocsin_core::config::{self, Config, File};
+
+fn file(name: &str, text: &str) -> File {
+    File { name: name.to_owned(), text: text.to_owned() }
+}
+
+fn read(text: &str) -> (Option<Config>, String) {
+    let (config, problems) = config::read(&file("etc/tocsin.yml", text), None, &|_| None);
+    let mut printed = String::new();
+    for problem in problems {
+        writeln!(printed, "{problem}").unwrap();
+    }
+    (config, printed)
+}
+
+/// Checks that a text is refused with exactly these lines.
+fn check(text: &str, expected: &str) {
+    let (config, printed) = read(text);
+    assert_eq!(printed, expected);
+    assert!(config.is_none());
+}
+
+#[test]
+fn all_faults_of_scraping_are_listed() {
+    check(
+        r#"
+global:
+  scrape_intervall: 15s
+  external_labels:
+    "": x
+rule_files:
+  - rules/*/all.yml
+scrape_configs:
+  - job_name: node
+    scrape_interval: 10s
+    scrape_timeout: 20s
+    static_configs:
+      - targets: ["http://node:9100/metrics"]
+    relabel_configs: []
+    tls_config: {cert_file: cert.pem}
+  - job_name: node
+    scheme: gopher
+    metric_relabel_configs:
+      - action: hashmod
+        target_label: x
+      - regex: "a(b"
+        target_label: y
+      -
+    bearer_token: one
+    bearer_token_file: two
+    basic_auth: {username: me, password: hunter2}
+  - honor_labels: "yes"
+    http_sd_configs:
+      - url: targets.json
+"#,
+        r#"etc/tocsin.yml:3:3: error: global.scrape_intervall: unknown key scrape_intervall; did you mean scrape_interval?
+etc/tocsin.yml:5:9: error: global.external_labels.: "" is not a valid label name; use letters, digits and underscores
+etc/tocsin.yml:7:5: error: rule_files[0]: invalid rule file path "rules/*/all.yml"; * may stand in the file's name only
+etc/tocsin.yml:11:21: error: scrape_configs[0].scrape_timeout: scrape timeout greater than scrape interval (20s > 10s) for scrape config with job name "node"; lower it
+etc/tocsin.yml:13:19: error: scrape_configs[0].static_configs[0].targets[0]: "http://node:9100/metrics" is not a valid hostname; write host:port, and the path as metrics_path
+etc/tocsin.yml:15:17: error: scrape_configs[0].tls_config: exactly one of key or key_file must be configured when a client certificate is configured
+etc/tocsin.yml:16:5: error: scrape_configs[1]: at most one of bearer_token & bearer_token_file must be configured; remove one
+etc/tocsin.yml:16:5: error: scrape_configs[1]: at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured; remove the others
+etc/tocsin.yml:16:5: error: scrape_configs[1]: found multiple scrape configs with job name "node", first found in etc/tocsin.yml:9; give each its own name
+etc/tocsin.yml:17:13: error: scrape_configs[1].scheme: unsupported scheme "gopher"; write http or https
+etc/tocsin.yml:19:9: error: scrape_configs[1].metric_relabel_configs[0]: relabel configuration for hashmod requires non-zero modulus
+etc/tocsin.yml:21:16: error: scrape_configs[1].metric_relabel_configs[1].regex: error parsing regexp: unclosed group: "a(b"
+etc/tocsin.yml:23:8: error: scrape_configs[1].metric_relabel_configs[2]: empty or null metric relabeling rule in scrape config; remove the lone dash
+etc/tocsin.yml:27:5: error: scrape_configs[2]: job_name is empty; name the job
+etc/tocsin.yml:27:19: error: scrape_configs[2].honor_labels: expected true or false, without quotes
+etc/tocsin.yml:29:14: error: scrape_configs[2].http_sd_configs[0].url: URL scheme must be 'http' or 'https'
+"#,
+    );
+}
+
+#[test]
+fn all_faults_of_routing_are_listed() {
+    check(
+        r#"
+global:
+  smtp_smarthost: mail
+route:
+  receiver: operatoins
+  matchers: [severity="page"]
+  routes:
+    - receiver: operations
+      group_by: [alertname, alertname, "..."]
+      matchers: ["severity="]
+      mute_time_intervals: [night]
+    - match_re: {team: }
+      repeat_interval: 0s
+receivers:
+  - name: operations
+    pagerduty_configs:
+      - routing_key: hunter2
+        routing_key_file: key
+    webhook_configs:
+      - url: hunter2
+      -
+    email_configs:
+      - to: a@example.org
+        headers: {subject: a, Subject: b}
+  - name: operations
+time_intervals:
+  - name: nights
+    time_intervals:
+      - times: [{start_time: "22:00", end_time: "06:00"}]
+        weekdays: ["friday:monday", someday]
+        location: Nowhere/At_All
+inhibit_rules:
+  - source_matchers: [a!b]
+    equall: [x]
+"#,
+        r#"etc/tocsin.yml:3:19: error: global.smtp_smarthost: address "mail": missing port in address; write host:port, such as mail:587
+etc/tocsin.yml:5:3: error: route: root route must not have any matchers; move them to a route under routes
+etc/tocsin.yml:5:13: error: route.receiver: undefined receiver "operatoins" used in route; did you mean "operations"?
+etc/tocsin.yml:9:17: error: route.routes[0].group_by: cannot have wildcard group_by (`...`) and other labels at the same time
+etc/tocsin.yml:9:29: error: route.routes[0].group_by[1]: duplicated label "alertname" in group_by; remove one
+etc/tocsin.yml:11:29: error: route.routes[0].mute_time_intervals[0]: undefined time interval "night" used in route; did you mean "nights"?
+etc/tocsin.yml:12:18: error: route.routes[1].match_re.team: invalid regexp value for "team"; write an expression
+etc/tocsin.yml:13:24: error: route.routes[1].repeat_interval: repeat_interval cannot be zero
+etc/tocsin.yml:17:9: error: receivers[0].pagerduty_configs[0]: at most one of routing_key & routing_key_file must be configured; remove one
+etc/tocsin.yml:20:14: error: receivers[0].webhook_configs[0].url: unsupported scheme or missing host for URL: URL scheme must be 'http' or 'https'
+etc/tocsin.yml:21:8: error: receivers[0].webhook_configs[1]: missing webhook config; remove the lone dash, or write {} for an empty one
+etc/tocsin.yml:23:9: error: receivers[0].email_configs[0]: no global SMTP from set; write from here or smtp_from in global
+etc/tocsin.yml:24:40: error: receivers[0].email_configs[0].headers.Subject: duplicate header "Subject" in email config; remove one
+etc/tocsin.yml:25:5: error: receivers[1]: notification config name "operations" is not unique; give each receiver its own name
+etc/tocsin.yml:29:17: error: time_intervals[0].time_intervals[0].times[0]: start time cannot be equal or greater than end time; split a range that crosses midnight in two
+etc/tocsin.yml:30:20: error: time_intervals[0].time_intervals[0].weekdays[0]: start day cannot be before end day; the week begins on sunday, so split the range
+etc/tocsin.yml:30:37: error: time_intervals[0].time_intervals[0].weekdays[1]: someday is not a valid weekday; write sunday to saturday
+etc/tocsin.yml:31:19: error: time_intervals[0].time_intervals[0].location: unknown time zone Nowhere/At_All; write a name such as Europe/Berlin or UTC
+etc/tocsin.yml:33:23: error: inhibit_rules[0].source_matchers[0]: bad matcher format: a!b; write matchers such as severity="page" or team=~"a|b"
+etc/tocsin.yml:34:5: error: inhibit_rules[0].equall: unknown key equall; did you mean equal?
+"#,
+    );
+}
+
+#[test]
+fn what_is_known_and_not_served_warns_and_loads() {
+    let (config, printed) = read(
+        r#"
+global: {scrape_native_histograms: true}
+scrape_configs:
+  - job_name: cluster
+    kubernetes_sd_configs: [{role: pod}]
+    scrape_protocols: [PrometheusProto, PrometheusText0.0.4]
+remote_write:
+  - url: https://elsewhere/write
+alerting: {alertmanagers: [{static_configs: [{targets: [am:9093]}]}]}
+route: {receiver: chat}
+receivers:
+  - name: chat
+    slack_configs: [{api_url: https://slack/hook}]
+"#,
+    );
+    assert!(config.is_some());
+    assert_eq!(
+        printed,
+        r#"etc/tocsin.yml:2:36: warning: global.scrape_native_histograms: scrape_native_histograms is not served yet; it is ignored
+etc/tocsin.yml:5:28: warning: scrape_configs[0].kubernetes_sd_configs: kubernetes_sd_configs is not served yet; list targets with static_configs, file_sd_configs or http_sd_configs
+etc/tocsin.yml:6:24: warning: scrape_configs[0].scrape_protocols[0]: PrometheusProto is not served yet; targets are asked for the text formats
+etc/tocsin.yml:8:3: warning: remote_write: remote_write is not served yet; samples stay on this server
+etc/tocsin.yml:9:27: warning: alerting.alertmanagers: alerts are routed here by route and receivers, and not sent to other Alertmanagers
+etc/tocsin.yml:13:20: warning: receivers[0].slack_configs: slack_configs is not served yet: notifications to it are rejected, visibly; use webhook_configs, pagerduty_configs, email_configs or inbox_configs
+"#
+    );
+}
+
+#[test]
+fn faults_of_two_files_are_listed_under_their_names() {
+    let main = file("etc/tocsin.yml", "alertmanager_config: routes/am.yml\nscrape_configs: [{}]\n");
+    let needed = config::referenced_files(&main);
+    assert_eq!(needed.alertmanager.as_deref(), Some("etc/routes/am.yml"));
+    let other = file("etc/routes/am.yml", "route: {receiver: a}\nscrape_configs: []\n");
+    let (_, problems) = config::read(&main, Some(&other), &|_| None);
+    let printed: Vec<String> = problems.iter().map(|problem| problem.to_string()).collect();
+    assert_eq!(
+        printed,
+        [
+            "etc/tocsin.yml:2:18: error: scrape_configs[0]: job_name is empty; name the job",
+            "etc/routes/am.yml:1:19: error: route.receiver: undefined receiver \"a\" used in route; define it or use another name",
+            "etc/routes/am.yml:2:1: error: scrape_configs: unknown key scrape_configs; remove it or check its indentation",
+        ]
+    );
+    let (_, problems) = config::read(&main, None, &|_| None);
+    assert!(problems.iter().any(|problem| problem.key == "alertmanager_config"), "{problems:?}");
+}
+
+#[test]
+fn secrets_are_in_no_message_and_in_no_debug_text() {
+    let text = r#"
+global: {smtp_auth_password: hunter2, smtp_auth_password_file: x, slack_api_url: hunter2, pagerduty_url: hunter2}
+scrape_configs:
+  - job_name: a
+    basic_auth: {username: hunter2, password: hunter2, passwrd: hunter2}
+    authorization: {credentials: hunter2, type: basic}
+    http_headers: {Host: {secrets: [hunter2]}, X: {secrets: hunter2}}
+    http_sd_configs: [{url: "ftp://me:hunter2@h"}]
+    static_configs: [{targets: ["http://me:hunter2@h/x"]}]
+receivers:
+  - name: a
+    webhook_configs: [{url: "hunter2"}, {url: "http://hunter2", url_file: x}]
+    pagerduty_configs: [{routing_key: [hunter2]}]
+    telegram_configs: [{bot_token: hunter2, bot_token_file: x}]
+database: {url: hunter2, url_file: x}
+"#;
+    let (_, printed) = read(text);
+    assert!(printed.lines().count() > 10 && !printed.contains("hunter2"), "{printed}");
+    let good = "database: {url: 'postgres://a:hunter2@b/c'}\nroute: {receiver: a}\nreceivers:\n- name: a\n  \
+                webhook_configs: [{url: 'http://hunter2'}]\n  pagerduty_configs: [{routing_key: hunter2}]\n";
+    let (config, printed) = read(good);
+    assert!(!format!("{:?}", config.unwrap_or_else(|| panic!("{printed}"))).contains("hunter2"));
+}
+
+/// A small generator of numbers, so that every run breaks the text in the same ways.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+#[test]
+fn broken_texts_are_refused_and_never_panic() {
+    const TEXT: &str = r#"
+global: &g {scrape_interval: 5s, external_labels: {a: "${B}"}, smtp_smarthost: h:1}
+scrape_configs:
+  - job_name: a
+    <<: {scrape_timeout: 1s}
+    body_size_limit: 1MB
+    basic_auth: {username: u, password: p}
+    static_configs: [{targets: [a:1], labels: {x: y}}]
+    kubernetes_sd_configs: [{role: pod, selectors: [{role: pod}]}]
+    relabel_configs: [{regex: (.*), target_label: z, action: replace}]
+route:
+  receiver: r
+  routes: [{matchers: ['a="b",c=~"d|e"'], group_by: ['...'], mute_time_intervals: [t]}]
+receivers: [{name: r, pagerduty_configs: [{routing_key: k, details: {d: [1]}}], slack_configs: [{api_url: http://s}]}]
+time_intervals: [{name: t, time_intervals: [{times: [{start_time: "09:00", end_time: "10:00"}], days_of_month: ['-3:-1']}]}]
+"#;
+    const PIECES: [&str; 20] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ": ",
+        "- ",
+        "\n",
+        "  ",
+        "\t",
+        "&a ",
+        "*g",
+        "!!binary ",
+        "|\n",
+        "'",
+        "\"",
+        "\\",
+        "#",
+        "---\n",
+        "<<: ",
+        "ü",
+    ];
+    let mut numbers = Numbers(7);
+    for _ in 0..3000 {
+        let mut text: Vec<char> = TEXT.chars().collect();
+        for _ in 0..=numbers.below(4) {
+            let at = numbers.below(text.len());
+            if numbers.below(2) == 0 {
+                text.splice(at..at, PIECES[numbers.below(PIECES.len())].chars());
+            } else {
+                let end = (at + 1 + numbers.below(8)).min(text.len());
+                text.drain(at..end);
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let (config, problems) = config::read(&file("f", &text), None, &|_| None);
+        assert_eq!(config.is_none(), tocsin_core::problem::has_errors(&problems), "{text}");
+        if config.is_some() {
+            let (again, problems) = config::read(&file("f", &config::masked(&text)), None, &|_| None);
+            assert!(again.is_some(), "{text}\n{problems:?}");
+            let (again, problems) = config::read(&file("f", &config::masked_routing(&text)), None, &|_| None);
+            assert!(again.is_some(), "{text}\n{problems:?}");
+        }
+    }
+}

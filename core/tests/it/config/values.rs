@@ -1,0 +1,197 @@
+//! What a configuration becomes: defaults, inheritance, paths, and the two products in one file.
+
+use tocsin_core::client::{Auth, Secret};
+use tocsin_core::config::{self, Config, File};
+use tocsin_core::route::receiver::Channel;
+use tocsin_core::route::tree::GroupBy;
+use tocsin_core::scrape::job::Format;
+use tocsin_core::time::Span;
+
+fn file(name: &str, text: &str) -> File {
+    File { name: name.to_owned(), text: text.to_owned() }
+}
+
+fn read(text: &str) -> Config {
+    let environment = |name: &str| (name == "REGION").then(|| "eu-1".to_owned());
+    let (config, problems) = config::read(&file("etc/tocsin.yml", text), None, &environment);
+    config.unwrap_or_else(|| panic!("{problems:#?}"))
+}
+
+#[test]
+fn an_empty_file_scrapes_nothing_and_routes_to_the_inbox() {
+    let config = read("");
+    assert_eq!((config.jobs.len(), config.rule_files.len()), (0, 0));
+    assert_eq!(config.global.scrape_interval, Span::from_mins(1));
+    let root = &config.routing.root;
+    assert_eq!((root.receiver.as_str(), &root.group_by), ("inbox", &GroupBy::Labels(vec!["alertname".to_owned()])));
+    assert_eq!(config.routing.receivers["inbox"].integrations[0].channel, Channel::Inbox);
+    assert_eq!((root.group_wait, root.repeat_interval), (Span::from_secs(30), Span::from_mins(240)));
+}
+
+#[test]
+fn a_job_takes_its_defaults_from_global_and_its_paths_from_the_folder() {
+    let config = read(
+        r#"
+global:
+  scrape_interval: 5s
+  sample_limit: 100
+  body_size_limit: 1MB
+  external_labels: {region: "${REGION}", price: $$5, zone: a}
+rule_files: [rules/*.yml, /srv/all.yml]
+templates: ["t/*.tmpl"]
+scrape_configs:
+  - job_name: a
+    authorization: {credentials_file: token}
+    file_sd_configs: [{files: ["targets/*.json"]}]
+    params: {module: [http, 2]}
+    sample_limit: 7
+  - job_name: b
+    scrape_interval: 1m
+    scrape_protocols: [PrometheusText0.0.4]
+    honor_timestamps: no
+    static_configs:
+      - targets: [a:1, b:2]
+        labels: {env: prod, port: 0080}
+storage: {retention: 30d, tsdb: {out_of_order_time_window: 1h, retention: {time: 1d}}}
+web: {listen: ["0.0.0.0:9090"], external_url: "https://tocsin.example.org/"}
+database: {url: "${DATABASE_URL}"}
+"#,
+    );
+    let [a, b] = config.jobs.as_slice() else { panic!("{:?}", config.jobs) };
+    assert_eq!(
+        (a.interval, a.timeout, a.limits.samples, a.limits.body_bytes),
+        (Span::from_secs(5), Span::from_secs(5), 7, 1 << 20)
+    );
+    assert_eq!(
+        a.client.auth,
+        Auth::Authorization { scheme: "Bearer".to_owned(), credentials: Secret::File("etc/token".to_owned()) }
+    );
+    assert_eq!((a.file_sd[0].files[0].as_str(), a.file_sd[0].refresh), ("etc/targets/*.json", Span::from_mins(5)));
+    assert_eq!(a.params["module"], ["http", "2"]);
+    assert_eq!((a.metrics_path.as_str(), a.scheme.as_str(), a.honor_timestamps), ("/metrics", "http", true));
+    assert_eq!(a.formats, [Format::OpenMetrics, Format::Text]);
+    assert_eq!((b.interval, b.timeout, b.honor_timestamps), (Span::from_mins(1), Span::from_secs(5), false));
+    assert_eq!(b.formats, [Format::Text]);
+    assert_eq!((b.static_groups[0].addresses.len(), b.static_groups[0].labels.get("port")), (2, "0080"));
+    assert_eq!(config.rule_files, ["etc/rules/*.yml", "/srv/all.yml"]);
+    assert_eq!(config.templates, ["etc/t/*.tmpl"]);
+    let labels = &config.global.external_labels;
+    assert_eq!((labels.get("region"), labels.get("price"), labels.get("zone")), ("eu-1", "$5", "a"));
+    assert_eq!(
+        (config.storage.retention, config.storage.out_of_order_window),
+        (Some(Span::from_mins(30 * 24 * 60)), Span::from_mins(60))
+    );
+    assert_eq!(config.tocsin.web.external_url.as_deref(), Some("https://tocsin.example.org"));
+    assert_eq!(config.tocsin.database, Some(Secret::Env("DATABASE_URL".to_owned())));
+}
+
+#[test]
+fn what_a_route_does_not_say_it_takes_from_its_parent() {
+    let config = read(
+        r#"
+route:
+  receiver: a
+  group_by: [alertname]
+  group_wait: 1s
+  routes:
+    - receiver: b
+      match: {team: x}
+      match_re: {env: "p.*"}
+      matchers: ['{severity=~"page|warn", größe="5"}', foo!=bar]
+      group_by: ["..."]
+      mute_time_intervals: [night]
+      continue: true
+      routes:
+        - group_interval: 7m
+          group_by: []
+receivers: [{name: a}, {name: b, users: [me], inbox_configs: [{send_resolved: false}]}]
+time_intervals: [{name: night, time_intervals: [{times: [{start_time: "00:00", end_time: "24:00"}]}]}]
+"#,
+    );
+    let root = &config.routing.root;
+    let child = &root.routes[0];
+    let matchers: Vec<String> = child.matchers.iter().map(|matcher| matcher.to_string()).collect();
+    assert_eq!(matchers, ["team=\"x\"", "env=~\"p.*\"", "severity=~\"page|warn\"", "\"größe\"=\"5\"", "foo!=\"bar\""]);
+    assert_eq!((child.receiver.as_str(), child.group_wait, child.continues), ("b", Span::from_secs(1), true));
+    let grandchild = &child.routes[0];
+    assert_eq!((grandchild.receiver.as_str(), &grandchild.group_by, grandchild.continues), ("b", &GroupBy::All, false));
+    assert_eq!((grandchild.group_wait, grandchild.group_interval), (Span::from_secs(1), Span::from_mins(7)));
+    assert!(child.mute_time_intervals == ["night"] && grandchild.mute_time_intervals.is_empty());
+    let b = &config.routing.receivers["b"];
+    assert_eq!((b.users.as_slice(), b.integrations[0].send_resolved), (&["me".to_owned()][..], false));
+}
+
+#[test]
+fn receivers_take_their_defaults_from_global_and_alertmanager() {
+    let config = read(
+        r#"
+global:
+  smtp_smarthost: mail:587
+  smtp_from: tocsin@example.org
+  smtp_auth_username: me
+  smtp_auth_password_file: smtp
+  pagerduty_url: https://events.example.org/v2/enqueue
+  http_config: {follow_redirects: false}
+route: {receiver: a}
+receivers:
+  - name: a
+    pagerduty_configs:
+      - routing_key_file: key
+        details: {firing: mine, team: {a: [1]}}
+      - routing_key: k
+        http_config: {proxy_url: http://proxy}
+    email_configs: [{to: you@example.org, headers: {reply-to: me}}]
+    webhook_configs: [{url: "http://hook", max_alerts: 3, timeout: 2s}]
+"#,
+    );
+    let integrations = &config.routing.receivers["a"].integrations;
+    let Channel::PagerDuty(first) = &integrations[0].channel else { panic!() };
+    assert_eq!(first.url, "https://events.example.org/v2/enqueue");
+    assert_eq!(first.routing_key, Some(Secret::File("etc/key".to_owned())));
+    assert_eq!(first.client_name, "{{ template \"pagerduty.default.client\" . }}");
+    assert_eq!(first.source, first.client_name);
+    assert_eq!((first.details["firing"].as_str(), first.details["num_firing"].as_str()), ("mine", "{{ .Alerts.Firing | len }}"));
+    assert_eq!(first.details["team"], "{\"a\":[\"1\"]}");
+    assert!(!first.client.follow_redirects && integrations[0].send_resolved);
+    let Channel::PagerDuty(second) = &integrations[1].channel else { panic!() };
+    assert!(second.client.follow_redirects && second.client.proxy_url.is_some());
+    let Channel::Email(email) = &integrations[2].channel else { panic!() };
+    assert_eq!((email.smarthost.as_str(), email.hello.as_str(), email.require_tls), ("mail:587", "localhost", true));
+    assert_eq!(email.auth_password, Some(Secret::File("etc/smtp".to_owned())));
+    assert_eq!((email.headers["Reply-To"].as_str(), email.headers["To"].as_str()), ("me", "you@example.org"));
+    assert!(email.html.is_none() && !integrations[2].send_resolved);
+    let Channel::Webhook(webhook) = &integrations[3].channel else { panic!() };
+    assert_eq!((webhook.max_alerts, webhook.timeout), (3, Span::from_secs(2)));
+    assert_eq!(webhook.url, Secret::Inline("http://hook".to_owned()));
+}
+
+#[test]
+fn routing_may_stand_in_a_file_of_its_own() {
+    let main = file("etc/tocsin.yml", "global: {scrape_interval: 5s}\nalertmanager_config: am/am.yml\n");
+    let other = file(
+        "etc/am/am.yml",
+        "global: {resolve_timeout: 1m}\nroute: {receiver: a}\nreceivers: [{name: a}]\ntemplates: [x.tmpl]\n",
+    );
+    let (config, problems) = config::read(&main, Some(&other), &|_| None);
+    let config = config.unwrap_or_else(|| panic!("{problems:?}"));
+    assert_eq!((config.routing.root.receiver.as_str(), config.routing.resolve_timeout), ("a", Span::from_mins(1)));
+    assert_eq!((config.templates[0].as_str(), config.global.scrape_interval), ("etc/am/x.tmpl", Span::from_secs(5)));
+}
+
+#[test]
+fn jobs_of_other_files_join_with_the_same_defaults() {
+    let mut config =
+        read("global: {scrape_interval: 5s}\nscrape_config_files: ['jobs/*.yml']\nscrape_configs: [{job_name: a}]\n");
+    assert_eq!(config.scrape_config_files, ["etc/jobs/*.yml"]);
+    let more = file("etc/jobs/b.yml", "scrape_configs: [{job_name: b, authorization: {credentials_file: t}}]\n");
+    assert_eq!(config.add_scrape_file(&more), []);
+    assert_eq!((config.jobs[1].interval, config.jobs.len()), (Span::from_secs(5), 2));
+    let again = config.add_scrape_file(&more);
+    assert_eq!(again.len(), 1);
+    assert_eq!(
+        again[0].to_string(),
+        "etc/jobs/b.yml:1:18: error: scrape_configs[0]: found multiple scrape configs with job name \"b\", \
+         first found in etc/jobs/b.yml:1; give each its own name"
+    );
+    assert_eq!(config.jobs.len(), 2);
+}

@@ -1,0 +1,22 @@
+import { patch, post, remove, request } from "./client.ts";
+import type { DemoService, NewSilence, Page, Role, Session, SilenceMatcher, SilencePreview, Token, User } from "./types.ts";
+
+export const logIn = (name: string, password: string) => post<Session>("/session", { name, password });
+export const logOut = () => remove("/session");
+
+export const acknowledge = (page: string) => post<Page>(`/pages/${encodeURIComponent(page)}/acknowledge`, {});
+export const unacknowledge = (page: string) => post<Page>(`/pages/${encodeURIComponent(page)}/unacknowledge`, {});
+
+export const previewSilence = (matchers: SilenceMatcher[], signal?: AbortSignal) =>
+  post<SilencePreview>("/silences/preview", { matchers }, signal);
+export const createSilence = (silence: NewSilence) => request<{ silenceID: string }>("POST", "/api/v2/silences", silence);
+export const endSilence = (id: string) => request<unknown>("DELETE", `/api/v2/silence/${encodeURIComponent(id)}`);
+
+export const setFault = (name: string, active: boolean) =>
+  post<{ services: DemoService[] }>(`/demo/faults/${encodeURIComponent(name)}`, { active });
+
+export const createUser = (user: { name: string; password: string; role: Role }) => post<User>("/users", user);
+export const changeUser = (name: string, change: { role?: Role; disabled?: boolean; password?: string }) =>
+  patch<User>(`/users/${encodeURIComponent(name)}`, change);
+export const createToken = (token: { name: string; role: Role }) => post<Token & { token: string }>("/tokens", token);
+export const deleteToken = (id: string) => remove(`/tokens/${encodeURIComponent(id)}`);

@@ -1,0 +1,65 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import {
+  parseSearch,
+  readAlertsSearch,
+  readExploreSearch,
+  readNotificationsSearch,
+  readRulesSearch,
+  readSilencesSearch,
+  readTargetsSearch,
+  stringifySearch,
+} from "../lib/search.ts";
+import { AlertsScreen } from "../pages/alerts/screen.tsx";
+import { OverviewScreen } from "../pages/overview/screen.tsx";
+import { Broken, NotFound } from "./fallbacks.tsx";
+import { Shell } from "./shell.tsx";
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFound, errorComponent: Broken });
+const at = <const Path extends string>(path: Path) => ({ getParentRoute: () => root, path });
+
+const overview = createRoute({ ...at("/"), component: OverviewScreen });
+const alerts = createRoute({ ...at("/alerts"), validateSearch: readAlertsSearch, component: AlertsScreen });
+const silences = createRoute({
+  ...at("/alerts/silences"),
+  validateSearch: readSilencesSearch,
+  component: lazyRouteComponent(() => import("../pages/silences/screen.tsx"), "SilencesScreen"),
+});
+const notifications = createRoute({
+  ...at("/alerts/notifications"),
+  validateSearch: readNotificationsSearch,
+  component: lazyRouteComponent(() => import("../pages/notifications/screen.tsx"), "NotificationsScreen"),
+});
+const rules = createRoute({
+  ...at("/alerts/rules"),
+  validateSearch: readRulesSearch,
+  component: lazyRouteComponent(() => import("../pages/rules/screen.tsx"), "RulesScreen"),
+});
+const inbox = createRoute({ ...at("/alerts/inbox"), component: lazyRouteComponent(() => import("../pages/inbox/screen.tsx"), "InboxScreen") });
+const explore = createRoute({
+  ...at("/explore"),
+  validateSearch: readExploreSearch,
+  component: lazyRouteComponent(() => import("../pages/explore/screen.tsx"), "ExploreScreen"),
+});
+const targets = createRoute({
+  ...at("/explore/targets"),
+  validateSearch: readTargetsSearch,
+  component: lazyRouteComponent(() => import("../pages/targets/screen.tsx"), "TargetsScreen"),
+});
+const settings = createRoute({ ...at("/settings"), component: lazyRouteComponent(() => import("../pages/settings/preferences.tsx"), "PreferencesScreen") });
+const users = createRoute({ ...at("/settings/users"), component: lazyRouteComponent(() => import("../pages/settings/users.tsx"), "UsersScreen") });
+const tokens = createRoute({ ...at("/settings/tokens"), component: lazyRouteComponent(() => import("../pages/settings/tokens.tsx"), "TokensScreen") });
+const audit = createRoute({ ...at("/settings/audit"), component: lazyRouteComponent(() => import("../pages/settings/audit.tsx"), "AuditScreen") });
+
+export const router = createRouter({
+  routeTree: root.addChildren([overview, alerts, silences, notifications, rules, inbox, explore, targets, settings, users, tokens, audit]),
+  parseSearch,
+  stringifySearch,
+  defaultPreload: "intent",
+  scrollRestoration: false,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

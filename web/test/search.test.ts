@@ -1,0 +1,62 @@
+import { describe, expect, test } from "vitest";
+import { parseSearch, readAlertsSearch, readExploreSearch, readNotificationsSearch, readRulesSearch, readSilencesSearch, readTargetsSearch, stepFor, stringifySearch } from "../src/lib/search.ts";
+import { DAY, HOUR } from "../src/lib/time.ts";
+
+test("a name that is given twice is a list, and comes back as it was", () => {
+  const text = "?filter=a%3Db&filter=c%21%3Dd&q=x+y";
+  expect(parseSearch(text)).toEqual({ filter: ["a=b", "c!=d"], q: "x y" });
+  expect(stringifySearch(parseSearch(text))).toBe(text);
+});
+
+test("what is not set is not written", () => {
+  expect(stringifySearch({ a: undefined, b: null, c: [], d: {} })).toBe("");
+  expect(stringifySearch({ a: "", b: 0, c: false })).toBe("?a=&b=0&c=false");
+});
+
+describe("alerts", () => {
+  test("everything that can be read is", () => {
+    expect(readAlertsSearch(parseSearch("?filter=severity%3D%22critical%22&state=firing&state=silenced&q=disk&group=team&alert=00ab"))).toEqual({
+      filter: ["severity=critical"],
+      state: ["firing", "silenced"],
+      q: "disk",
+      group: "team",
+      alert: "00ab",
+    });
+  });
+
+  test("what cannot be read is left out", () => {
+    expect(readAlertsSearch({ filter: ["no matcher", 7], state: ["burning"], group: "a b", alert: "../../etc", q: "", other: "x" })).toEqual({});
+  });
+
+  test("an open silence form without matchers stays open", () => {
+    expect(readAlertsSearch({ silence: "" })).toEqual({ silence: [""] });
+    expect(readAlertsSearch({ silence: ["a=b", "nonsense"] })).toEqual({ silence: ["a=b"] });
+    expect(readSilencesSearch({ silence: "", show: "all" })).toEqual({ silence: [""], show: "all" });
+  });
+
+  test("reading what was read changes nothing", () => {
+    const once = readAlertsSearch(parseSearch("?filter=a%3D%22b%20c%22&state=firing&silence=x%3Dy"));
+    expect(readAlertsSearch(parseSearch(stringifySearch({ ...once })))).toEqual(once);
+  });
+
+  test("a list of matchers is bounded", () => {
+    expect(readAlertsSearch({ filter: Array.from({ length: 500 }, (_, index) => `a=${index}`) }).filter).toHaveLength(50);
+  });
+});
+
+test("the other screens keep what they know", () => {
+  expect(readNotificationsSearch({ state: "rejected", channel: "slack", before: "d1", delivery: "d2", x: "y" })).toEqual({ state: "rejected", channel: "slack", before: "d1", delivery: "d2" });
+  expect(readNotificationsSearch({ state: "lost" })).toEqual({});
+  expect(readRulesSearch({ show: "failing", q: "x" })).toEqual({ show: "failing", q: "x" });
+  expect(readTargetsSearch({ show: "up" })).toEqual({});
+  expect(readExploreSearch({ expr: "up", range: "6h", step: "30s", end: "2026-11-21T00:00:00Z", tab: "table" })).toEqual({ expr: "up", range: "6h", step: "30s", end: "2026-11-21T00:00:00Z", tab: "table" });
+  expect(readExploreSearch({ range: "soon", step: "-1", end: "yesterday", tab: "raw" })).toEqual({});
+});
+
+test("a step is pleasant and keeps the plot below its points", () => {
+  for (const range of [60_000, HOUR, 6 * HOUR, DAY, 30 * DAY, 400 * DAY]) {
+    const step = stepFor(range);
+    expect(range / 1000 / step).toBeLessThanOrEqual(250);
+  }
+  expect(stepFor(HOUR)).toBe(15);
+});
