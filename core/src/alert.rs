@@ -278,6 +278,10 @@ impl Instance {
 
     /// Takes note that the condition does not hold; returns whether the alert stays.
     fn miss(&mut self, at: Timestamp, keep_firing: Span, transitions: &mut Vec<Transition>) -> bool {
+        // A slot can be evaluated after a look at a later instant; of an alert that began after the slot it knows nothing.
+        if self.active_at > at {
+            return true;
+        }
         match self.state {
             State::Pending => {
                 transitions.push(Transition::Cleared(self.labels.clone()));
@@ -288,7 +292,7 @@ impl Instance {
                 if at.since(since) >= keep_firing {
                     self.keep_firing_since = None;
                     self.state = State::Resolved;
-                    self.resolved_at = Some(at);
+                    self.resolved_at = Some(self.fired_at.map_or(at, |fired_at| fired_at.max(at)));
                     transitions.push(Transition::Resolved(self.labels.clone()));
                 }
                 true
@@ -317,7 +321,7 @@ impl Instance {
         match self.state {
             State::Pending => self.fired_at.is_none() && self.resolved_at.is_none() && self.keep_firing_since.is_none(),
             State::Firing => self.fired_at.is_some() && self.resolved_at.is_none(),
-            State::Resolved => self.fired_at.is_some() && self.resolved_at.is_some() && self.keep_firing_since.is_none(),
+            State::Resolved => self.fired_at.is_some() && self.resolved_at >= self.fired_at && self.keep_firing_since.is_none(),
         }
     }
 }

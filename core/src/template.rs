@@ -28,7 +28,7 @@ use tree::Tree;
 pub use value::{Map, Object, Record, Safe, Value};
 
 /// How deep parentheses, branches and loops may be nested in a text.
-const NESTING_MAX: usize = 60;
+const NESTING_MAX: usize = 100;
 
 /// The longest text that is read as a template.
 const TEXT_BYTES_MAX: usize = 1 << 20;

@@ -110,6 +110,21 @@ fn a_look_starts_and_advances_and_never_ends() {
 }
 
 #[test]
+fn a_slot_that_is_evaluated_late_ends_nothing_that_began_after_it() {
+    let mut alerts = Instances::new();
+    let terms = hold(Span::ZERO);
+    assert_eq!(alerts.look(found(&["a"]), t(65), &terms), [Fired(labels("a"))]);
+    assert_eq!(alerts.step(found(&[]), t(60), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&[]), t(120), &terms).unwrap(), [Resolved(labels("a"))]);
+    // It was pending at the slot's instant and fired in a look: it ends, not before it fired.
+    let terms = hold(Span::from_secs(10));
+    alerts.look(found(&["b"]), t(130), &terms);
+    alerts.look(found(&["b"]), t(145), &terms);
+    assert_eq!(alerts.step(found(&[]), t(140), &terms).unwrap(), [Resolved(labels("b"))]);
+    assert_eq!(alerts.get(&labels("b")).unwrap().resolved_at, Some(t(145)));
+}
+
+#[test]
 fn what_fires_is_told_again_and_what_ended_at_once() {
     let mut alerts = Instances::new();
     let (terms, interval, resend) = (hold(MINUTE), Span::from_secs(15), MINUTE);
@@ -180,4 +195,105 @@ fn a_state_that_contradicts_itself_is_left_out() {
     states[0].state = State::Firing;
     let (restored, refused) = Instances::restore(states, Span::ZERO);
     assert_eq!((restored.iter().count(), refused), (0, 1));
+}
+
+/// The evaluation loop of Prometheus, word for word in its order of decisions: state, active at, resolved at, keep firing since.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reference {
+    state: State,
+    active_at: i64,
+    resolved_at: Option<i64>,
+    keep_since: Option<i64>,
+}
+
+fn reference_step(known: &mut BTreeMap<&'static str, Reference>, found: &[&'static str], at: i64, hold: i64, keep: i64) {
+    for name in found {
+        if known.get(name).is_none_or(|alert| alert.state == State::Resolved) {
+            let fresh = Reference { state: State::Pending, active_at: at, resolved_at: None, keep_since: None };
+            known.insert(name, fresh);
+        }
+    }
+    for name in ["a", "b", "c"] {
+        let Some(mut alert) = known.get(name).copied() else { continue };
+        let mut keeps = false;
+        if found.contains(&name) {
+            alert.keep_since = None;
+        } else {
+            if alert.state == State::Firing && keep > 0 {
+                let since = *alert.keep_since.get_or_insert(at);
+                keeps = at - since < keep;
+            }
+            let gone = alert.resolved_at.is_some_and(|resolved_at| at - resolved_at > RESOLVED_RETENTION.0);
+            if alert.state == State::Pending || gone {
+                known.remove(name);
+                continue;
+            }
+            if alert.state != State::Resolved && !keeps {
+                (alert.state, alert.resolved_at, alert.keep_since) = (State::Resolved, Some(at), None);
+            }
+        }
+        if (found.contains(&name) || keeps) && alert.state == State::Pending && at - alert.active_at >= hold {
+            alert.state = State::Firing;
+        }
+        known.insert(name, alert);
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+fn shown(alerts: &Instances) -> Vec<(String, Reference)> {
+    let ms = |at: Option<Timestamp>| at.map(|at| at.0);
+    alerts
+        .iter()
+        .map(|alert| {
+            let reference = Reference {
+                state: alert.state,
+                active_at: alert.active_at.0,
+                resolved_at: ms(alert.resolved_at),
+                keep_since: ms(alert.keep_firing_since),
+            };
+            (alert.labels.get("instance").to_owned(), reference)
+        })
+        .collect()
+}
+
+#[test]
+fn long_stories_end_as_in_prometheus_and_looks_only_bring_forward() {
+    for seed in 0..300 {
+        let mut dice = Dice(seed);
+        let (hold, keep) = ([0, 30_000, 90_000][dice.below(3) as usize], [0, 0, 120_000][dice.below(3) as usize]);
+        let terms = Terms { hold: Span(hold), keep_firing: Span(keep), limit: 0 };
+        let (mut alerts, mut reference, mut at) = (Instances::new(), BTreeMap::new(), 0i64);
+        let mut looked = Instances::new();
+        for _ in 0..60 {
+            at += [15_000, 30_000, 400_000][dice.below(3) as usize];
+            let chosen: Vec<&'static str> = ["a", "b", "c"].into_iter().filter(|_| dice.below(3) > 0).collect();
+            alerts.step(found(&chosen), Timestamp(at), &terms).unwrap();
+            reference_step(&mut reference, &chosen, at, hold, keep);
+            let expected: Vec<(String, Reference)> = reference.iter().map(|(name, alert)| ((*name).to_owned(), *alert)).collect();
+            assert_eq!(shown(&alerts), expected, "seed {seed} at {at}");
+            // The same story with a look before each step: every alert that fires without looks fires with them, no later.
+            let before: Vec<LabelSet> = looked.active().map(|alert| alert.labels.clone()).collect();
+            looked.look(found(&chosen), Timestamp(at - 5_000), &terms);
+            assert!(before.iter().all(|labels| looked.active().any(|alert| alert.labels == *labels)), "seed {seed}");
+            looked.step(found(&chosen), Timestamp(at), &terms).unwrap();
+            for alert in alerts.active() {
+                let other = looked.get(&alert.labels).expect("a look starts what a step would start");
+                assert!(other.state >= alert.state && other.active_at <= alert.active_at, "seed {seed} at {at}");
+            }
+            // Written down and read again between any two steps, nothing changes.
+            if dice.below(5) == 0 {
+                let text = serde_json::to_string(&alerts.states()).unwrap();
+                alerts = Instances::restore(serde_json::from_str(&text).unwrap(), Span::ZERO).0;
+            }
+        }
+    }
 }
