@@ -73,10 +73,14 @@ impl Plane {
     }
 
     fn flush_strand(&mut self, id: &GroupId, twin: u32, silences: &[Silence], now: Timestamp) {
+        // Another strand of the same group, due at the same instant, may have said all there was to say.
+        if !self.groups.get(id).is_some_and(|group| group.strands.contains_key(&twin)) {
+            return;
+        }
         let Some(mut group) = self.groups.remove(id) else { return };
         let index = group.path().and_then(|path| self.tree.find(path, &id.receiver, twin));
         let node = self.tree.node(index.expect("reconcile leaves only strands whose node exists"));
-        let strand = group.strands.get_mut(&twin).expect("the strand was found due in this tick");
+        let strand = group.strands.get_mut(&twin).expect("the strand was looked for just now");
         let due = strand.next_flush_at;
         let told_at = if due + node.group_interval > now { due } else { now };
         strand.next_flush_at = told_at + node.group_interval;

@@ -72,6 +72,12 @@ fn configurations() -> Vec<Arc<Routing>> {
     ];
     let mut moved = branched.clone();
     moved.root.routes.remove(0);
+    // The same alerts to the same receiver by two routes, one for the night and one for the rest of the day.
+    let split = timed("team", &[("zone", "b")]);
+    let nightly =
+        Route { active_time_intervals: vec!["night".to_owned()], repeat_interval: Span::from_mins(20), ..split.clone() };
+    moved.root.routes.push(Route { mute_time_intervals: vec!["night".to_owned()], continues: true, ..split });
+    moved.root.routes.push(nightly);
     moved.root.routes[0].receiver = "audit".to_owned();
     vec![Arc::new(plain), Arc::new(branched), Arc::new(moved)]
 }
@@ -97,7 +103,7 @@ struct Audit {
     /// By lane: alerts called firing and not yet called resolved.
     told: BTreeMap<String, BTreeSet<Fingerprint>>,
     /// Since when an alert has been firing, unmuted and due to an integration without a break.
-    due_since: BTreeMap<(Fingerprint, GroupId), Timestamp>,
+    due_since: BTreeMap<(Fingerprint, GroupId, u32), Timestamp>,
     /// Since when an integration that wants ends has been owed one that nothing holds back.
     owed_since: BTreeMap<(Fingerprint, GroupId, usize, bool), Timestamp>,
     deliveries: usize,
@@ -310,11 +316,11 @@ impl Simulation {
                 if (0..integrations).all(|index| log.get(&index).is_some_and(|entry| entry.firing.contains(&alert.fingerprint))) {
                     continue;
                 }
-                let since = *self.audit.due_since.get(&(alert.fingerprint, id.clone())).unwrap_or(&self.now);
+                let since = *self.audit.due_since.get(&(alert.fingerprint, id.clone(), node.twin)).unwrap_or(&self.now);
                 let waited = self.now - since;
                 let allowed = Span(node.group_wait.max(node.group_interval).0 + 10);
                 assert!(waited <= allowed, "{} has waited {waited} for {}", alert.labels, id.receiver);
-                due_since.insert((alert.fingerprint, id), since);
+                due_since.insert((alert.fingerprint, id, node.twin), since);
             }
         }
         self.audit.due_since = due_since;

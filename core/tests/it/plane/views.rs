@@ -185,3 +185,18 @@ fn records_of_an_earlier_version_are_read() {
     plane.tick(START);
     assert!(plane.is_warm() && !plane.is_drained());
 }
+
+#[test]
+fn a_late_tick_does_not_push_the_later_ones() {
+    let mut config = config();
+    config.root.repeat_interval = Span::from_secs(5);
+    let mut world = World::new(config, START);
+    world.accept(Event::Warm).unwrap();
+    fire(&mut world, &[("alertname", "Down")]);
+    while world.now < START + Span::from_secs(12) {
+        world.now = world.plane.next_deadline().unwrap() + Span(4);
+        world.tick();
+    }
+    let told: Vec<i64> = world.store.deliveries.iter().map(|delivery| (delivery.created_at - START).0).collect();
+    assert_eq!(told, [1_004, 6_004, 11_004]);
+}
