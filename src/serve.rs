@@ -406,7 +406,7 @@ async fn chores(db: Db, disk: Arc<Disk>, store: Arc<Store>, metrics: Arc<Metrics
         {
             tracing::error!(error = with_causes(&error), "cannot leave a sign of life");
         }
-        if count % 60 == 59 {
+        if count.is_multiple_of(60) {
             let (disk, store) = (disk.clone(), store.clone());
             match tokio::task::spawn_blocking(move || disk.maintain(&store, clock::now())).await {
                 Ok(Ok(_)) | Err(_) => {}

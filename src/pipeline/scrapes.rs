@@ -106,12 +106,14 @@ pub struct Parts {
 /// What is said of metrics: by name.
 pub type MetadataBook = Arc<RwLock<BTreeMap<String, Metadata>>>;
 
+/// The jobs by name, for those who only look.
+type Views = RwLock<Vec<(String, Arc<Mutex<JobState>>)>>;
+
 /// All jobs.
 pub struct Scrapes {
     parts: Parts,
     jobs: tokio::sync::Mutex<Vec<JobWork>>,
-    /// The same, for those who only look.
-    views: Arc<RwLock<Vec<(String, Arc<Mutex<JobState>>)>>>,
+    views: Arc<Views>,
     known: Arc<watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>>,
     pub metadata: MetadataBook,
     next_id: Arc<std::sync::atomic::AtomicU64>,
@@ -201,11 +203,7 @@ impl Scrapes {
     }
 }
 
-fn publish(
-    views: &RwLock<Vec<(String, Arc<Mutex<JobState>>)>>,
-    known: &watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>,
-    parts: &Parts,
-) {
+fn publish(views: &Views, known: &watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>, parts: &Parts) {
     let views = views.read().expect("no holder of this lock panics").clone();
     let mut all = BTreeMap::new();
     for (_, state) in views {
@@ -235,7 +233,7 @@ async fn halt_all(running: Vec<Running>, ends: bool) {
 struct Finder {
     job: Arc<Job>,
     state: Arc<Mutex<JobState>>,
-    views: Arc<RwLock<Vec<(String, Arc<Mutex<JobState>>)>>>,
+    views: Arc<Views>,
     known: Arc<watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>>,
     parts: Parts,
     metadata: MetadataBook,

@@ -59,7 +59,9 @@ impl Demo {
             .await
             .expect("node is not installed; `make setup` installs it");
         let said = String::from_utf8_lossy(&tests.stdout).into_owned() + &String::from_utf8_lossy(&tests.stderr);
-        let is_news = |line: &&str| ["not ok ", "error:", "- waiting", "Error", "    + ", ".test.mjs:"].iter().any(|word| line.contains(word));
+        let is_news = |line: &&str| {
+            ["not ok ", "error:", "- waiting", "Error", "    + ", ".test.mjs:"].iter().any(|word| line.contains(word))
+        };
         let failed: Vec<&str> = said.lines().filter(is_news).collect();
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         assert!(tests.status.success(), "{}\n--- the service's last words\n{log}", failed.join("\n"));

@@ -18,6 +18,6 @@ mod relabel;
 mod rule_files;
 mod rule_template;
 mod scrape;
+mod store;
 mod time_interval;
 mod yaml;
-mod store;
