@@ -23,7 +23,7 @@ test: setup
 	cd web && npm run --silent typecheck && npm run --silent lint && npm run --silent test && npm run --silent build
 	cargo fmt --all --check
 	cargo clippy --target-dir target --all-targets -- -D warnings
-	cargo test --target-dir target $(CARGO_FLAGS)
+	cargo test --target-dir target --no-fail-fast $(CARGO_FLAGS)
 
 check:
 	cargo fmt --all --check

@@ -23,6 +23,8 @@ use axum::response::Response;
 use tocsin_core::problem::Problem as ConfigProblem;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
 use crate::db::Db;
 use crate::demo::Platform;
@@ -117,4 +119,6 @@ pub fn router(front: Front) -> Router {
         .merge(assets::routes())
         .route_layer(middleware::from_fn_with_state(front.guard, access::guard))
         .layer(middleware::from_fn(add_headers))
+        // Event streams stay as they are: a compressor would hold their events back.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
 }

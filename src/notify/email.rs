@@ -61,7 +61,7 @@ fn layout_data(delivery: &Delivery) -> serde_json::Value {
             })
         })
         .collect();
-    let page = delivery.page_id.as_ref().map(|id| format!("{}/p/{id}", data.external_url.trim_end_matches('/')));
+    let page = delivery.page_id.as_ref().map(|id| format!("{}/alerts?page={id}", data.external_url.trim_end_matches('/')));
     json!({
         "title": delivery.title,
         "firing": data.status == tocsin_core::route::notification::Status::Firing,

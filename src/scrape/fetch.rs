@@ -6,6 +6,7 @@ use std::time::Duration;
 use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt;
 use libdeflater::{DecompressionError, Decompressor};
+use memchr::memmem;
 use reqwest::header;
 use tocsin_core::scrape::job::Job;
 
@@ -93,6 +94,9 @@ async fn exchange(http: &reqwest::Client, url: &str, job: &Job, accept: &str, ti
     Ok(Fetched { body, content_type })
 }
 
+/// What each member of a gzip file begins with.
+const GZIP_MARK: [u8; 3] = [0x1f, 0x8b, 8];
+
 /// Unpacks gzip into at most `limit` bytes.
 fn unzip(packed: &[u8], limit: usize) -> Result<Vec<u8>, FetchError> {
     let mut size = (packed.len() * GZIP_RATIO).clamp(4096, limit.max(4096));
@@ -107,9 +111,8 @@ fn unzip(packed: &[u8], limit: usize) -> Result<Vec<u8>, FetchError> {
         }
     };
     whole.truncate(written);
-    // The last four bytes hold the last member's length; where it is not the first's, there are several members.
-    let last_len = packed.last_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    if last_len != written as u32 {
+    // A second head says that there may be several members, of which only the first was unpacked.
+    if packed.get(1..).is_some_and(|rest| memmem::find(rest, &GZIP_MARK).is_some()) {
         whole.clear();
         MultiGzDecoder::new(packed).take(limit as u64 + 1).read_to_end(&mut whole).map_err(|_| FetchError::Gzip)?;
     }

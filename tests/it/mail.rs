@@ -43,6 +43,12 @@ async fn a_mail_goes_by_starttls_with_text_and_html() {
     for header in ["message-id", "date", "mime-version"] {
         assert!(fires["headers"][header].is_string(), "no {header} in {fires}");
     }
+    let page = scene.service.pages("open").await.remove(0);
+    let link = format!("{}/alerts?page={}", scene.service.url("").trim_end_matches('/'), page["id"].as_str().expect("an id"));
+    assert!(
+        text.contains(&link) && html.replace("&#x3D;", "=").contains(&format!("href=\"{link}\"")),
+        "one touch leads to the page, {link}: {text}\n{html}"
+    );
     scene.exporter.set(r#"shop_up{shop="<b>&"}"#, 1.0);
     let ends = mail(&server, 1).await;
     assert!(ends["headers"]["subject"].as_str().is_some_and(|subject| subject.contains("RESOLVED")), "{ends}");

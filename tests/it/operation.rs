@@ -237,3 +237,22 @@ async fn the_stream_tells_what_changes() {
     let piece = resumed.chunk().await.expect("a piece").expect("the stream goes on");
     assert!(!String::from_utf8_lossy(&piece).contains("event: resync"), "nothing was missed, so nothing is to be read anew");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_travel_small_and_the_stream_at_once() {
+    let scene = Scene::start(Script::default()).await;
+    // The client of the harness asks for nothing and unpacks nothing, so it sees what travels.
+    let ask = async |path: &str| {
+        let request = scene.service.client.get(scene.service.url(path)).header("Accept-Encoding", "gzip");
+        request.send().await.expect("an answer")
+    };
+    let plain = scene.service.client.get(scene.service.url("/metrics")).send().await.expect("an answer");
+    assert!(!plain.headers().contains_key("content-encoding"));
+    let plain = plain.bytes().await.expect("a body");
+    let small = ask("/metrics").await;
+    assert_eq!(small.headers()["content-encoding"], "gzip");
+    let small = small.bytes().await.expect("a body");
+    assert!(small.len() * 2 < plain.len(), "{} bytes of {}", small.len(), plain.len());
+    let stream = ask("/api/tocsin/v1/stream").await;
+    assert!(!stream.headers().contains_key("content-encoding"), "a compressor would hold events back");
+}
