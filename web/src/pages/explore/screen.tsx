@@ -24,12 +24,16 @@ const Editor = lazy(() => import("../../promql/editor.tsx"));
 const STARTERS = ["up", "sum by (job) (up)", "rate(process_cpu_seconds_total[5m])", "topk(10, count by (__name__) ({__name__!=\"\"}))"];
 const FRESH_EVERY = 15_000;
 
-/** The instants that a search asks for, in whole seconds, on the grid of its step. */
+/** Seconds by which the end of a plot may lie behind the present: a coarse step must not hide what happened since. */
+const GRAIN = 5;
+
+/** The instants that a search asks for, in seconds. */
 function askedRange(search: ExploreSearch, now: number) {
   const range = parseDuration(search.range ?? "") ?? HOUR;
   const chosen = parseDuration(search.step ?? "");
   const step = chosen ? Math.max(0.001, chosen / 1000) : stepFor(range);
-  const end = Math.floor((parseInstant(search.end) ?? now) / 1000 / step) * step;
+  const grain = Math.min(step, GRAIN);
+  const end = Math.floor((parseInstant(search.end) ?? now) / 1000 / grain) * grain;
   return { range, step, end, start: end - Math.floor(range / 1000 / step) * step };
 }
 
