@@ -1,4 +1,23 @@
 //! The thinking half of Tocsin. Nothing here opens a socket or a file, reads a clock or throws dice.
+//!
+//! | Room | What it decides |
+//! | --- | --- |
+//! | `time` | instants, spans and their text forms |
+//! | `problem` | what is wrong with a text that people typed, and where |
+//! | `access` | which role may do what |
+//! | `client` | how we speak to other servers: settings, not sockets |
+//! | `yaml` | text → a tree that knows its places, and typed values from it |
+//! | `model` | labels, matchers, samples, histograms, relabelling, and the text that targets serve |
+//! | `template` | Go's templates, for annotations and notifications |
+//! | `store` | what samples are kept, and who sees which |
+//! | `promql` | text → tree → checked tree → values |
+//! | `scrape` | which targets a job has, and what a body of text means for the store |
+//! | `rule` | when rules are evaluated, and what an evaluation brings |
+//! | `alert` | the alerts of one rule: pending, firing, resolved |
+//! | `route` | which receiver hears of which alerts, grouped how, when, and what mutes them |
+//! | `page` | a demand on a person, and its states |
+//! | `plane` | alerts in, deliveries and pages out: one machine |
+//! | `config` | configuration files → settings, and every fault in them |
 
 pub mod access;
 pub mod alert;
