@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const POINTS: [&str; 6] =
     ["before-record", "after-record", "before-attempt", "before-connect", "after-answer", "after-attempt-record"];
 
+/// Points at which one task dies by a panic, to prove that the process then ends with it.
+pub const TASK_POINTS: [&str; 3] = ["in-watch", "in-outbox", "in-chores"];
+
 struct Plan {
     point: String,
     left: AtomicU32,
@@ -18,11 +21,12 @@ static PLAN: OnceLock<Plan> = OnceLock::new();
 
 /// Asks for death at a point: its name, and behind a colon at which passing (1 when left out).
 ///
-/// Errors: a name that is not one of `POINTS`, or a number that is none.
+/// Errors: a name that is not one of `POINTS` and `TASK_POINTS`, or a number that is none.
 pub fn plan(text: &str) -> Result<(), String> {
     let (point, number) = text.split_once(':').unwrap_or((text, "1"));
-    if !POINTS.contains(&point) {
-        return Err(format!("there is no point {point:?}; the points are {}", POINTS.join(", ")));
+    let points = [&POINTS[..], &TASK_POINTS[..]].concat();
+    if !points.contains(&point) {
+        return Err(format!("there is no point {point:?}; the points are {}", points.join(", ")));
     }
     let number = number.parse().ok().filter(|number| *number > 0).ok_or_else(|| format!("{number:?} is no count of passings"))?;
     PLAN.set(Plan { point: point.to_owned(), left: AtomicU32::new(number) })
@@ -35,6 +39,7 @@ pub fn point(name: &str) {
         && plan.point == name
         && plan.left.fetch_sub(1, Ordering::SeqCst) == 1
     {
+        assert!(!TASK_POINTS.contains(&name), "this task was asked to die");
         std::process::abort();
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::crash;
 use super::hub::{Hub, Topic};
+use super::pulse::Pulse;
 use crate::clock::{self, Stopwatch};
 use crate::db::deliveries::{Attempt, DeliveryState, InboxMessage, OutboxRow, Verdict};
 use crate::db::{Db, DbError};
@@ -47,6 +48,7 @@ pub struct Outbox {
     pub hub: Hub,
     pub wake: Arc<Notify>,
     pub metrics: Arc<Metrics>,
+    pub pulse: Pulse,
 }
 
 impl Outbox {
@@ -55,6 +57,8 @@ impl Outbox {
         let (done, mut finished) = mpsc::channel::<String>(IN_FLIGHT_MAX);
         let mut busy: BTreeSet<String> = BTreeSet::new();
         loop {
+            self.pulse.beat();
+            crash::point("in-outbox");
             let now = clock::now();
             let wait = match self.start_due(&mut busy, &done, now).await {
                 Ok(next) => next.map_or(IDLE, |at| at.since(now).clamp(Span(1), IDLE)),

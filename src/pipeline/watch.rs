@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::crash;
 use super::hub::{Hub, Topic};
 use super::ledger::{Ledger, Outward, RuleKey, RuleTerms};
+use super::pulse::Pulse;
 use crate::clock::{self, Stopwatch};
 use crate::db::deliveries::{DeliveryState, OutboxRow, insert};
 use crate::db::state::{self, Document};
@@ -29,6 +30,8 @@ const QUESTIONS_MAX: usize = 256;
 /// Changes that are recorded together at most.
 const BATCH_MAX: usize = 512;
 const RECORD_WAIT_MAX: Span = Span::from_secs(10);
+/// The watch gives a sign of life at least this often, also when nothing happens.
+const IDLE: Span = Span::from_secs(5);
 
 /// What the watch owns.
 pub struct State {
@@ -78,6 +81,7 @@ pub struct Parts {
     pub outbox: Arc<Notify>,
     pub metrics: Arc<Metrics>,
     pub last_delivery_id: i64,
+    pub pulse: Pulse,
 }
 
 impl Watch {
@@ -137,12 +141,15 @@ fn answer<T: Send + 'static>(reply: oneshot::Sender<T>, value: T) -> Answer {
 async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Message>, mut questions: mpsc::Receiver<Question>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     loop {
-        let deadline = state.plane.next_deadline();
+        parts.pulse.beat();
+        crash::point("in-watch");
+        let rest = clock::now() + IDLE;
+        let deadline = state.plane.next_deadline().map_or(rest, |deadline| deadline.min(rest));
         tokio::select! {
             // Changes first: a flood of questions must not hold back an alert.
             biased;
             count = changes.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
-            () = until(deadline) => {}
+            () = clock::sleep_until(deadline) => {}
             question = questions.recv() => {
                 if let Some(question) = question {
                     question(&state);
@@ -162,13 +169,6 @@ async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Me
             answer();
         }
         announce(&parts, &state, &told);
-    }
-}
-
-async fn until(deadline: Option<Timestamp>) {
-    match deadline {
-        Some(at) => clock::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -301,6 +301,7 @@ async fn record(parts: &Parts, writes: &[Write]) {
     let watch = Stopwatch::start();
     let mut wait = Span(100);
     while let Err(error) = parts.db.apply(writes).await {
+        parts.pulse.beat();
         parts.metrics.record_errors.inc();
         tracing::error!(error = with_causes(&error), "cannot record the state of alerts; trying again, nobody is told before");
         tokio::time::sleep(wait.to_std()).await;

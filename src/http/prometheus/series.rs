@@ -1,6 +1,4 @@
-//! `series`, `labels`, `label/NAME/values` and `metadata`.
-
-use std::sync::Arc;
+//! `series`, `labels`, `label/NAME/values`, `metadata` and `targets/metadata`.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -11,6 +9,7 @@ use tocsin_core::promql::parse::parse_selector;
 use tocsin_core::store::{Listing, Store};
 use tocsin_core::time::Timestamp;
 
+use super::query::Queries;
 use super::{ApiError, Parameters, success_text};
 use crate::pipeline::scrapes::MetadataBook;
 
@@ -19,7 +18,7 @@ const ENTRIES_MAX: usize = 100_000;
 
 #[derive(Clone)]
 pub struct SeriesState {
-    pub store: Arc<Store>,
+    pub queries: Queries,
     pub metadata: MetadataBook,
 }
 
@@ -44,20 +43,24 @@ fn asked(parameters: &Parameters) -> Result<Asked, ApiError> {
     Ok(Asked { sets, start, end, limit: parameters.limit(ENTRIES_MAX)? })
 }
 
-fn listed<T: serde::Serialize>(listing: &Listing<T>) -> Response {
+fn listed<T: serde::Serialize>(listing: &Listing<T>) -> String {
     let mut body = json!({ "status": "success", "data": listing.items });
     if listing.cut {
         body["warnings"] = json!(["results truncated due to limit"]);
     }
-    success_text(body.to_string())
+    body.to_string()
 }
 
-/// Runs a look into the store on a thread of its own.
-async fn look<T: Send + 'static>(store: &Arc<Store>, look: impl FnOnce(&Store) -> T + Send + 'static) -> Result<T, ApiError> {
-    let store = store.clone();
-    tokio::task::spawn_blocking(move || look(&store))
-        .await
-        .map_err(|_| ApiError::internal("the look into the store ended in a fault"))
+impl SeriesState {
+    /// Answers with a list out of the store. It takes a slot as a query does: rules need threads, too.
+    async fn look<T: serde::Serialize>(
+        &self,
+        look: impl FnOnce(&Store) -> Listing<T> + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let store = self.queries.store.clone();
+        let body = self.queries.with_slot(self.queries.timeout, move || listed(&look(&store))).await?;
+        Ok(success_text(body))
+    }
 }
 
 async fn series(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
@@ -65,14 +68,12 @@ async fn series(State(state): State<SeriesState>, parameters: Parameters) -> Res
     if asked.sets.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let listing = look(&state.store, move |store| store.series(&asked.sets, asked.start, asked.end, asked.limit)).await?;
-    Ok(listed(&listing))
+    state.look(move |store| store.series(&asked.sets, asked.start, asked.end, asked.limit)).await
 }
 
 async fn labels(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
     let asked = asked(&parameters)?;
-    let listing = look(&state.store, move |store| store.label_names(&asked.sets, asked.start, asked.end, asked.limit)).await?;
-    Ok(listed(&listing))
+    state.look(move |store| store.label_names(&asked.sets, asked.start, asked.end, asked.limit)).await
 }
 
 /// Returns a label's name from a path: names beyond the classic alphabet come as `U__` with escapes.
@@ -104,9 +105,7 @@ async fn values(
         .filter(|name| !name.is_empty())
         .ok_or_else(|| ApiError::bad_data(format!("invalid label name: {name:?}")))?;
     let asked = asked(&parameters)?;
-    let listing =
-        look(&state.store, move |store| store.label_values(&name, &asked.sets, asked.start, asked.end, asked.limit)).await?;
-    Ok(listed(&listing))
+    state.look(move |store| store.label_values(&name, &asked.sets, asked.start, asked.end, asked.limit)).await
 }
 
 async fn metadata(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {

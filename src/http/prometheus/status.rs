@@ -32,6 +32,7 @@ pub struct StatusState {
     pub store: Arc<Store>,
     pub started_at: Timestamp,
     pub retention: Span,
+    pub retention_bytes: Option<u64>,
     /// The configuration as YAML, secrets masked.
     pub config: watch::Receiver<Arc<str>>,
 }
