@@ -110,12 +110,13 @@ pub fn router(front: Front) -> Router {
         queries: front.queries.clone(),
     };
     let demo = overview::DemoState { platform: front.platform, hub: front.hub.clone(), guard: front.guard.clone() };
-    let series = prometheus::series::SeriesState { queries: front.queries.clone(), metadata: front.scrapes.metadata.clone() };
+    let series = prometheus::series::SeriesState { queries: front.queries.clone(), scrapes: front.scrapes.clone() };
     let status = prometheus::status::StatusState {
         watch: front.watch.clone(),
         rules: front.rules,
         scrapes: front.scrapes,
-        store: front.queries.store.clone(),
+        queries: front.queries.clone(),
+        external_url: front.external_url.clone(),
         started_at: front.started_at,
         retention: front.retention,
         retention_bytes: front.retention_bytes,

@@ -17,13 +17,16 @@ use crate::db::deliveries::DeliveryState;
 /// Starts logging to standard error: one line an event, or one JSON object.
 ///
 /// `filter` is in the form of `RUST_LOG`, such as `info` or `tocsin=debug`.
-pub fn start_logging(filter: &str, json: bool) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+///
+/// Errors: a filter that cannot be read; then nothing is logged.
+pub fn start_logging(filter: &str, json: bool) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("the filter {filter:?} cannot be read: {error}"))?;
     // Colours are for people: a file or a journal would keep their escape sequences.
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // A second start, as tests make it, keeps the first one's choice.
     let _ = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };
+    Ok(())
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -22,7 +22,7 @@ use crate::db::Db;
 use crate::disk::Disk;
 use crate::http::accept::{CONNECTIONS_MAX, Door, accept};
 use crate::http::access::Guard;
-use crate::http::prometheus::query::Queries;
+use crate::http::prometheus::query::{QUERIES_MAX, Queries};
 use crate::http::{self, Front};
 use crate::notify::Sender;
 use crate::pipeline::hub::Hub;
@@ -36,8 +36,6 @@ use crate::telemetry::Metrics;
 
 /// Scrapes that may have landed before a rule group looks.
 const LANDED_MAX: usize = 1024;
-/// Queries of clients that run at a time.
-const QUERIES_MAX: usize = 4;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Reloads that wait.
 const RELOADS_MAX: usize = 8;

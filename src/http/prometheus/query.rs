@@ -19,6 +19,8 @@ use crate::clock::{self, Stopwatch};
 
 /// Series that one answer may hold.
 const SERIES_MAX: usize = 100_000;
+/// Queries of clients that run at a time.
+pub const QUERIES_MAX: usize = 4;
 /// Values that one query of a client may hold: four of them must leave room for the rules.
 const SAMPLES_MAX: usize = 20_000_000;
 

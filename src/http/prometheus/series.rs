@@ -1,17 +1,21 @@
 //! `series`, `labels`, `label/NAME/values`, `metadata` and `targets/metadata`.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::{Router, routing};
 use serde_json::json;
-use tocsin_core::model::Matcher;
+use tocsin_core::model::matcher::all_match;
+use tocsin_core::model::{LabelSet, METRIC_NAME, Matcher};
 use tocsin_core::promql::parse::parse_selector;
 use tocsin_core::store::{Listing, Store};
 use tocsin_core::time::Timestamp;
 
 use super::query::Queries;
 use super::{ApiError, Parameters, success_text};
-use crate::pipeline::scrapes::MetadataBook;
+use crate::pipeline::scrapes::Scrapes;
 
 /// Entries that one answer may hold.
 const ENTRIES_MAX: usize = 100_000;
@@ -19,7 +23,7 @@ const ENTRIES_MAX: usize = 100_000;
 #[derive(Clone)]
 pub struct SeriesState {
     pub queries: Queries,
-    pub metadata: MetadataBook,
+    pub scrapes: Arc<Scrapes>,
 }
 
 /// What a list asks: the sets of matchers, and the span of time.
@@ -110,12 +114,56 @@ async fn values(
 
 async fn metadata(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
     let limit = parameters.limit(ENTRIES_MAX)?;
-    let book = state.metadata.read().expect("no holder of this lock panics");
+    let book = state.scrapes.metadata.read().expect("no holder of this lock panics");
     let mut data = serde_json::Map::new();
     for (name, said) in book.iter().filter(|(name, _)| parameters.get("metric").is_none_or(|metric| metric == *name)).take(limit)
     {
         data.insert(name.clone(), json!([{ "type": said.kind.name(), "help": said.help, "unit": said.unit }]));
     }
+    Ok(success_text(json!({ "status": "success", "data": data }).to_string()))
+}
+
+/// Endings that the series of a family may have beside its name.
+const FAMILY_ENDINGS: [&str; 6] = ["", "_total", "_bucket", "_sum", "_count", "_info"];
+
+/// Tells what is known of the metrics of targets. Which metrics a target has is read off its series.
+async fn targets_metadata(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
+    let limit = parameters.limit(ENTRIES_MAX)?;
+    let metric = parameters.get("metric").map(str::to_owned);
+    let wanted = match parameters.get("match_target") {
+        Some(text) => parse_selector(text).map_err(|errors| ApiError::parse("match_target", text, &errors))?,
+        None => Vec::new(),
+    };
+    let (store, timeout) = (state.queries.store.clone(), state.queries.timeout);
+    let targets: Vec<LabelSet> = state
+        .scrapes
+        .view()
+        .into_iter()
+        .flat_map(|job| job.targets)
+        .map(|view| view.target.labels.clone())
+        .filter(|labels| all_match(&wanted, labels))
+        .collect();
+    let work = move || {
+        let mut data = Vec::new();
+        for labels in targets {
+            let own: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+            let names = store.label_values(METRIC_NAME, &[own], Timestamp::MIN, Timestamp::MAX, ENTRIES_MAX).items;
+            let names: BTreeSet<String> = names.into_iter().collect();
+            let book = state.scrapes.metadata.read().expect("no holder of this lock panics");
+            for (family, said) in book.iter().filter(|(family, _)| metric.as_ref().is_none_or(|metric| metric == *family)) {
+                if data.len() == limit {
+                    return data;
+                }
+                if FAMILY_ENDINGS.iter().any(|ending| names.contains(&format!("{family}{ending}"))) {
+                    data.push(json!({
+                        "target": labels, "metric": family, "type": said.kind.name(), "help": said.help, "unit": said.unit
+                    }));
+                }
+            }
+        }
+        data
+    };
+    let data = state.queries.with_slot(timeout, work).await?;
     Ok(success_text(json!({ "status": "success", "data": data }).to_string()))
 }
 
@@ -125,6 +173,7 @@ pub fn routes(state: SeriesState) -> Router {
         .route("/api/v1/labels", routing::get(labels).post(labels))
         .route("/api/v1/label/{name}/values", routing::get(values))
         .route("/api/v1/metadata", routing::get(metadata))
+        .route("/api/v1/targets/metadata", routing::get(targets_metadata))
         .with_state(state)
 }
 
