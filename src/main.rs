@@ -148,6 +148,7 @@ fn main() -> ExitCode {
         eprintln!("tocsin: --log: {reason}");
         return ExitCode::FAILURE;
     }
+    telemetry::count_panics();
     // One provider of cryptography for every TLS connection; only a second installation could fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

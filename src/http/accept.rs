@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::middleware::Next;
 use axum::response::Response;
+use axum::{Extension, Router};
 use futures_util::stream::{self, StreamExt};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -66,10 +66,11 @@ pub async fn accept(listener: TcpListener, door: Door) {
             () = stopped(door.stop.clone()) => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // A short answer leaves at once; where that cannot be set it leaves a little later.
                 let _ = stream.set_nodelay(true);
-                let router = door.router.borrow().clone();
+                // A request knows who sent it.
+                let router = Router::new().fallback_service(door.router.borrow().clone()).layer(Extension(ConnectInfo(peer)));
                 tokio::spawn(talk(stream, router, door.stop.clone(), room));
             }
             Err(error) if is_of_the_client(&error) => {}
