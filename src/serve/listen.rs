@@ -1,12 +1,18 @@
 //! Where we listen, and under which address people reach us.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 
 use super::Args;
+use super::tasks::Tasks;
 use crate::config::Loaded;
+use crate::http::accept::{CONNECTIONS_MAX, Door, accept};
+use crate::http::starting;
 
 /// Where we listen when nobody says otherwise: this machine alone can reach it.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9190";
@@ -34,6 +40,31 @@ pub async fn listen(args: &Args, loaded: &Loaded) -> anyhow::Result<Vec<TcpListe
         listeners.push(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?);
     }
     Ok(listeners)
+}
+
+/// The listeners at work.
+pub struct Doors {
+    /// What answers a connection that begins now.
+    pub router: watch::Sender<Router>,
+    /// True once no more connections are wanted.
+    pub stop: watch::Sender<bool>,
+    /// What connections take room from.
+    pub room: Arc<Semaphore>,
+}
+
+impl Doors {
+    /// Begins to accept connections. Until there is another router they are told that the service starts.
+    pub fn open(listeners: Vec<TcpListener>, tasks: &mut Tasks) -> anyhow::Result<Doors> {
+        let (router, routers) = watch::channel(starting());
+        let (stop, stopped) = watch::channel(false);
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
+        for listener in listeners {
+            let address = listener.local_addr().context("a listener without an address")?;
+            tasks.start("http", accept(listener, Door { router: routers.clone(), stop: stopped.clone(), room: room.clone() }));
+            tracing::info!("Listening on address={address}");
+        }
+        Ok(Doors { router, stop, room })
+    }
 }
 
 /// Returns the URL that people reach us by.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use tocsin_core::plane::Event;
 use tocsin_core::problem::Problem;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::chores::Chores;
-use super::listen::{external_url, listen};
+use super::listen::{Doors, external_url, listen};
 use super::open::{make_first_account, open_db, open_store, restore, retention};
 use super::reload::{Live, addressees_of, routing_of};
 use super::tasks::Tasks;
@@ -20,9 +20,8 @@ use crate::clock;
 use crate::config::{load, syntax};
 use crate::db::Db;
 use crate::disk::Disk;
-use crate::http::accept::{CONNECTIONS_MAX, Door, accept};
 use crate::http::access::Guard;
-use crate::http::prometheus::query::{QUERIES_MAX, Queries};
+use crate::http::prometheus::query::Queries;
 use crate::http::{self, Front};
 use crate::notify::Sender;
 use crate::pipeline::hub::Hub;
@@ -36,7 +35,6 @@ use crate::telemetry::Metrics;
 
 /// Scrapes that may have landed before a rule group looks.
 const LANDED_MAX: usize = 1024;
-const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Reloads that wait.
 const RELOADS_MAX: usize = 8;
 /// The watch and the outbox go round every few seconds; a database that is away holds them up for less than this at a time.
@@ -73,14 +71,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
 
     // Whoever looks whether we are well gets an answer from here on, however long the log of samples is.
     let mut tasks = Tasks::default();
-    let (router, routers) = watch::channel(http::starting());
-    let (stop, stopped) = watch::channel(false);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
-    for listener in listeners {
-        let address = listener.local_addr().context("a listener without an address")?;
-        tasks.start("http", accept(listener, Door { router: routers.clone(), stop: stopped.clone(), room: room.clone() }));
-        tracing::info!("Listening on address={address}");
-    }
+    let Doors { router, stop, room } = Doors::open(listeners, &mut tasks)?;
 
     let storage = loaded.config.storage;
     let (store, disk) = open_store(&args.data, &storage).await?;
@@ -141,19 +132,12 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let (routing_sender, routing) = watch::channel(routing_of(&loaded));
     let (reload, reloads) = mpsc::channel(RELOADS_MAX);
     let ready = Arc::new(AtomicBool::new(false));
-    let queries = Queries {
-        store: store.clone(),
-        options: Queries::options(),
-        syntax: syntax(),
-        timeout: QUERY_TIMEOUT,
-        slots: Arc::new(Semaphore::new(QUERIES_MAX)),
-    };
     let front = http::router(Front {
         guard: Arc::new(Guard { db: db.clone(), asks: args.auth, external_url: external_url.clone() }),
         watch: watch.clone(),
         hub: hub.clone(),
         db: db.clone(),
-        queries,
+        queries: Queries::new(store, syntax()),
         rules: rules.clone(),
         scrapes: scrapes.clone(),
         metrics: metrics.clone(),

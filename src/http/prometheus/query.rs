@@ -21,6 +21,8 @@ use crate::clock::{self, Stopwatch};
 const SERIES_MAX: usize = 100_000;
 /// Queries of clients that run at a time.
 pub const QUERIES_MAX: usize = 4;
+/// The longest that one query may take.
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Values that one query of a client may hold: four of them must leave room for the rules.
 const SAMPLES_MAX: usize = 20_000_000;
 
@@ -52,8 +54,14 @@ pub enum When {
 }
 
 impl Queries {
-    pub fn options() -> Options {
-        Options { samples_max: SAMPLES_MAX, ..Options::default() }
+    pub fn new(store: Arc<Store>, syntax: Syntax) -> Queries {
+        Queries {
+            store,
+            options: Options { samples_max: SAMPLES_MAX, ..Options::default() },
+            syntax,
+            timeout: TIMEOUT,
+            slots: Arc::new(Semaphore::new(QUERIES_MAX)),
+        }
     }
 
     /// Does some work on a thread of its own, with one of the slots; `timeout` holds for the wait and the work together. The slot is
