@@ -25,7 +25,7 @@ use crate::clock;
 use crate::config::{Loaded, Sources, load, syntax};
 use crate::db::Db;
 use crate::db::accounts::Account;
-use crate::db::state::Document;
+use crate::db::state::{Document, put_alive_at};
 use crate::demo::Platform;
 use crate::disk::Disk;
 use crate::http::access::Guard;
@@ -117,7 +117,8 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
 
     let alive_at = db.alive_at().await?;
     let unseen = alive_at.map_or(Span::ZERO, |alive_at| Span(started_at.since(alive_at).0 - ALIVE_EVERY.as_millis() as i64));
-    let (ledger, refused) = Ledger::restore(db.instances().await?, unseen.max(Span::ZERO));
+    let (ledger, mut opening, refused) = Ledger::restore(db.instances().await?, unseen.max(Span::ZERO));
+    opening.push(put_alive_at(started_at));
     if refused > 0 {
         tracing::error!(refused, "stored alerts contradict themselves and were left out");
     }
@@ -131,6 +132,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     let plane = Plane::restore(routing, external_url.clone(), records);
     let parts = watch_room::Parts {
         last_delivery_id: db.last_delivery_id().await?,
+        opening,
         db: db.clone(),
         hub: hub.clone(),
         outbox: wake.clone(),

@@ -89,6 +89,12 @@ pub fn add_alert_event(fingerprint: &str, at: Timestamp, state: &str, name: &str
     )
 }
 
+/// Returns the statement that leaves a sign of life.
+pub fn put_alive_at(at: Timestamp) -> Write {
+    let sql = "INSERT INTO sign_of_life (id, at_ms) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at_ms = excluded.at_ms";
+    Write::new(sql, [at.into()])
+}
+
 /// What became of an alert, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertEvent {
@@ -144,8 +150,7 @@ impl Db {
     }
 
     pub async fn set_alive_at(&self, at: Timestamp) -> Result<(), DbError> {
-        let sql = "INSERT INTO sign_of_life (id, at_ms) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at_ms = excluded.at_ms";
-        self.write(sql, [at.into()]).await.map(drop)
+        self.apply(&[put_alive_at(at)]).await.map(drop)
     }
 
     /// Forgets what ended before `before`: resolved pages, finished deliveries with their attempts, inbox messages and histories.

@@ -232,7 +232,7 @@ async fn post_alerts(
     }
     match state.watch.event(Event::Alerts(alerts)).await? {
         Ok(Reply::Alerts { refused, .. }) if !refused.is_empty() => {
-            Err(bad(refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+            Err(bad(refused.iter().map(|(_, reason)| reason.to_string()).collect::<Vec<_>>().join("; ")))
         }
         Ok(_) => Ok(StatusCode::OK),
         Err(refused) => Err(bad(refused.to_string())),

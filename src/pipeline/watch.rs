@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin_core::model::{LabelSet, Row};
+use tocsin_core::model::{Fingerprint, LabelSet, Row};
 use tocsin_core::plane::{Change, Delivery, Event, Plane, Refused, Reply};
+use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::rule::Active;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -47,6 +48,46 @@ pub struct Judged {
     pub early: bool,
 }
 
+impl State {
+    /// Takes the result of an evaluation; adds to the writes what it changes beside the plane.
+    pub fn judge(&mut self, judged: Judged, now: Timestamp, writes: &mut Vec<Write>) {
+        let Judged { rule, terms, active, at, early } = judged;
+        let news = self.ledger.judge(&rule, &terms, active, at, early, writes);
+        self.feed(news, now);
+    }
+
+    /// Ends the alerts of rules that are gone, and gives the others the labels that they have from now on.
+    pub fn replace_rules(&mut self, keys: &[RuleKey], outward: Outward, now: Timestamp, writes: &mut Vec<Write>) {
+        self.ledger.set_outward(outward);
+        let news = self.ledger.keep_only(keys, now, writes);
+        self.feed(news, now);
+        // What fires under new labels is told before its old labels end, so that there is no gap in which all seems well.
+        let unheard = self.ledger.unheard(|fingerprint| self.plane.is_firing(fingerprint, now));
+        self.feed(unheard, now);
+        // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
+        let orphans = self.ledger.orphans(self.plane.alerts(now).iter().map(|view| &view.alert), now);
+        self.feed(orphans, now);
+    }
+
+    /// Hands alerts of our own rules to routing. What it refuses is offered again with the next evaluations.
+    fn feed(&mut self, news: Vec<IncomingAlert>, now: Timestamp) {
+        if news.is_empty() {
+            return;
+        }
+        match self.plane.accept(Event::Alerts(news), now) {
+            Ok(Reply::Alerts { refused, .. }) => {
+                if let Some((_, reason)) = refused.first() {
+                    tracing::error!(count = refused.len(), %reason, "alerts of our own rules cannot be routed; they are offered again");
+                }
+                let refused: Vec<Fingerprint> = refused.into_iter().map(|(fingerprint, _)| fingerprint).collect();
+                self.ledger.forget_told(&refused);
+            }
+            Ok(_) => {}
+            Err(reason) => tracing::error!(%reason, "alerts of our own rules cannot be routed"),
+        }
+    }
+}
+
 enum Message {
     Judged(Judged, oneshot::Sender<Vec<(LabelSet, f64)>>),
     Event(Box<Event>, oneshot::Sender<Result<Reply, Refused>>),
@@ -78,6 +119,8 @@ pub struct Parts {
     pub outbox: Arc<Notify>,
     pub metrics: Arc<Metrics>,
     pub last_delivery_id: i64,
+    /// How the restored state differs from the stored one; recorded with the first change.
+    pub opening: Vec<Write>,
 }
 
 impl Watch {
@@ -136,6 +179,7 @@ fn answer<T: Send + 'static>(reply: oneshot::Sender<T>, value: T) -> Answer {
 
 async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Message>, mut questions: mpsc::Receiver<Question>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut opening = std::mem::take(&mut parts.opening);
     loop {
         let deadline = state.plane.next_deadline();
         tokio::select! {
@@ -151,7 +195,7 @@ async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Me
             }
         }
         let now = clock::now();
-        let (mut writes, mut answers) = (Vec::new(), Vec::new());
+        let (mut writes, mut answers) = (std::mem::take(&mut opening), Vec::new());
         for message in batch.drain(..) {
             answers.push(take(&mut state, message, &mut writes, now));
         }
@@ -176,9 +220,8 @@ async fn until(deadline: Option<Timestamp>) {
 fn take(state: &mut State, message: Message, writes: &mut Vec<Write>, now: Timestamp) -> Answer {
     match message {
         Message::Judged(judged, reply) => {
-            let Judged { rule, terms, active, at, early } = judged;
-            let news = state.ledger.judge(&rule, &terms, active, at, early, writes);
-            feed(&mut state.plane, news, now);
+            let rule = judged.rule.clone();
+            state.judge(judged, now, writes);
             let series = state.ledger.series(&rule);
             answer(reply, series)
         }
@@ -187,29 +230,9 @@ fn take(state: &mut State, message: Message, writes: &mut Vec<Write>, now: Times
             answer(reply, result)
         }
         Message::Rules(keys, outward, reply) => {
-            state.ledger.set_outward(outward);
-            let news = state.ledger.keep_only(&keys, now, writes);
-            feed(&mut state.plane, news, now);
-            // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
-            let orphans = state.ledger.orphans(state.plane.alerts(now).iter().map(|view| &view.alert), now);
-            feed(&mut state.plane, orphans, now);
+            state.replace_rules(&keys, outward, now, writes);
             answer(reply, ())
         }
-    }
-}
-
-fn feed(plane: &mut Plane, news: Vec<tocsin_core::route::alert::IncomingAlert>, now: Timestamp) {
-    if news.is_empty() {
-        return;
-    }
-    match plane.accept(Event::Alerts(news), now) {
-        Ok(Reply::Alerts { refused, .. }) => {
-            for reason in refused {
-                tracing::error!(%reason, "an alert of our own rules cannot be routed");
-            }
-        }
-        Ok(_) => {}
-        Err(reason) => tracing::error!(%reason, "alerts of our own rules cannot be routed"),
     }
 }
 

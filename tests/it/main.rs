@@ -6,6 +6,7 @@ mod clients;
 mod crash;
 mod db;
 mod harness;
+mod ledger;
 mod mail;
 mod operation;
 mod paging;

@@ -110,7 +110,7 @@ impl Story {
         };
         match reply {
             Ok(Reply::Alerts { refused, .. }) => {
-                self.out.extend(refused.iter().map(|bad| format!("{} refused {bad}", seconds(self.world.now))));
+                self.out.extend(refused.iter().map(|(_, bad)| format!("{} refused {bad}", seconds(self.world.now))));
             }
             Ok(Reply::Silence { .. } | Reply::Page(_) | Reply::Done) => {}
             Err(refused) => self.out.push(format!("{} refused {}", seconds(self.world.now), plain(&refused))),

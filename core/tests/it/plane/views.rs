@@ -117,7 +117,9 @@ fn limits_refuse_clearly_and_hold_what_was_there() {
     let limits = Limits { alerts: 3, groups: 2, silences: 1, pages: 10 };
     world.plane = Plane::restore(world.routing.clone(), "", Records::default()).with_limits(limits);
     let refused = |reply: Reply| match reply {
-        Reply::Alerts { accepted, refused } => (accepted, refused.iter().map(BadAlert::to_string).collect::<Vec<_>>()),
+        Reply::Alerts { accepted, refused } => {
+            (accepted, refused.iter().map(|(_, bad)| BadAlert::to_string(bad)).collect::<Vec<_>>())
+        }
         Reply::Silence { .. } | Reply::Page(_) | Reply::Done => panic!("a post of alerts is answered as one"),
     };
     assert_eq!(refused(fire(&mut world, &[("alertname", "A")])), (1, vec![]));
