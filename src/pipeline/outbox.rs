@@ -161,20 +161,13 @@ impl Outbox {
     async fn send(&self, row: &OutboxRow, delivery: &Delivery) -> Outcome {
         let addressees = self.addressees.borrow().clone();
         let Some(integration) =
-            addressees.receivers.get(&delivery.receiver).and_then(|receiver| receiver.integrations.get(delivery.integration))
+            addressees.receivers.get(&delivery.receiver).and_then(|receiver| receiver.find(&delivery.integration))
         else {
             return Outcome::Rejected(format!(
-                "the configuration has no receiver {:?} with this integration any more",
-                delivery.receiver
+                "receiver {:?} of the configuration sends to no {} at this place any more",
+                delivery.receiver, delivery.channel
             ));
         };
-        if integration.channel.kind() != delivery.channel {
-            return Outcome::Rejected(format!(
-                "the receiver's integration is {} now, not {}",
-                integration.channel.kind(),
-                delivery.channel
-            ));
-        }
         crash::point("before-connect");
         if integration.channel == Channel::Inbox {
             return self.put_into_inbox(row, delivery, &addressees.templates).await;

@@ -128,8 +128,8 @@ impl Plane {
         let before = std::mem::take(&mut self.groups);
         for (id, old) in &before {
             let mut group = Group { strands: BTreeMap::new(), departed: BTreeSet::new(), ..old.clone() };
-            let integrations = self.routing.receivers.get(&id.receiver).map_or(0, |receiver| receiver.integrations.len());
-            group.log.retain(|index, _| *index < integrations);
+            let receiver = self.routing.receivers.get(&id.receiver);
+            group.log.retain(|name, _| receiver.is_some_and(|receiver| receiver.find(name).is_some()));
             self.keep_strands(&mut group, old, now, timers);
             let routed: BTreeSet<Fingerprint> = group.strands.values().flat_map(|strand| &strand.alerts).copied().collect();
             let paged = self.open_pages.get(id).and_then(|page| self.pages.get(page));
