@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::RequestBuilder;
 use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -58,13 +59,28 @@ pub async fn reveal(secret: &Secret) -> Result<String, ClientError> {
 
 /// Builds a client; connections are kept and reused by it.
 pub async fn build(settings: &HttpClient, connect_timeout: Duration) -> Result<reqwest::Client, ClientError> {
-    let mut builder = reqwest::Client::builder().user_agent(USER_AGENT).connect_timeout(connect_timeout).redirect(
-        if settings.follow_redirects {
-            reqwest::redirect::Policy::limited(REDIRECTS_MAX)
-        } else {
-            reqwest::redirect::Policy::none()
-        },
-    );
+    build_with(settings, connect_timeout, Policy::limited(REDIRECTS_MAX)).await
+}
+
+/// Builds a client that posts what must arrive: it follows a redirect only to the same host, and only one that keeps method and
+/// body. After any other the message would be lost, or its secrets be told to a stranger.
+pub async fn build_for_posts(settings: &HttpClient, connect_timeout: Duration) -> Result<reqwest::Client, ClientError> {
+    let policy = Policy::custom(|attempt| {
+        let keeps_body = matches!(attempt.status().as_u16(), 307 | 308);
+        let from = attempt.previous().last();
+        let stays = from.is_some_and(|from| {
+            from.host_str() == attempt.url().host_str() && (from.scheme() == "http" || attempt.url().scheme() == "https")
+        });
+        if keeps_body && stays && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
+    });
+    build_with(settings, connect_timeout, policy).await
+}
+
+async fn build_with(settings: &HttpClient, connect_timeout: Duration, redirects: Policy) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(connect_timeout)
+        .redirect(if settings.follow_redirects { redirects } else { Policy::none() });
     if !settings.enable_http2 {
         builder = builder.http1_only();
     }

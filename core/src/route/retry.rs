@@ -30,7 +30,8 @@ pub fn class(status: u16) -> Class {
 pub fn smtp_class(code: u16) -> Class {
     match code {
         200..=299 => Class::Delivered,
-        550..=556 => Class::Rejected,
+        // 554 says only that it failed: also that we may not relay, or that nobody is served now.
+        550..=553 | 555 | 556 => Class::Rejected,
         500..=599 => Class::Mendable,
         _ => Class::Retry,
     }
@@ -77,7 +78,7 @@ mod tests {
         assert_eq!([200, 202, 429, 503].map(class), [Delivered, Delivered, Retry, Retry]);
         assert_eq!([400, 413, 422].map(class), [Rejected, Rejected, Rejected]);
         assert_eq!([401, 403, 404, 302].map(class), [Mendable, Mendable, Mendable, Mendable]);
-        assert_eq!([250, 421, 451, 535, 550, 554].map(smtp_class), [Delivered, Retry, Retry, Mendable, Rejected, Rejected]);
+        assert_eq!([250, 421, 451, 535, 550, 554].map(smtp_class), [Delivered, Retry, Retry, Mendable, Rejected, Mendable]);
         assert_eq!(next_attempt(Timestamp(0), 1, Some(MENDING_WAIT), 0), Timestamp(60_000));
     }
 }
