@@ -27,7 +27,7 @@ pub use global::Global;
 pub use masked::{masked, masked_routing};
 pub use place::pattern_matches;
 pub use remote::RemoteWrite;
-pub use sections::{Storage, Tocsin, Web};
+pub use sections::{Storage, Tocsin, Web, database_fault};
 
 /// A file as the edge read it. Paths in it are relative to the folder in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]

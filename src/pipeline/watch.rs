@@ -5,18 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tocsin_core::model::{Fingerprint, LabelSet, Row};
 use tocsin_core::plane::{Change, Delivery, Event, Plane, Refused, Reply};
 use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::rule::Active;
 use tocsin_core::time::{Span, Timestamp};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::crash;
 use super::hub::{Hub, Topic};
 use super::ledger::{Ledger, Outward, RuleKey, RuleTerms};
 use crate::clock::{self, Stopwatch};
+use crate::db::accounts::{AuditEntry, audit_writes};
 use crate::db::deliveries::{DeliveryState, OutboxRow, insert};
 use crate::db::state::{self, Document};
 use crate::db::{Db, Write};
@@ -30,6 +32,12 @@ const QUESTIONS_MAX: usize = 256;
 /// Changes that are recorded together at most.
 const BATCH_MAX: usize = 512;
 const RECORD_WAIT_MAX: Span = Span::from_secs(10);
+/// Failures of one record, each of which would come again, after which the process ends.
+const LASTING_MAX: usize = 5;
+/// How long a client waits for an answer.
+const CLIENT_WAIT: Duration = Duration::from_secs(10);
+/// Alerts from outside that may wait to be taken in, in KiB.
+const ALERTS_KIB_MAX: u32 = 64 << 10;
 
 /// What the watch owns.
 pub struct State {
@@ -90,9 +98,19 @@ impl State {
 
 enum Message {
     Judged(Judged, oneshot::Sender<Vec<(LabelSet, f64)>>),
-    Event(Box<Event>, oneshot::Sender<Result<Reply, Refused>>),
+    Event(Asked, oneshot::Sender<Result<Reply, Refused>>),
     /// These are all the rules that there are now; others have ended, and with them their alerts.
     Rules(Vec<RuleKey>, Outward, oneshot::Sender<()>),
+}
+
+/// Returns what the audit is to say of how an event ended; None: nothing.
+pub type Note = Box<dyn FnOnce(&Result<Reply, Refused>) -> Option<AuditEntry> + Send>;
+
+struct Asked {
+    event: Box<Event>,
+    note: Option<Note>,
+    /// Room for what came from outside, given back once it is taken in.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 type Question = Box<dyn FnOnce(&State) + Send>;
@@ -102,6 +120,7 @@ type Question = Box<dyn FnOnce(&State) + Send>;
 pub struct Watch {
     changes: mpsc::Sender<Message>,
     questions: mpsc::Sender<Question>,
+    room: Arc<Semaphore>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +129,8 @@ pub enum WatchError {
     Stopping,
     #[error("too many requests are waiting; try again")]
     Busy,
+    #[error("the database does not answer; what was asked waits, and may still be done")]
+    Slow,
 }
 
 /// What the watch works with.
@@ -128,7 +149,10 @@ impl Watch {
     pub fn new(state: State, parts: Parts) -> (Watch, impl Future<Output = ()>) {
         let (changes, change_queue) = mpsc::channel(CHANGES_MAX);
         let (questions, question_queue) = mpsc::channel(QUESTIONS_MAX);
-        (Watch { changes, questions }, work(state, parts, change_queue, question_queue))
+        (
+            Watch { changes, questions, room: Arc::new(Semaphore::new(ALERTS_KIB_MAX as usize)) },
+            work(state, parts, change_queue, question_queue),
+        )
     }
 
     async fn change<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, WatchError> {
@@ -142,9 +166,20 @@ impl Watch {
         self.change(|reply| Message::Judged(judged, reply)).await
     }
 
-    /// Hands in an event; returns once what follows from it is recorded.
+    /// Hands in an event of the service itself; returns once what follows from it is recorded, however long that takes.
     pub async fn event(&self, event: Event) -> Result<Result<Reply, Refused>, WatchError> {
-        self.change(|reply| Message::Event(Box::new(event), reply)).await
+        let asked = Asked { event: Box::new(event), note: None, room: None };
+        self.change(|reply| Message::Event(asked, reply)).await
+    }
+
+    /// Hands in what a client asks for; returns once what follows from it is recorded, together with what the note says of it.
+    ///
+    /// Errors: `Slow` when that takes too long, and it may be done later all the same; `Busy` when too much is waiting.
+    pub async fn request(&self, event: Event, note: Option<Note>) -> Result<Result<Reply, Refused>, WatchError> {
+        let weight = u32::try_from(kib(&event)).unwrap_or(u32::MAX).min(ALERTS_KIB_MAX);
+        let room = self.room.clone().try_acquire_many_owned(weight).map_err(|_| WatchError::Busy)?;
+        let asked = Asked { event: Box::new(event), note, room: Some(room) };
+        in_time(self.change(|reply| Message::Event(asked, reply))).await
     }
 
     /// Says which rules there are from now on.
@@ -163,8 +198,23 @@ impl Watch {
             mpsc::error::TrySendError::Full(_) => WatchError::Busy,
             mpsc::error::TrySendError::Closed(_) => WatchError::Stopping,
         })?;
-        answer.await.map_err(|_| WatchError::Stopping)
+        in_time(async { answer.await.map_err(|_| WatchError::Stopping) }).await
     }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, WatchError>>) -> Result<T, WatchError> {
+    tokio::time::timeout(CLIENT_WAIT, work).await.unwrap_or(Err(WatchError::Slow))
+}
+
+/// Returns about how much memory an event from outside takes, in KiB.
+fn kib(event: &Event) -> usize {
+    let Event::Alerts(alerts) = event else { return 1 };
+    let text = |alert: &IncomingAlert| {
+        let labels: usize = alert.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let annotations: usize = alert.annotations.iter().map(|(name, value)| name.len() + value.len()).sum();
+        labels + annotations + alert.generator_url.len() + 256
+    };
+    1 + alerts.iter().map(text).sum::<usize>() / 1024
 }
 
 /// An answer that waits for the record.
@@ -225,8 +275,13 @@ fn take(state: &mut State, message: Message, writes: &mut Vec<Write>, now: Times
             let series = state.ledger.series(&rule);
             answer(reply, series)
         }
-        Message::Event(event, reply) => {
+        Message::Event(Asked { event, note, room }, reply) => {
+            drop(room);
             let result = state.plane.accept(*event, now);
+            // In the transaction of what it tells of: nothing is done without its line in the audit.
+            if let Some(entry) = note.and_then(|note| note(&result)) {
+                writes.extend(audit_writes(&entry));
+            }
             answer(reply, result)
         }
         Message::Rules(keys, outward, reply) => {
@@ -322,15 +377,29 @@ async fn record(parts: &Parts, writes: &[Write]) {
     }
     crash::point("before-record");
     let watch = Stopwatch::start();
-    let mut wait = Span(100);
+    let (mut wait, mut lasting) = (Span(100), 0);
     while let Err(error) = parts.db.apply(writes).await {
         parts.metrics.record_errors.inc();
+        parts.metrics.ballast_gone.set(parts.db.is_without_ballast().into());
+        lasting += usize::from(error.is_lasting());
+        if lasting >= LASTING_MAX {
+            tracing::error!(error = with_causes(&error), "cannot record the state of alerts");
+            give_up("the database refuses the state of alerts, and would refuse it for ever");
+        }
         tracing::error!(error = with_causes(&error), "cannot record the state of alerts; trying again, nobody is told before");
         tokio::time::sleep(wait.to_std()).await;
         wait = Span((wait.0 * 2).min(RECORD_WAIT_MAX.0));
     }
+    parts.metrics.ballast_gone.set(parts.db.is_without_ballast().into());
     parts.metrics.record_seconds.observe(watch.seconds());
     crash::point("after-record");
+}
+
+/// Ends the process at once. Going on would mean that nobody is told of anything while all looks well; the next start reads what is
+/// recorded and evaluates anew.
+pub(super) fn give_up(reason: &str) -> ! {
+    tracing::error!("{reason}; this process aborts");
+    std::process::abort();
 }
 
 fn announce(parts: &Parts, state: &State, told: &BTreeMap<Topic, usize>) {

@@ -220,6 +220,28 @@ async fn an_answer_that_is_long_in_coming_does_not_hold_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_a_stop_meets_is_made_once() {
+    let mut scene = Scene::start(Script::default()).await;
+    soon("the rule sees a shop that is well", async || scene.service.value("shop:up:count").await).await;
+    scene.webhooks.be(Mode::Holds);
+    scene.break_shop();
+    soon("the webhook is under way", async || scene.webhooks.received().first().map(drop)).await;
+    scene.service.signal("TERM").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    scene.webhooks.be(Mode::Up);
+    assert!(scene.service.ended().await);
+    scene.service.restart().await;
+    let webhook = soon("its end is known", async || {
+        let all = scene.service.deliveries().await;
+        all.into_iter().find(|delivery| delivery["channel"] == "webhook" && delivery["state"] == "delivered")
+    })
+    .await;
+    assert_eq!(webhook["attempts"].as_array().map_or(0, Vec::len), 1, "{webhook}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(scene.webhooks.received().len(), 1, "it is not sent again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rejected_delivery_is_there_to_be_seen() {
     let scene = Scene::start(Script::default()).await;
     scene.pagerduty.be(Mode::Answers { status: 400, retry_after: None });
