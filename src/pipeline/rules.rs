@@ -245,17 +245,24 @@ impl GroupWork {
     async fn run(mut self, mut stop: watch::Receiver<bool>) -> BTreeMap<RuleId, Written> {
         let mut landed = self.parts.landed.subscribe();
         let mut slot = self.group.next_slot(clock::now());
-        let mut look_from = clock::now();
+        // One wait for each slot, whatever lands meanwhile: only a whole wait tells that the wall clock was stepped back.
+        let mut wait = Box::pin(clock::sleep_until(slot));
+        let (mut since_look, mut rest) = (Stopwatch::start(), Duration::ZERO);
         loop {
             tokio::select! {
                 _ = stop.changed() => break,
-                () = clock::sleep_until(slot) => {
-                    self.evaluate(slot).await;
+                () = &mut wait => {
                     let now = clock::now();
-                    let next = self.group.next_slot(now);
-                    let missed = (next.since(slot).0 / self.group.interval.0 - 1).max(0);
-                    self.parts.metrics.evaluations_missed.inc_by(missed as u64);
-                    slot = next;
+                    if now >= slot {
+                        self.evaluate(slot).await;
+                        let next = self.group.slot_after(slot, clock::now());
+                        let missed = (next.since(slot).0 / self.group.interval.0 - 1).max(0);
+                        self.parts.metrics.evaluations_missed.inc_by(missed as u64);
+                        slot = next;
+                    } else {
+                        slot = self.group.next_slot(now);
+                    }
+                    wait.set(clock::sleep_until(slot));
                 }
                 news = landed.recv() => {
                     let mut batch: Vec<Landed> = news.into_iter().collect();
@@ -264,10 +271,10 @@ impl GroupWork {
                         batch.push(more);
                     }
                     let due = self.due_looks(&batch);
-                    if !due.is_empty() && clock::now() >= look_from {
+                    if !due.is_empty() && since_look.elapsed() >= rest {
                         let watch = Stopwatch::start();
                         self.look(due).await;
-                        look_from = clock::now() + Span(i64::try_from((watch.elapsed() * LOOK_REST).as_millis()).unwrap_or(i64::MAX));
+                        (since_look, rest) = (Stopwatch::start(), watch.elapsed() * LOOK_REST);
                     }
                 }
             }

@@ -399,8 +399,7 @@ impl TargetWork {
                 _ = stop.changed() => break,
                 () = self.scrape(&mut state, &http, &accept, due) => {}
             }
-            let now = clock::now();
-            due = self.target.next_due(now.max(due), self.parts.seed);
+            due = self.target.due_after(due, clock::now(), self.parts.seed);
         }
         if *stop.borrow() {
             let row = state.ended(clock::now(), &mut |labels| self.resolve(labels));

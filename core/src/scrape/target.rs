@@ -50,6 +50,13 @@ impl Target {
         let phase = (self.offset(seed).0 - now.0 % interval).rem_euclid(interval);
         now + Span(if phase == 0 { interval } else { phase })
     }
+
+    /// Returns when the target is due next, once it was due at `due`; a scrape that came a little early does not come twice.
+    ///
+    /// A clock that shows more than an interval before `due` was stepped back: the grid goes on from what it shows.
+    pub fn due_after(&self, due: Timestamp, now: Timestamp, seed: u64) -> Timestamp {
+        self.next_due(if due.since(now) > self.interval { now } else { now.max(due) }, seed)
+    }
 }
 
 /// What one address of a group comes to.
