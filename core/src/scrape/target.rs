@@ -32,6 +32,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Returns whether both are scraped alike; what was discovered is for people.
+    pub fn is_scraped_like(&self, other: &Target) -> bool {
+        (&self.labels, &self.url, self.interval, self.timeout) == (&other.labels, &other.url, other.interval, other.timeout)
+    }
+
     /// Returns where in the interval the target is scraped, so that a job's targets are spread over it.
     ///
     /// It depends on the target and on `seed`, which tells the replicas of a server apart, and on nothing else.
