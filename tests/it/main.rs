@@ -10,5 +10,6 @@ mod mail;
 mod operation;
 mod paging;
 mod postgres;
+mod reloading;
 mod scraping;
 mod tidy;
