@@ -3,9 +3,11 @@
 //! `shop-api` answers orders and asks `shop-db` for each; orders that were taken become jobs in the queue of `shop-worker`;
 //! `shop-load` plays the customers. A child ends when its standard input closes, so none outlives its parent, however that ended.
 
+mod kind;
 pub mod platform;
 mod service;
 mod services;
 
+pub use kind::Kind;
 pub use platform::{Fault, Platform, Service};
-pub use service::{Kind, run_service};
+pub use service::run_service;

@@ -3,6 +3,7 @@
 pub mod ast;
 pub mod check;
 pub mod evaluate;
+mod fault;
 pub mod functions;
 pub mod lex;
 pub mod notation;
@@ -10,5 +11,6 @@ pub mod parse;
 pub mod pretty;
 pub mod print;
 pub mod script;
+pub mod signature;
 pub mod value;
 pub mod walk;

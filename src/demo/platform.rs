@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
-use super::service::Kind;
+use super::kind::Kind;
 
 /// A fault that a service can be put into.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use axum::extract::{Path, State};
@@ -14,71 +13,8 @@ use prometheus_client::registry::Registry;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
+use super::kind::{Kind, Switches};
 use super::services;
-
-/// The services of the platform.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Kind {
-    Api,
-    Database,
-    Worker,
-    Load,
-}
-
-impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Database, Kind::Worker, Kind::Api, Kind::Load];
-
-    /// Returns the name under which the service is scraped.
-    pub fn job(self) -> &'static str {
-        match self {
-            Kind::Api => "shop-api",
-            Kind::Database => "shop-db",
-            Kind::Worker => "shop-worker",
-            Kind::Load => "shop-load",
-        }
-    }
-
-    /// Returns the word of the command line.
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::Api => "api",
-            Kind::Database => "database",
-            Kind::Worker => "worker",
-            Kind::Load => "load",
-        }
-    }
-
-    /// Returns the faults that the service can be put into: name, title, what happens.
-    pub fn faults(self) -> &'static [(&'static str, &'static str, &'static str)] {
-        match self {
-            Kind::Api => &[
-                ("slow-api", "Slow API", "Every order takes 0.9 s longer, so the p95 leaves its limit of 500 ms."),
-                ("failing-api", "Failing API", "One order in five ends in an error, so the error rate leaves its limit of 1 %."),
-            ],
-            Kind::Database => &[(
-                "slow-database",
-                "Slow database",
-                "Every query takes 0.7 s longer; the API in front of it slows down with it.",
-            )],
-            Kind::Worker => &[("stalled-queue", "Stalled queue", "The worker takes no more jobs, so the backlog grows.")],
-            Kind::Load => &[],
-        }
-    }
-}
-
-/// The switches of one service.
-#[derive(Clone, Debug)]
-pub struct Switches(Arc<BTreeMap<&'static str, AtomicBool>>);
-
-impl Switches {
-    fn new(kind: Kind) -> Switches {
-        Switches(Arc::new(kind.faults().iter().map(|fault| (fault.0, AtomicBool::new(false))).collect()))
-    }
-
-    pub fn active(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|switch| switch.load(Ordering::Relaxed))
-    }
-}
 
 #[derive(serde::Deserialize)]
 struct SetFault {
@@ -86,7 +22,7 @@ struct SetFault {
 }
 
 fn states(switches: &Switches) -> Json<BTreeMap<&'static str, bool>> {
-    Json(switches.0.iter().map(|(name, switch)| (*name, switch.load(Ordering::Relaxed))).collect())
+    Json(switches.states())
 }
 
 async fn get_faults(State(switches): State<Switches>) -> Json<BTreeMap<&'static str, bool>> {
@@ -98,8 +34,7 @@ async fn set_fault(
     Path(name): Path<String>,
     Json(body): Json<SetFault>,
 ) -> Result<Json<BTreeMap<&'static str, bool>>, StatusCode> {
-    switches.0.get(name.as_str()).ok_or(StatusCode::NOT_FOUND)?.store(body.active, Ordering::Relaxed);
-    Ok(states(&switches))
+    if switches.set(&name, body.active) { Ok(states(&switches)) } else { Err(StatusCode::NOT_FOUND) }
 }
 
 async fn metrics(State(registry): State<Arc<Registry>>) -> Result<([(header::HeaderName, &'static str); 1], String), StatusCode> {

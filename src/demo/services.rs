@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::service::{Kind, Switches};
+use super::kind::{Kind, Switches};
 use crate::clock::Stopwatch;
 use crate::id;
 

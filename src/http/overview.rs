@@ -87,6 +87,7 @@ pub struct ServiceOnFire {
 /// Alerts that fired in one quarter of an hour, at most at a time.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FiringBucket {
+    /// When its quarter of an hour begins.
     pub at: String,
     pub critical: f64,
     pub warning: f64,
@@ -116,12 +117,13 @@ const BUCKETS: i64 = 96;
 
 /// Reads how many alerts fired over the last day from the series that the rules write of themselves.
 async fn firing_24h(queries: &Queries, now: Timestamp) -> Result<Vec<FiringBucket>, Problem> {
-    let end = Timestamp(now.0 - now.0.rem_euclid(BUCKET.0));
+    // Each bucket is asked for at its end, so that the last holds what fires now.
+    let end = Timestamp(now.0 - now.0.rem_euclid(BUCKET.0) + BUCKET.0);
     let start = Timestamp(end.0 - (BUCKETS - 1) * BUCKET.0);
     let text = format!("count by (severity) (max_over_time(ALERTS{{alertstate=\"firing\"}}[{BUCKET}]))");
     let mut buckets: Vec<FiringBucket> = (0..BUCKETS)
         .map(|index| FiringBucket {
-            at: Timestamp(start.0 + index * BUCKET.0).rfc3339(),
+            at: Timestamp(start.0 + (index - 1) * BUCKET.0).rfc3339(),
             critical: 0.0,
             warning: 0.0,
             other: 0.0,

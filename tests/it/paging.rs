@@ -48,6 +48,12 @@ async fn whole_story(scene: &mut Scene) {
     assert_eq!((&page["state"], &page["users"], &page["firing_count"]), (&json!("triggered"), &json!(["ada"]), &json!(1)));
     assert_eq!(message["page_id"], id);
     assert_eq!(alert["fingerprint"], page["alerts"][0]);
+    soon("the overview's day ends with what fires now", async || {
+        scene.service.get("/api/tocsin/v1/overview").await["firing_24h"].as_array()?.last()?["critical"]
+            .as_f64()
+            .filter(|count| *count == 1.0)
+    })
+    .await;
 
     let path = format!("/api/tocsin/v1/pages/{id}/acknowledge");
     let acknowledged = scene.service.post(&path, &json!({})).await;

@@ -3,7 +3,7 @@
 use crate::model::Matcher;
 use crate::time::{Span, Timestamp};
 
-use super::functions::Function;
+use super::signature::Function;
 
 /// A range of bytes in the text of a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,15 +44,6 @@ pub enum ExprKind {
         operand: Box<Expr>,
     },
     Paren(Box<Expr>),
-}
-
-/// What kind of value an expression has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    Scalar,
-    Text,
-    InstantVector,
-    RangeVector,
 }
 
 /// A length of time as written: a literal, or an expression over literals, `step()` and `range()`.

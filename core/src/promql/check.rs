@@ -2,8 +2,9 @@
 //!
 //! The rules, and the words of the faults, follow `checkAST` of Prometheus `promql/parser/parse.go`.
 
-use super::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Call, Cardinality, Expr, ExprKind, Place, ValueType, VectorSelector};
-use super::parse::{ParseError, push_fault};
+use super::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Call, Cardinality, Expr, ExprKind, Place, VectorSelector};
+use super::fault::{ParseError, push_fault};
+use super::signature::ValueType;
 use crate::model::METRIC_NAME;
 use crate::model::labels::quote;
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::{Series, Source, SourceError, Value as SampleValue};
 use crate::time::{Span, Timestamp};
 
-use super::ast::{Expr, ExprKind, Place, ValueType};
+use super::ast::{Expr, ExprKind, Place};
+use super::signature::ValueType;
 use super::value::{Answer, Value, VectorSample};
 
 mod aggregate;

@@ -1,6 +1,4 @@
-//! The functions of PromQL: their signatures. Their bodies stand in `functions/`, one family a file.
-
-use super::ast::ValueType;
+//! The bodies of PromQL's functions, one family a file. Their signatures stand in `signature`.
 
 pub(crate) mod classic;
 pub(crate) mod clock;
@@ -13,44 +11,7 @@ pub(crate) mod over_time;
 mod rate;
 mod regression;
 mod sort;
-mod table;
 pub(crate) mod window;
-
-pub use table::FUNCTIONS;
-
-/// The signature of a function.
-#[derive(Debug, PartialEq)]
-pub struct Function {
-    pub name: &'static str,
-    pub args: &'static [ValueType],
-    /// Zero: exactly the arguments of `args`. Positive: the last of `args` may be left out, or stand up to this many times.
-    /// Negative: the last may be left out, or repeat without end.
-    pub variadic: i8,
-    pub returns: ValueType,
-    pub experimental: bool,
-}
-
-impl Function {
-    /// Returns the fewest arguments a call may have.
-    pub fn args_min(&self) -> usize {
-        if self.variadic == 0 { self.args.len() } else { self.args.len() - 1 }
-    }
-
-    /// Returns the most arguments a call may have; `None` when there is no end.
-    pub fn args_max(&self) -> Option<usize> {
-        usize::try_from(self.variadic).ok().map(|extra| self.args_min() + extra)
-    }
-
-    /// Returns the type of the argument at `index`: behind the last of `args` the last one repeats.
-    pub fn arg(&self, index: usize) -> Option<ValueType> {
-        self.args.get(index).or(self.args.last()).copied()
-    }
-}
-
-/// Returns the function of this name, experimental ones included.
-pub fn lookup(name: &str) -> Option<&'static Function> {
-    FUNCTIONS.binary_search_by(|function| function.name.cmp(name)).ok().map(|at| &FUNCTIONS[at])
-}
 
 /// Returns the body of a function over a range vector.
 pub(crate) fn range_body(name: &str) -> Option<window::RangeBody> {

@@ -2,10 +2,9 @@
 //!
 //! The grammar, and the words of the faults, follow Prometheus `promql/parser/generated_parser.y` and `parse.go`.
 
-use std::fmt;
-
 use super::ast::{Expr, Place};
 use super::check::check;
+use super::fault::push_fault;
 use super::lex::{Keyword, Kind, Token, lex};
 use crate::model::labels::quote;
 use crate::model::{LabelSet, Matcher};
@@ -18,6 +17,7 @@ mod literal;
 mod postfix;
 mod selector;
 
+pub use super::fault::{FAULTS_MAX, ParseError};
 pub(super) use literal::number;
 
 /// Texts longer than this many bytes are refused.
@@ -28,9 +28,6 @@ pub const NESTING_MAX: u32 = 150;
 ///
 /// A chain such as `a + b + c + …` is as high as it has operators.
 pub const HEIGHT_MAX: u32 = 600;
-
-/// Faults beyond this many are not told.
-pub const FAULTS_MAX: usize = 50;
 
 /// Which parts of the language are open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,61 +46,6 @@ impl Syntax {
     /// Returns the syntax with every part open.
     pub fn everything() -> Syntax {
         Syntax { experimental_functions: true, duration_expressions: true, extended_range_selectors: true, fill_modifiers: true }
-    }
-}
-
-/// One fault of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    pub place: Place,
-    pub message: String,
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ParseError {}
-
-impl ParseError {
-    /// Returns one line as Prometheus writes it, such as `1:7: parse error: unexpected end of input`.
-    ///
-    /// Unit: line and column are counted from 1, the column in bytes.
-    pub fn summary(&self, text: &str) -> String {
-        if text.is_empty() {
-            return format!("unknown position: parse error: {}", self.message);
-        }
-        let (line, begin) = self.line_of(text);
-        format!("{line}:{}: parse error: {}", self.start(text) - begin + 1, self.message)
-    }
-
-    /// Returns the summary, then the line of the text, then a mark under the fault.
-    pub fn render(&self, text: &str) -> String {
-        let summary = self.summary(text);
-        let (_, begin) = self.line_of(text);
-        let line = text[begin..].lines().next().unwrap_or("");
-        if line.is_empty() {
-            return summary;
-        }
-        let start = self.start(text);
-        let end = (self.place.end as usize).clamp(start, begin + line.len());
-        let marks = text.get(start..end).map_or(1, |marked| marked.chars().count().max(1));
-        let indent: String = text[begin..start].chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        format!("{summary}\n{line}\n{indent}{}", "^".repeat(marks))
-    }
-
-    /// Returns where the fault starts, moved back to the border of a character inside the text.
-    fn start(&self, text: &str) -> usize {
-        text.floor_char_boundary(self.place.start as usize)
-    }
-
-    fn line_of(&self, text: &str) -> (usize, usize) {
-        let before = &text.as_bytes()[..self.start(text)];
-        let lines = before.iter().filter(|&&byte| byte == b'\n').count();
-        let begin = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        (lines + 1, begin)
     }
 }
 
@@ -135,12 +77,6 @@ pub fn parse_metric(text: &str) -> Result<LabelSet, Vec<ParseError>> {
     let mut parser = Parser::new(text, Syntax::everything())?;
     let labels = parser.whole(Parser::metric);
     parser.finish(labels)
-}
-
-pub(super) fn push_fault(faults: &mut Vec<ParseError>, place: Place, message: String) {
-    if faults.len() < FAULTS_MAX {
-        faults.push(ParseError { place, message });
-    }
 }
 
 /// What is being read when a token does not fit, and what would.

@@ -1,5 +1,7 @@
 //! `print`, `println` and `printf` as Go's `fmt` does them.
 
+use std::fmt;
+
 use crate::model::labels::quote;
 
 use super::number::{self, Style};
@@ -11,8 +13,15 @@ const WIDTH_MAX: usize = 10_000;
 /// How many lists may stand inside each other before the rest is cut.
 const DEPTH_MAX: usize = 32;
 
+impl fmt::Display for Value {
+    /// Writes what Go's `%v` shows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(self))
+    }
+}
+
 /// Returns what `%v` shows.
-pub(super) fn shown(value: &Value) -> String {
+fn shown(value: &Value) -> String {
     let mut out = String::new();
     write_value(&mut out, value, 'v', &Flags::default(), 0);
     out

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::print;
-
 /// What a value may be written into unescaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Safe {
@@ -273,13 +271,6 @@ fn json_text(text: &str, out: &mut String) {
         }
     }
     out.push('"');
-}
-
-impl fmt::Display for Value {
-    /// Writes what Go's `%v` shows.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&print::shown(self))
-    }
 }
 
 impl fmt::Debug for Value {

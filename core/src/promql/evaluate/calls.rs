@@ -4,9 +4,10 @@ use super::engine::wrong_type;
 use super::grid::{Column, Grid, Line, Point, SAME_LABELS};
 use super::{Engine, EvalError, Evaluated, Note, Ranges, Steps, bare};
 use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher};
-use crate::promql::ast::{Call, Edges, Expr, ExprKind, Place, ValueType};
+use crate::promql::ast::{Call, Edges, Expr, ExprKind, Place};
 use crate::promql::functions::window::RangeBody;
 use crate::promql::functions::{self, clock, math, native};
+use crate::promql::signature::ValueType;
 
 const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
 const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];

@@ -3,8 +3,8 @@
 use super::literal::Literal;
 use super::{HEIGHT_MAX, Node, Outcome, Parser};
 use crate::promql::ast::{Binary, BinaryOp, Call, Cardinality, Expr, ExprKind, Matching, Place};
-use crate::promql::functions::{self, Function};
 use crate::promql::lex::{Keyword, Kind, Token};
+use crate::promql::signature::{self, Function};
 
 /// How tightly an operator binds; higher is tighter.
 fn precedence(op: BinaryOp) -> u8 {
@@ -214,8 +214,8 @@ impl Parser<'_> {
     fn function(&mut self, name: Token) -> Option<&'static Function> {
         let word = self.slice(name);
         let function = match name.kind {
-            Kind::Keyword(_) => functions::lookup(&word.to_ascii_lowercase()),
-            _ => functions::lookup(word),
+            Kind::Keyword(_) => signature::lookup(&word.to_ascii_lowercase()),
+            _ => signature::lookup(word),
         };
         match function {
             None => self.fault(name.place, format!("unknown function with name \"{word}\"")),

@@ -4,7 +4,7 @@
 //! is stable since then.
 
 use super::Function;
-use crate::promql::ast::ValueType::{self, InstantVector, RangeVector, Scalar, Text};
+use super::ValueType::{self, InstantVector, RangeVector, Scalar, Text};
 
 const fn stable(name: &'static str, args: &'static [ValueType], variadic: i8, returns: ValueType) -> Function {
     Function { name, args, variadic, returns, experimental: false }
