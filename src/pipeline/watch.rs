@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_core::model::{Fingerprint, LabelSet, Row};
+use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::plane::{Change, Delivery, Event, Plane, Refused, Reply};
 use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::rule::Active;
@@ -413,16 +413,4 @@ fn announce(parts: &Parts, state: &State, told: &BTreeMap<Topic, usize>) {
         parts.metrics.alerts_firing.set(state.ledger.firing() as i64);
         parts.metrics.pages_open.set(state.plane.pages().iter().filter(|page| page.is_open()).count() as i64);
     }
-}
-
-/// Returns a row of samples at one instant; series that the store refuses are left out and counted.
-pub fn row(
-    at: Timestamp,
-    samples: &[(LabelSet, f64)],
-    mut resolve: impl FnMut(&LabelSet) -> Option<tocsin_core::model::SeriesRef>,
-) -> Row {
-    let cells = samples.iter().filter_map(|(labels, value)| {
-        Some(tocsin_core::model::Cell { series: resolve(labels)?, at: None, value: tocsin_core::model::Value::Float(*value) })
-    });
-    Row { at, cells: cells.collect() }
 }

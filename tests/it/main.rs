@@ -11,5 +11,6 @@ mod mail;
 mod operation;
 mod paging;
 mod postgres;
+mod reloading;
 mod scraping;
 mod tidy;
