@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const POINTS: [&str; 6] =
     ["before-record", "after-record", "before-attempt", "before-connect", "after-answer", "after-attempt-record"];
 
-/// Points at which one task dies by a panic, to prove that the process then ends with it.
-pub const TASK_POINTS: [&str; 3] = ["in-watch", "in-outbox", "in-chores"];
+/// Points at which a task panics. The process ends with the first three, and starts the work of the others anew.
+pub const FAULTS: [&str; 5] = ["in-watch", "in-outbox", "in-chores", "in-scrape", "in-evaluation"];
 
 struct Plan {
     point: String,
@@ -19,12 +19,12 @@ struct Plan {
 
 static PLAN: OnceLock<Plan> = OnceLock::new();
 
-/// Asks for death at a point: its name, and behind a colon at which passing (1 when left out).
+/// Asks for death, or for a panic, at a point: its name, and behind a colon at which passing (1 when left out).
 ///
-/// Errors: a name that is not one of `POINTS` and `TASK_POINTS`, or a number that is none.
+/// Errors: a name that is not one of `POINTS` and `FAULTS`, or a number that is none.
 pub fn plan(text: &str) -> Result<(), String> {
     let (point, number) = text.split_once(':').unwrap_or((text, "1"));
-    let points = [&POINTS[..], &TASK_POINTS[..]].concat();
+    let points = [&POINTS[..], &FAULTS[..]].concat();
     if !points.contains(&point) {
         return Err(format!("there is no point {point:?}; the points are {}", points.join(", ")));
     }
@@ -35,11 +35,18 @@ pub fn plan(text: &str) -> Result<(), String> {
 
 /// Dies here, without any clean-up, when this is the passing that was asked for.
 pub fn point(name: &str) {
-    if let Some(plan) = PLAN.get()
-        && plan.point == name
-        && plan.left.fetch_sub(1, Ordering::SeqCst) == 1
-    {
-        assert!(!TASK_POINTS.contains(&name), "this task was asked to die");
+    if is_asked_for(name) {
         std::process::abort();
     }
+}
+
+/// Panics here when this is the passing that was asked for.
+pub fn fault(name: &str) {
+    if is_asked_for(name) {
+        panic!("this fault was asked for");
+    }
+}
+
+fn is_asked_for(name: &str) -> bool {
+    PLAN.get().is_some_and(|plan| plan.point == name && plan.left.fetch_sub(1, Ordering::SeqCst) == 1)
 }

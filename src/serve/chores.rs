@@ -60,9 +60,10 @@ impl Chores {
         loop {
             timer.tick().await;
             pulse.beat();
-            crash::point("in-chores");
+            crash::fault("in-chores");
             let disk = self.disk.clone();
             let synced = tokio::task::spawn_blocking(move || disk.sync()).await;
+            self.disk.leave_room(self.db.is_without_ballast());
             if let Err(error) = synced.expect("the sync of samples ends without a fault") {
                 tracing::error!(%error, "samples cannot be made safe on the disk");
             }

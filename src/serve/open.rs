@@ -15,9 +15,9 @@ use super::chores::ALIVE_EVERY;
 use crate::client;
 use crate::clock;
 use crate::config::Loaded;
-use crate::db::Db;
 use crate::db::accounts::Account;
-use crate::db::state::Document;
+use crate::db::state::{Document, put_alive_at};
+use crate::db::{Db, Write};
 use crate::disk::{Disk, DiskOptions};
 use crate::http::session::hash_password;
 use crate::id;
@@ -64,18 +64,19 @@ pub async fn make_first_account(db: &Db) -> anyhow::Result<()> {
     let password_hash = hash_password(password.clone()).await.map_err(|problem| anyhow::anyhow!(problem.detail))?;
     let account =
         Account { name: "admin".to_owned(), password_hash, role: Role::SreLead, created_at: clock::now(), disabled: false };
-    if db.add_account(&account).await? {
+    if db.add_account(&account, None).await? {
         println!("First login: name admin, password {password}");
         println!("The password is shown this once; change it under Settings.");
     }
     Ok(())
 }
 
-/// Returns the state of alerts, pages and silences as it was recorded.
-pub async fn restore(db: &Db, loaded: &Loaded, external_url: &str, started_at: Timestamp) -> anyhow::Result<State> {
+/// Returns the state of alerts, pages and silences as it was recorded, and what is to be recorded of how it differs.
+pub async fn restore(db: &Db, loaded: &Loaded, external_url: &str, started_at: Timestamp) -> anyhow::Result<(State, Vec<Write>)> {
     let alive_at = db.alive_at().await?;
     let unseen = alive_at.map_or(Span::ZERO, |alive_at| Span(started_at.since(alive_at).0 - ALIVE_EVERY.as_millis() as i64));
-    let (ledger, refused) = Ledger::restore(db.instances().await?, unseen.max(Span::ZERO));
+    let (ledger, mut opening, refused) = Ledger::restore(db.instances().await?, unseen.max(Span::ZERO));
+    opening.push(put_alive_at(started_at));
     if refused > 0 {
         tracing::error!(refused, "stored alerts contradict themselves and were left out");
     }
@@ -83,9 +84,9 @@ pub async fn restore(db: &Db, loaded: &Loaded, external_url: &str, started_at: T
         alerts: db.documents(Document::RoutedAlert).await?,
         groups: db.documents(Document::Group).await?,
         silences: db.documents(Document::Silence).await?,
-        pages: db.pages(false, 10_000).await?,
+        pages: db.pages_to_restore(10_000).await?,
         alive_at,
     };
     let plane = Plane::restore(Arc::new(loaded.config.routing.clone()), external_url.to_owned(), records);
-    Ok(State { plane, ledger })
+    Ok((State { plane, ledger }, opening))
 }

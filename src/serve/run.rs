@@ -1,9 +1,13 @@
 //! The service at work: it waits for signals, for reloads, and for the end of a task that must not end.
 
 use anyhow::{Context, anyhow};
+use tocsin_core::access::Role;
+use tocsin_core::problem::Problem;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::lines;
 use super::start::Service;
+use crate::http::access::Caller;
 use crate::notify::with_causes;
 
 /// The signals that we listen for.
@@ -52,9 +56,22 @@ pub async fn run(service: &mut Service, signals: &mut Signals) -> anyhow::Result
             said = reload => said,
             () = signals.terminated() => return Ok(()),
         };
-        if let Some(asker) = asker {
+        match asker {
+            // Who sent the signal is not known.
+            None => note_signal(service, &said).await,
             // An asker that has gone needs no answer.
-            let _ = asker.send(said);
+            Some(asker) => drop(asker.send(said)),
         }
+    }
+}
+
+async fn note_signal(service: &Service, said: &Result<Vec<Problem>, Vec<Problem>>) {
+    let (outcome, detail) = match said {
+        Ok(_) => ("done", String::new()),
+        Err(problems) => ("refused", lines(problems)),
+    };
+    let note = Caller::new("signal SIGHUP", Role::SreLead).note("reload", "configuration", outcome, detail);
+    if let Err(error) = service.db.add_audit(&note).await {
+        tracing::error!(error = with_causes(&error), "cannot note a reload in the audit");
     }
 }

@@ -85,7 +85,9 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let wake = Arc::new(Notify::new());
 
     let (watch_pulse, outbox_pulse) = (Pulse::new("the watch", STILL), Pulse::new("the outbox", STILL));
+    let (state, opening) = restore(&db, &loaded, &external_url, started_at).await?;
     let parts = watch_room::Parts {
+        opening,
         last_delivery_id: db.last_delivery_id().await?,
         db: db.clone(),
         hub: hub.clone(),
@@ -93,7 +95,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         metrics: metrics.clone(),
         pulse: watch_pulse.clone(),
     };
-    let (watch, watching) = Watch::new(restore(&db, &loaded, &external_url, started_at).await?, parts);
+    let (watch, watching) = Watch::new(state, parts);
     tasks.start("watch", watching);
 
     let (landed, _) = broadcast::channel(LANDED_MAX);
@@ -123,7 +125,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         metrics: metrics.clone(),
         pulse: outbox_pulse.clone(),
     };
-    tasks.start("outbox", outbox.run());
+    tasks.start("outbox", outbox.run(stop.subscribe()));
     let chores = Chores { db: db.clone(), disk: disk.clone(), store: store.clone(), metrics: metrics.clone() };
     let mut pulses = chores.start(&mut tasks);
     pulses.extend([watch_pulse, outbox_pulse]);

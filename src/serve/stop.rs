@@ -12,6 +12,8 @@ use crate::http::accept::{CONNECTIONS_MAX, DRAIN_MAX};
 
 /// Evaluations and scrapes that still run are given up after this long.
 const WORK_MAX: Duration = Duration::from_secs(3);
+/// Attempts in flight have this long to end and to be recorded.
+const DELIVER_MAX: Duration = Duration::from_secs(4);
 /// The watch has this long to record what it has taken in.
 const RECORD_MAX: Duration = Duration::from_secs(2);
 /// The last words to the database and the last samples to the disk have this long each.
@@ -38,16 +40,21 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
         // The room is whole again once the last connection has gone; nobody closes it.
         let _ = room.acquire_many(CONNECTIONS_MAX).await;
     });
-    let worked = async {
-        let worked = timeout(WORK_MAX, async {
-            live.scrapes.stop().await;
-            live.rules.stop().await;
-        });
-        let worked = worked.await;
-        tasks.abort("outbox");
-        worked
-    };
-    let (drained, worked) = tokio::join!(drained, worked);
+    let worked = timeout(WORK_MAX, async {
+        live.scrapes.stop().await;
+        live.rules.stop().await;
+    });
+    let outbox = tasks.take("outbox");
+    let delivered = timeout(DELIVER_MAX, async move {
+        for outbox in outbox {
+            // It lets attempts in flight end and be recorded, so that none is made twice.
+            let _ = outbox.await;
+        }
+    });
+    let (drained, worked, delivered) = tokio::join!(drained, worked, delivered);
+    if delivered.is_err() {
+        tracing::warn!("attempts at deliveries did not end in time; they are made again after the next start");
+    }
     if drained.is_err() {
         tracing::warn!("connections did not end in time");
     }

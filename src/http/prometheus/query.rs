@@ -101,9 +101,11 @@ impl Queries {
         let options =
             Options { lookback: lookback.unwrap_or(self.options.lookback), text: Some(Arc::from(text)), ..self.options.clone() };
         let work = move || {
+            // One view for the whole query, so that its selectors agree.
+            let snapshot = store.snapshot();
             let answer = match when {
-                When::Instant(at) => evaluate::instant(&expr, at, &*store, &options, &switch),
-                When::Range { start, end, step } => evaluate::range(&expr, start, end, step, &*store, &options, &switch),
+                When::Instant(at) => evaluate::instant(&expr, at, &snapshot, &options, &switch),
+                When::Range { start, end, step } => evaluate::range(&expr, start, end, step, &snapshot, &options, &switch),
             };
             answer.map(shape)
         };
