@@ -11,6 +11,7 @@
 //! Feedback (a silence, an acknowledgement) enters as an event at step 4; nothing reaches back.
 
 pub mod crash;
+pub mod fault;
 pub mod hub;
 pub mod ingest;
 pub mod ledger;

@@ -25,10 +25,10 @@ use crate::clock;
 use crate::config::{Loaded, Sources, load, syntax};
 use crate::db::Db;
 use crate::db::accounts::Account;
-use crate::db::state::Document;
+use crate::db::state::{Document, put_alive_at};
 use crate::demo::Platform;
 use crate::disk::Disk;
-use crate::http::access::Guard;
+use crate::http::access::{Caller, Guard};
 use crate::http::alertmanager::RoutingView;
 use crate::http::prometheus::query::Queries;
 use crate::http::session::hash_password;
@@ -117,7 +117,8 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
 
     let alive_at = db.alive_at().await?;
     let unseen = alive_at.map_or(Span::ZERO, |alive_at| Span(started_at.since(alive_at).0 - ALIVE_EVERY.as_millis() as i64));
-    let (ledger, refused) = Ledger::restore(db.instances().await?, unseen.max(Span::ZERO));
+    let (ledger, mut opening, refused) = Ledger::restore(db.instances().await?, unseen.max(Span::ZERO));
+    opening.push(put_alive_at(started_at));
     if refused > 0 {
         tracing::error!(refused, "stored alerts contradict themselves and were left out");
     }
@@ -125,12 +126,13 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         alerts: db.documents(Document::RoutedAlert).await?,
         groups: db.documents(Document::Group).await?,
         silences: db.documents(Document::Silence).await?,
-        pages: db.pages(false, 10_000).await?,
+        pages: db.pages_to_restore(10_000).await?,
         alive_at,
     };
     let plane = Plane::restore(routing, external_url.clone(), records);
     let parts = watch_room::Parts {
         last_delivery_id: db.last_delivery_id().await?,
+        opening,
         db: db.clone(),
         hub: hub.clone(),
         outbox: wake.clone(),
@@ -165,7 +167,8 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         wake,
         metrics: metrics.clone(),
     };
-    let outbox = tokio::spawn(outbox.run());
+    let (stop_sender, stop) = watch::channel(false);
+    let outbox = tokio::spawn(outbox.run(stop.clone()));
 
     let (config_sender, config) = watch::channel(loaded.yaml.clone());
     let (routing_sender, routing_view) = watch::channel(routing_of(&loaded));
@@ -207,11 +210,14 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     };
     live.apply(loaded.clone()).await;
     ready.store(true, Ordering::Release);
-    let (stop_sender, stop) = watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
     for listener in listeners {
         let (router, stop) = (router.clone(), stop.clone());
-        servers.spawn(axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).into_future());
+        servers.spawn(
+            axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+                .with_graceful_shutdown(stopped(stop))
+                .into_future(),
+        );
     }
     for address in &addresses {
         tracing::info!("Listening on address={address}");
@@ -258,9 +264,20 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
                 Err(problems)
             }
         };
-        if let Some(asker) = asker {
+        match asker {
+            // Who sent the signal is not known.
+            None => {
+                let (outcome, detail) = match &said {
+                    Ok(_) => ("done", String::new()),
+                    Err(problems) => ("refused", lines(problems)),
+                };
+                let note = Caller::new("signal SIGHUP", Role::SreLead).note("reload", "configuration", outcome, detail);
+                if let Err(error) = db.add_audit(&note).await {
+                    tracing::error!(error = with_causes(&error), "cannot note a reload in the audit");
+                }
+            }
             // An asker that has gone needs no answer.
-            let _ = asker.send(said);
+            Some(asker) => drop(asker.send(said)),
         }
     }
     tracing::info!("stopping");
@@ -271,7 +288,8 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     chores.abort();
     scrapes.stop().await;
     rules.stop().await;
-    outbox.abort();
+    // It lets attempts in flight end for a few seconds, so that their ends are recorded and none is made twice.
+    let _ = outbox.await;
     if tokio::time::timeout(DRAIN_MAX, async { while servers.join_next().await.is_some() {} }).await.is_err() {
         servers.abort_all();
     }
@@ -330,7 +348,7 @@ async fn first_login(db: &Db) -> anyhow::Result<Option<String>> {
     let password_hash = hash_password(password.clone()).await.map_err(|problem| anyhow::anyhow!(problem.detail))?;
     let account =
         Account { name: "admin".to_owned(), password_hash, role: Role::SreLead, created_at: clock::now(), disabled: false };
-    Ok(db.add_account(&account).await?.then_some(password))
+    Ok(db.add_account(&account, None).await?.then_some(password))
 }
 
 fn say_hello(url: &str, password: Option<&str>) {
@@ -397,6 +415,7 @@ async fn chores(db: Db, disk: Arc<Disk>, store: Arc<Store>, metrics: Arc<Metrics
             let disk = disk.clone();
             tokio::task::spawn_blocking(move || disk.sync()).await
         };
+        disk.leave_room(db.is_without_ballast());
         if let Ok(Err(error)) = synced {
             tracing::error!(%error, "samples cannot be made safe on the disk");
         }

@@ -52,9 +52,11 @@ pub struct Metrics {
     pub evaluations_failed: Counter<u64, AtomicU64>,
     pub evaluations_missed: Counter<u64, AtomicU64>,
     pub early_looks: Counter<u64, AtomicU64>,
+    pub faults: Counter<u64, AtomicU64>,
     pub evaluation_seconds: Histogram,
     pub record_seconds: Histogram,
     pub record_errors: Counter<u64, AtomicU64>,
+    pub ballast_gone: Gauge,
     pub alerts_firing: Gauge,
     pub pages_open: Gauge,
     pub config_reload_successful: Gauge,
@@ -79,9 +81,11 @@ impl Metrics {
             evaluations_failed: Counter::default(),
             evaluations_missed: Counter::default(),
             early_looks: Counter::default(),
+            faults: Counter::default(),
             evaluation_seconds: seconds(),
             record_seconds: seconds(),
             record_errors: Counter::default(),
+            ballast_gone: Gauge::default(),
             alerts_firing: Gauge::default(),
             pages_open: Gauge::default(),
             config_reload_successful: Gauge::default(),
@@ -109,9 +113,11 @@ impl Metrics {
             "tocsin_rule_evaluations_failed", "Rules whose evaluation failed", evaluations_failed;
             "tocsin_rule_group_iterations_missed", "Slots of rule groups that passed without an evaluation", evaluations_missed;
             "tocsin_early_looks", "Alerting rules looked at because a scrape had landed", early_looks;
+            "tocsin_faults", "Pieces of work that ended in a fault of Tocsin and were started anew", faults;
             "tocsin_rule_evaluation_seconds", "How long the evaluation of a rule took", evaluation_seconds;
             "tocsin_record_seconds", "How long recording a change of state took", record_seconds;
             "tocsin_record_errors", "Changes of state that could not be recorded at the first try", record_errors;
+            "tocsin_ballast_gone", "Whether the disk was so full that the ballast was let go", ballast_gone;
             "tocsin_alerts_firing", "Alerts that fire now", alerts_firing;
             "tocsin_pages_open", "Pages that are not resolved", pages_open;
             "tocsin_config_last_reload_successful", "Whether the last reload of the configuration was taken", config_reload_successful;

@@ -380,8 +380,8 @@ pub async fn set_fault(
     if !Platform::fault_names().contains(&name.as_str()) {
         return Err(Problem::not_found(format!("there is no fault {name:?}; there are {}", Platform::fault_names().join(", "))));
     }
+    state.guard.audit(&caller, if switch.active { "start fault" } else { "end fault" }, &name, "asked", "").await?;
     platform.set_fault(&name, switch.active).await.map_err(|error| Problem::unavailable(format!("{error:#}")))?;
-    state.guard.audit(&caller, if switch.active { "start fault" } else { "end fault" }, &name, "done", "").await?;
     state.hub.tell(Topic::Demo, None);
     state.show().await
 }

@@ -237,15 +237,35 @@ fn retention_limits(retention: &mut Table<'_, '_>) {
 pub(super) fn tocsin(table: &mut Table<'_, '_>, folder: &Folder) -> Tocsin {
     let web = table.table("web").map(web).unwrap_or_default();
     let database = table.table("database").and_then(|mut table| {
-        let database = client::secret(&mut table, "url", "url_file", folder);
+        let database = client::secret(&mut table, "url", "url_file", folder).map(from_environment);
+        if let Some(Secret::Inline(url)) = &database
+            && let Some(remedy) = database_fault(url)
+        {
+            table.error(format!("the database's url is not one of PostgreSQL; {remedy}"));
+        }
         if database.is_none() {
             table
                 .error("the database has no address; write url or url_file, or remove the section for a file beside the samples");
         }
         table.finish();
-        database.map(from_environment)
+        database
     });
     Tocsin { web, database }
+}
+
+/// Returns what to write in place of an address that is not one of PostgreSQL; None when it is.
+pub fn database_fault(url: &str) -> Option<&'static str> {
+    let (scheme, _) = url.split_once(':').unwrap_or((url, ""));
+    match scheme {
+        "postgres" | "postgresql" => {
+            (!url[scheme.len()..].starts_with("://")).then_some("write postgres://user:password@host/database")
+        }
+        "sqlite" | "file" => Some("SQLite needs none: remove the section, and the state is kept in a file beside the samples"),
+        "mysql" | "mariadb" | "mssql" | "mongodb" | "redis" => {
+            Some("state is kept in PostgreSQL or SQLite; write postgres://…, or remove the section for a file beside the samples")
+        }
+        _ => Some("write postgres://user:password@host/database, or remove the section for a file beside the samples"),
+    }
 }
 
 /// A text that is one `${NAME}` and nothing else stands for an environment variable.

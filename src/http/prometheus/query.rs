@@ -61,9 +61,11 @@ impl Queries {
             Options { lookback: lookback.unwrap_or(self.options.lookback), text: Some(Arc::from(text)), ..self.options.clone() };
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
+            // One view for the whole query, so that its selectors agree.
+            let snapshot = store.snapshot();
             match when {
-                When::Instant(at) => evaluate::instant(&expr, at, &*store, &options, &switch),
-                When::Range { start, end, step } => evaluate::range(&expr, start, end, step, &*store, &options, &switch),
+                When::Instant(at) => evaluate::instant(&expr, at, &snapshot, &options, &switch),
+                When::Range { start, end, step } => evaluate::range(&expr, start, end, step, &snapshot, &options, &switch),
             }
         });
         match tokio::time::timeout(timeout, work).await {

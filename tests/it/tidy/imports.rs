@@ -12,7 +12,7 @@ pub type Table = &'static [(&'static str, &'static [&'static str])];
 pub const CORE: Table = &[
     ("time", &[]),
     ("problem", &[]),
-    ("access", &[]),
+    ("access", &["time"]),
     ("client", &[]),
     ("yaml", &["problem", "time"]),
     ("model", &["time"]),

@@ -42,9 +42,9 @@ pub struct Group {
     /// Alerts that the receiver was told of and that a new configuration routes elsewhere: it still hears of their end.
     #[serde(default)]
     pub departed: BTreeSet<Fingerprint>,
-    /// What each integration of the receiver was told, by its index.
+    /// What each integration of the receiver was told, by the name that `Receiver::named` gives it.
     #[serde(default)]
-    pub log: BTreeMap<usize, LogEntry>,
+    pub log: BTreeMap<String, LogEntry>,
 }
 
 /// The alerts that one node of the tree brings to a group, and the group's timer there.
