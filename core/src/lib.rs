@@ -21,7 +21,10 @@
 
 pub mod access;
 pub mod alert;
+pub mod atlas;
 pub mod client;
+pub mod cloudwatch;
+pub mod collect;
 pub mod config;
 pub mod model;
 pub mod page;
