@@ -2,7 +2,7 @@
 
 use crate::time::{Span, Timestamp};
 
-/// Says when the next request may go out.
+/// Says when the next request may go out, to one asker who waits before it asks again.
 #[derive(Clone, Debug)]
 pub struct Pace {
     distance: Span,
@@ -27,10 +27,5 @@ impl Pace {
         let due = self.due.max(now).min(now + self.burst + self.distance);
         self.due = due + self.distance;
         Span(due.since(now).0 - self.burst.0).max(Span::ZERO)
-    }
-
-    /// Holds all requests back for a while, as the other side asked for.
-    pub fn hold(&mut self, now: Timestamp, wish: Span) {
-        self.due = self.due.max(now + Span(wish.0.min(self.burst.0)));
     }
 }
