@@ -52,6 +52,27 @@ impl Ingest {
         }
     }
 
+    /// Appends rows whose points may lie behind those that are there, as `append` does one. A point that is there already stays as it is.
+    ///
+    /// Returns false when the store has forgotten a series of the rows, so that the caller must resolve its series anew.
+    pub fn append_bulk(&self, rows: &[Row]) -> bool {
+        match self.disk.append_bulk(&self.store, rows) {
+            Ok(written) => {
+                if written.unlogged.is_some() {
+                    self.metrics.wal_errors.inc();
+                }
+                self.metrics.samples.inc_by(written.appended.samples as u64);
+                self.metrics.samples_refused.inc_by(written.appended.too_old as u64);
+                true
+            }
+            Err(AppendError::Dead { .. }) => false,
+            Err(error) => {
+                tracing::error!(error = with_causes(&error), "rows of samples were refused");
+                true
+            }
+        }
+    }
+
     /// Appends staleness markers: these series have ended.
     pub fn end<'a>(&self, at: Timestamp, series: impl Iterator<Item = &'a LabelSet>) {
         let cells =
