@@ -67,7 +67,10 @@ impl Collector {
         match tokio::time::timeout(timeout.to_std(), self.gather(now, &mut gathered)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => gathered.fail(told(&error)),
-            Err(_) => gathered.fail(format!("the collection was not done within its timeout of {timeout}")),
+            Err(_) => {
+                let trouble = self.api.trouble.take().map(|trouble| format!("; {trouble}")).unwrap_or_default();
+                gathered.fail(format!("the collection was not done within its timeout of {timeout}{trouble}"));
+            }
         }
         if gathered.error.is_none() {
             self.succeeded_at = Some(now);

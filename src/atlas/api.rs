@@ -12,7 +12,7 @@ use tocsin_core::atlas::{Access, Source};
 use tocsin_core::collect::wait_before_next;
 use tocsin_core::time::{Span, Timestamp};
 
-use crate::client::answer::{BodyError, body};
+use crate::client::answer::{BodyError, body, told};
 use crate::client::{ClientError, Kept, reveal};
 use crate::{clock, id};
 
@@ -90,13 +90,15 @@ pub struct Api {
     pace: Pace,
     /// Requests made so far.
     pub requests: u64,
+    /// Why the attempt before failed, while others are under way.
+    pub trouble: Option<String>,
 }
 
 impl Api {
     pub fn new(source: Arc<Source>) -> Api {
         let http = Kept::new(source.client.clone(), CONNECT_TIMEOUT);
         let pace = Pace::new(source.requests_per_minute);
-        Api { source, http, standing: Standing::None, pace, requests: 0 }
+        Api { source, http, standing: Standing::None, pace, requests: 0, trouble: None }
     }
 
     /// Gets a document; `what` names it for people.
@@ -105,7 +107,10 @@ impl Api {
         let mut introduced = false;
         loop {
             let error = match self.attempt(what, path).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.trouble = None;
+                    return Ok(answer);
+                }
                 // A token or nonce may have ended before its time; one introduction is fair, a second refusal is meant.
                 Err(ApiError::Refused { status: 401, .. }) if !introduced => {
                     introduced = true;
@@ -113,6 +118,7 @@ impl Api {
                 }
                 Err(error) => error,
             };
+            self.trouble = Some(told(&error));
             attempt += 1;
             let wish = error.wish();
             let waits = error.may_pass() && wish.is_none_or(|wish| wish <= WISH_MAX);

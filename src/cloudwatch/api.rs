@@ -107,6 +107,8 @@ pub struct Api {
     account: Option<String>,
     /// Requests made so far, by what they asked for.
     pub requests: BTreeMap<&'static str, u64>,
+    /// Why the attempt before failed, while others are under way.
+    pub trouble: Option<String>,
 }
 
 /// A request before it is signed.
@@ -122,7 +124,7 @@ impl Api {
     pub fn new(source: Arc<Source>, region: &str) -> Api {
         let http = Kept::new(source.client.clone(), CONNECT_TIMEOUT);
         let credentials = Credentials::new(source.clone());
-        Api { source, region: region.to_owned(), http, credentials, account: None, requests: BTreeMap::new() }
+        Api { source, region: region.to_owned(), http, credentials, account: None, requests: BTreeMap::new(), trouble: None }
     }
 
     /// Returns the account whose metrics are read; STS is asked once where the configuration does not tell.
@@ -230,9 +232,13 @@ impl Api {
             *self.requests.entry(request.action).or_default() += 1;
             attempt += 1;
             let error = match self.attempt(&http, request, keys).await {
-                Ok(body) => return Ok(body),
+                Ok(body) => {
+                    self.trouble = None;
+                    return Ok(body);
+                }
                 Err(error) => error,
             };
+            self.trouble = Some(told(&error));
             match wait_before_next(attempt, None, id::jitter(u64::MAX)).filter(|_| error.may_pass()) {
                 Some(wait) => tokio::time::sleep(wait.to_std()).await,
                 None => return Err(error),
