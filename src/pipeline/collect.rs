@@ -250,14 +250,11 @@ impl Work {
         *told = error.map(str::to_owned);
     }
 
-    /// Appends what was gathered; returns the number of points.
+    /// Appends what was gathered; returns how many points are new.
     fn append(&self, gathered: &Gathered, health: &mut Health, at: Timestamp, seconds: f64) -> usize {
-        let resolve = &mut |labels: &LabelSet| self.ingest.resolve(labels);
-        let rows = collect::rows(&gathered.series, resolve);
-        if !self.ingest.append_bulk(&rows) {
-            // The store has forgotten some of the series meanwhile; asked anew, it makes them again.
-            self.ingest.append_bulk(&collect::rows(&gathered.series, resolve));
-        }
+        // Should the store have forgotten some of the series meanwhile, it makes them again when it is asked anew.
+        let append = || self.ingest.append_bulk(&collect::rows(&gathered.series, &mut |labels| self.ingest.resolve(labels)));
+        let fresh = append().or_else(append).unwrap_or(0);
         let report = health.report(&self.target.labels, gathered, seconds);
         let cell = |(labels, value): &(LabelSet, f64)| {
             Some(Cell { series: self.ingest.resolve(labels)?, at: None, value: Value::Float(*value) })
@@ -265,7 +262,7 @@ impl Work {
         if !self.ingest.append(&Row { at, cells: report.iter().filter_map(cell).collect() }) {
             self.ingest.append(&Row { at, cells: report.iter().filter_map(cell).collect() });
         }
-        rows.iter().map(|row| row.cells.len()).sum()
+        fresh
     }
 
     fn note(&self, gathered: &Gathered, at: Timestamp, seconds: f64, samples: usize) {

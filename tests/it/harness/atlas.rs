@@ -127,7 +127,7 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, method: Method, uri: Uri
         inner.tokens.insert(token.clone(), clock::now().0 + life * 1000);
         return said(&json!({ "access_token": token, "token_type": "Bearer", "expires_in": life }));
     }
-    if let Err(refusal) = authorised(&mut inner, &header("authorization"), &path) {
+    if let Some(refusal) = refusal(&mut inner, &header("authorization"), &path) {
         return refusal;
     }
     inner.paths.push(path.clone());
@@ -152,11 +152,11 @@ fn said(body: &Value) -> Response {
     (StatusCode::OK, body.to_string()).into_response()
 }
 
-/// Checks who asks: a token that lives, or a digest under a nonce of ours with a count that was not seen.
-fn authorised(inner: &mut Inner, header: &str, path: &str) -> Result<(), Response> {
+/// Returns None to who may ask: with a token that lives, or a digest under a nonce of ours with a count that was not seen.
+fn refusal(inner: &mut Inner, header: &str, path: &str) -> Option<Response> {
     if let Some(token) = header.strip_prefix("Bearer ") {
         let lives = inner.tokens.get(token).is_some_and(|ends| *ends > clock::now().0);
-        return if lives { Ok(()) } else { Err(refuse(401, r#"{"errorCode":"UNAUTHORIZED","detail":"the token has ended"}"#)) };
+        return (!lives).then(|| refuse(401, r#"{"errorCode":"UNAUTHORIZED","detail":"the token has ended"}"#));
     }
     let part = |name: &str| {
         let rest = header.split(&format!("{name}=")).nth(1).unwrap_or_default();
@@ -172,14 +172,14 @@ fn authorised(inner: &mut Inner, header: &str, path: &str) -> Result<(), Respons
         counts.push(count);
         let expected = Challenge::parse(&challenge(&nonce)).expect("our own challenge");
         if header == expected.answer(USER, PASSWORD, "GET", path, count, &part("cnonce")) {
-            return Ok(());
+            return None;
         }
     }
     let fresh = format!("nonce-{}", inner.nonces.len());
     inner.nonces.insert(fresh.clone(), Vec::new());
     let mut response = refuse(401, r#"{"errorCode":"UNAUTHORIZED","detail":"You are not authorized for this resource."}"#);
     response.headers_mut().insert("www-authenticate", challenge(&fresh).parse().expect("a header"));
-    Err(response)
+    Some(response)
 }
 
 fn challenge(nonce: &str) -> String {
