@@ -69,7 +69,6 @@ pub struct Metrics {
     pub evaluations_failed: Counter<u64, AtomicU64>,
     pub evaluations_missed: Counter<u64, AtomicU64>,
     pub early_looks: Counter<u64, AtomicU64>,
-    pub faults: Counter<u64, AtomicU64>,
     pub evaluation_seconds: Histogram,
     pub record_seconds: Histogram,
     pub record_errors: Counter<u64, AtomicU64>,
@@ -98,7 +97,6 @@ impl Metrics {
             evaluations_failed: Counter::default(),
             evaluations_missed: Counter::default(),
             early_looks: Counter::default(),
-            faults: Counter::default(),
             evaluation_seconds: seconds(),
             record_seconds: seconds(),
             record_errors: Counter::default(),
@@ -131,7 +129,6 @@ impl Metrics {
             "tocsin_rule_evaluations_failed", "Rules whose evaluation failed", evaluations_failed;
             "tocsin_rule_group_iterations_missed", "Slots of rule groups that passed without an evaluation", evaluations_missed;
             "tocsin_early_looks", "Alerting rules looked at because a scrape had landed", early_looks;
-            "tocsin_faults", "Pieces of work that ended in a fault of Tocsin and were started anew", faults;
             "tocsin_rule_evaluation_seconds", "How long the evaluation of a rule took", evaluation_seconds;
             "tocsin_record_seconds", "How long recording a change of state took", record_seconds;
             "tocsin_record_errors", "Changes of state that could not be recorded at the first try", record_errors;
