@@ -1,5 +1,7 @@
 //! HTTP clients made from settings, and secrets read at the last moment.
 
+pub mod answer;
+
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;

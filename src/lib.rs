@@ -1,7 +1,9 @@
 //! The doing half of Tocsin: I/O, tasks and the one clock.
 
+pub mod atlas;
 pub mod client;
 pub mod clock;
+pub mod cloudwatch;
 pub mod config;
 pub mod db;
 pub mod demo;

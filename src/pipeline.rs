@@ -1,6 +1,7 @@
 //! One sample's journey, in the order in which it happens:
 //!
 //! 1. `scrapes` finds the targets, fetches each on its own time and has its body read into a row;
+//!    `collect` asks the sources that have an API of their own, whose points may be late;
 //! 2. `ingest` writes the row to the log and makes it visible in the store;
 //! 3. `rules` evaluates the groups at their slots, and looks early at alerting rules that the scrape touches;
 //! 4. `watch` owns the state: `ledger` moves the alerts of our rules, the plane of core routes them and opens pages; all that
@@ -10,6 +11,7 @@
 //!
 //! Feedback (a silence, an acknowledgement) enters as an event at step 4; nothing reaches back.
 
+pub mod collect;
 pub mod crash;
 pub mod fault;
 pub mod hub;

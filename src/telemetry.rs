@@ -21,6 +21,8 @@ use crate::db::deliveries::DeliveryState;
 /// Errors: a filter that cannot be read; then nothing is logged.
 pub fn start_logging(filter: &str, json: bool) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("the filter {filter:?} cannot be read: {error}"))?;
+    // At its finest grain the signer of requests tells what it signs, session tokens among it.
+    let filter = filter.add_directive("aws_sigv4=info".parse().map_err(|error| format!("{error}"))?);
     // Colours are for people: a file or a journal would keep their escape sequences.
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);

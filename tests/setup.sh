@@ -67,9 +67,9 @@ for part in "$@"; do
       fi
       ;;
     tests)
-      if ! .venv/bin/python -c 'import aiosmtpd' >/dev/null 2>&1; then
+      if ! .venv/bin/python -c 'import aiosmtpd, moto.server, flask' >/dev/null 2>&1; then
         python3 -m venv .venv
-        .venv/bin/pip install --quiet --disable-pip-version-check 'aiosmtpd>=1.4.6,<2'
+        .venv/bin/pip install --quiet --disable-pip-version-check 'aiosmtpd>=1.4.6,<2' 'moto[server]>=5.2,<6'
       fi
       tests/peers.sh .peers
       ;;

@@ -2,7 +2,9 @@
 //!
 //! Nothing here reads files: the edge asks `referenced_files` what else to load, and `Config` names what is loaded later.
 
+mod atlas;
 mod client;
+mod cloudwatch;
 mod discovery;
 mod global;
 mod intervals;
@@ -14,6 +16,7 @@ mod relabel;
 mod remote;
 mod routing;
 mod sections;
+mod source;
 
 use crate::model::relabel::RelabelRule;
 use crate::problem::{Problem, has_errors};
@@ -40,6 +43,9 @@ pub struct File {
 pub struct Config {
     pub global: Global,
     pub jobs: Vec<Job>,
+    /// Sources that are asked over an API: Amazon CloudWatch, and MongoDB Atlas.
+    pub cloudwatch: Vec<crate::cloudwatch::Source>,
+    pub atlas: Vec<crate::atlas::Source>,
     /// Paths, each with at most one pattern, in its last part.
     pub rule_files: Vec<String>,
     /// Paths or patterns of files with more `scrape_configs`; hand each to `add_scrape_file`.
@@ -133,6 +139,8 @@ fn read_main(
     let mut job_names = job::Names::new();
     let config = Config {
         jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
+        cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
+        atlas: atlas::read(table, &folder, &file.name, &mut job_names),
         rule_files: paths(table, "rule_files", "rule", &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
         routing: routing::read(table, &defaults, &folder),

@@ -17,11 +17,17 @@
 //! | `route` | which receiver hears of which alerts, grouped how, when, and what mutes them |
 //! | `page` | a demand on a person, and its states |
 //! | `plane` | alerts in, deliveries and pages out: one machine |
+//! | `collect` | what sources that are asked over an API have in common: how far back to ask, what a collection means for the store |
+//! | `cloudwatch` | which metrics to ask Amazon CloudWatch for, and what its answers mean |
+//! | `atlas` | which measurements to ask MongoDB Atlas for, and what its answers mean |
 //! | `config` | configuration files → settings, and every fault in them |
 
 pub mod access;
 pub mod alert;
+pub mod atlas;
 pub mod client;
+pub mod cloudwatch;
+pub mod collect;
 pub mod config;
 pub mod model;
 pub mod page;

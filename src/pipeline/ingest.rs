@@ -52,6 +52,28 @@ impl Ingest {
         }
     }
 
+    /// Appends rows whose points may lie behind those that are there, as `append` does one. A point that is there already stays as it is.
+    ///
+    /// Returns how many points are new; None when the store has forgotten a series of the rows, so that the caller must resolve its
+    /// series anew.
+    pub fn append_bulk(&self, rows: &[Row]) -> Option<usize> {
+        match self.disk.append_bulk(&self.store, rows) {
+            Ok(written) => {
+                if written.unlogged.is_some() {
+                    self.metrics.wal_errors.inc();
+                }
+                self.metrics.samples.inc_by(written.appended.samples as u64);
+                self.metrics.samples_refused.inc_by(written.appended.too_old as u64);
+                Some(written.appended.samples)
+            }
+            Err(AppendError::Dead { .. }) => None,
+            Err(error) => {
+                tracing::error!(error = with_causes(&error), "rows of samples were refused");
+                Some(0)
+            }
+        }
+    }
+
     /// Appends staleness markers: these series have ended.
     pub fn end<'a>(&self, at: Timestamp, series: impl Iterator<Item = &'a LabelSet>) {
         let cells =

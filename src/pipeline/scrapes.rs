@@ -17,6 +17,7 @@ use tocsin_core::time::Timestamp;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
+use super::collect::Collects;
 use super::hub::{Hub, Topic};
 use super::ingest::Ingest;
 use crate::client;
@@ -132,11 +133,14 @@ pub struct Scrapes {
     known: Arc<watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>>,
     pub metadata: MetadataBook,
     next_id: Arc<AtomicU64>,
+    /// The sources that are asked over an API, which are looked at beside the targets.
+    pub collects: Collects,
 }
 
 impl Scrapes {
     pub fn new(parts: Parts) -> Scrapes {
         Scrapes {
+            collects: Collects::new(parts.ingest.clone(), parts.hub.clone()),
             parts,
             jobs: tokio::sync::Mutex::default(),
             views: Arc::default(),
@@ -179,6 +183,7 @@ impl Scrapes {
 
     /// Stops scraping. Series do not end by that: the next start goes on with them.
     pub async fn stop(&self) {
+        self.collects.stop().await;
         for work in self.jobs.lock().await.drain(..) {
             self.halt(work, Stop::GoesOn).await;
         }
@@ -206,6 +211,7 @@ impl Scrapes {
                 });
                 JobView { name, targets: targets.collect(), dropped: state.dropped.clone(), bad: state.bad.clone() }
             })
+            .chain(self.collects.view())
             .collect()
     }
 

@@ -113,6 +113,7 @@ impl Live {
         };
         self.rules.replace(groups, &settings).await;
         self.scrapes.replace(config.jobs).await;
+        self.scrapes.collects.replace(config.cloudwatch, config.atlas).await;
         self.metrics.config_reload_successful.set(1);
     }
 }

@@ -1,6 +1,9 @@
 //! What the stories are told with: the real binary, real peers, and stand-ins for the world outside.
 
+pub mod atlas;
+pub mod cloudwatch;
 pub mod exporter;
+pub mod moto;
 pub mod peers;
 pub mod scene;
 pub mod service;

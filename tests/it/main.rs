@@ -1,8 +1,10 @@
 //! Integration tests of the whole product, one binary.
 
 mod access;
+mod atlas;
 mod browser;
 mod clients;
+mod cloudwatch;
 mod content;
 mod crash;
 mod db;

@@ -39,7 +39,8 @@ pub(super) fn inline(table: &mut Table<'_, '_>, folder: &Folder, check_targets: 
     discovery
 }
 
-fn entries<'n, 'p>(table: &mut Table<'n, 'p>, key: &'static str) -> Vec<Value<'n, 'p>> {
+/// Returns the entries of a list; an empty one is an error.
+pub(super) fn entries<'n, 'p>(table: &mut Table<'n, 'p>, key: &'static str) -> Vec<Value<'n, 'p>> {
     let mut entries = table.list(key);
     entries.retain(|value| {
         if value.is_null() {

@@ -39,7 +39,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, global: &Global, folder: &Folder, 
     jobs
 }
 
-fn place_of(file: &str, position: Position) -> String {
+pub(super) fn place_of(file: &str, position: Position) -> String {
     format!("{file}:{}", position.line)
 }
 

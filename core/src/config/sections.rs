@@ -269,7 +269,7 @@ pub fn database_fault(url: &str) -> Option<&'static str> {
 }
 
 /// A text that is one `${NAME}` and nothing else stands for an environment variable.
-fn from_environment(secret: Secret) -> Secret {
+pub(super) fn from_environment(secret: Secret) -> Secret {
     match &secret {
         Secret::Inline(text) => match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {

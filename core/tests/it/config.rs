@@ -4,4 +4,5 @@ mod corpus;
 mod faults;
 mod intervals;
 mod matchers;
+mod sources;
 mod values;
