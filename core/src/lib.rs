@@ -17,6 +17,7 @@
 //! | `route` | which receiver hears of which alerts, grouped how, when, and what mutes them |
 //! | `page` | a demand on a person, and its states |
 //! | `plane` | alerts in, deliveries and pages out: one machine |
+//! | `slo` | objectives: what is counted, how much budget is left, and when to alert |
 //! | `config` | configuration files → settings, and every fault in them |
 
 pub mod access;
@@ -31,6 +32,7 @@ pub mod promql;
 pub mod route;
 pub mod rule;
 pub mod scrape;
+pub mod slo;
 pub mod store;
 pub mod template;
 pub mod time;
