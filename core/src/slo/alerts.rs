@@ -127,8 +127,8 @@ pub(super) fn default_rules(window: &Window) -> Vec<AlertRule> {
 
 fn scaled(factor: u64, part: i64, window: Span) -> Pair {
     let minutes = |ms: i64| Span((ms + 30_000).div_euclid(60_000) * 60_000);
-    let short = minutes(window.0 / (part * SHORT_PART)).max(SHORT_MIN);
-    Pair { factor, long: minutes(window.0 / part).max(Span(short.0 * SHORT_PART)), short }
+    let long = minutes(window.0 / part).max(Span(SHORT_MIN.0 * SHORT_PART));
+    Pair { factor, long, short: minutes(window.0 / (part * SHORT_PART)).max(SHORT_MIN) }
 }
 
 /// Returns what a policy asks for; none for one that never alerts.
