@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod ledger;
 pub mod outbox;
 pub mod picture;
+pub mod pulse;
 pub mod rules;
 pub mod scrapes;
 pub mod watch;

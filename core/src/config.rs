@@ -192,6 +192,16 @@ fn templates(table: &mut Table<'_, '_>, folder: &Folder) -> Vec<String> {
 }
 
 impl Config {
+    /// Returns the keys that only a start takes into use and that are not as they were at the start.
+    pub fn held_since(&self, start: &Config) -> Vec<&'static str> {
+        let changed = [
+            ("web", self.tocsin.web != start.tocsin.web),
+            ("database", self.tocsin.database != start.tocsin.database),
+            ("storage", self.storage != start.storage),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+
     /// Adds the jobs of a file that `scrape_config_files` names.
     ///
     /// Errors: the problems of that file, also a job's name that stood before; then nothing of the file is added.

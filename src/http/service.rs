@@ -12,18 +12,24 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::access::{Caller, Guard};
 use super::problem::Problem;
+use crate::pipeline::pulse::Pulse;
 use crate::telemetry::Metrics;
 
 #[derive(Clone)]
 pub struct ServiceState {
     pub ready: Arc<AtomicBool>,
+    pub pulses: Arc<[Pulse]>,
     pub metrics: Arc<Metrics>,
     pub guard: Arc<Guard>,
     pub reload: mpsc::Sender<oneshot::Sender<Result<Vec<ConfigProblem>, Vec<ConfigProblem>>>>,
 }
 
-async fn healthy() -> &'static str {
-    "Tocsin is Healthy.\n"
+/// Says whether every task goes on without which nobody would be told. One that only waits for the database goes on.
+async fn healthy(State(state): State<ServiceState>) -> (StatusCode, String) {
+    match state.pulses.iter().find(|pulse| !pulse.beats()) {
+        None => (StatusCode::OK, "Tocsin is Healthy.\n".to_owned()),
+        Some(pulse) => (StatusCode::SERVICE_UNAVAILABLE, format!("Tocsin is not healthy: {} stands still.\n", pulse.name)),
+    }
 }
 
 async fn ready(State(state): State<ServiceState>) -> (StatusCode, &'static str) {

@@ -276,14 +276,12 @@ pub async fn change_password(
 
 /// Logs out.
 #[utoipa::path(delete, path = "/api/tocsin/v1/session", tag = "session", responses((status = 204)))]
-pub async fn log_out(
-    State(state): State<SessionState>,
-    caller: Option<Extension<Caller>>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub async fn log_out(State(state): State<SessionState>, headers: HeaderMap) -> Result<Response, Problem> {
     if let Some(secret) = cookie(&headers, COOKIE) {
-        let note = caller.map(|Extension(caller)| caller.note("log out", &caller.name, "done", ""));
-        state.guard.db.end_login(&id::digest(secret), note.as_ref()).await?;
+        let digest = id::digest(secret);
+        let login = state.guard.db.login(&digest, clock::now()).await?;
+        let note = login.map(|login| Caller::new(&login.name, login.role).note("log out", &login.name, "done", ""));
+        state.guard.db.end_login(&digest, note.as_ref()).await?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().insert(header::SET_COOKIE, state.cookie("", 0)?);

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const POINTS: [&str; 6] =
     ["before-record", "after-record", "before-attempt", "before-connect", "after-answer", "after-attempt-record"];
 
-/// Points at which a task panics and the process goes on.
-pub const FAULTS: [&str; 2] = ["in-scrape", "in-evaluation"];
+/// Points at which a task panics. The process ends with the first three, and starts the work of the others anew.
+pub const FAULTS: [&str; 5] = ["in-watch", "in-outbox", "in-chores", "in-scrape", "in-evaluation"];
 
 struct Plan {
     point: String,
@@ -21,11 +21,12 @@ static PLAN: OnceLock<Plan> = OnceLock::new();
 
 /// Asks for death, or for a panic, at a point: its name, and behind a colon at which passing (1 when left out).
 ///
-/// Errors: a name that is not one of `POINTS` or `FAULTS`, or a number that is none.
+/// Errors: a name that is not one of `POINTS` and `FAULTS`, or a number that is none.
 pub fn plan(text: &str) -> Result<(), String> {
     let (point, number) = text.split_once(':').unwrap_or((text, "1"));
-    if !POINTS.contains(&point) && !FAULTS.contains(&point) {
-        return Err(format!("there is no point {point:?}; the points are {}", POINTS.join(", ")));
+    let points = [&POINTS[..], &FAULTS[..]].concat();
+    if !points.contains(&point) {
+        return Err(format!("there is no point {point:?}; the points are {}", points.join(", ")));
     }
     let number = number.parse().ok().filter(|number| *number > 0).ok_or_else(|| format!("{number:?} is no count of passings"))?;
     PLAN.set(Plan { point: point.to_owned(), left: AtomicU32::new(number) })

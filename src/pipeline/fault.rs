@@ -19,7 +19,6 @@ pub async fn guarded<T>(ingest: &Ingest, what: &str, work: impl Future<Output = 
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(value) => Some(value),
         Err(panic) => {
-            ingest.metrics.faults.inc();
             tracing::error!(what, fault = said(&*panic), "work ended in a fault of Tocsin; it is started anew");
             if ingest.store.is_broken() {
                 tracing::error!("the store cannot be used after a fault in it; the process ends");

@@ -15,6 +15,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::crash;
 use super::hub::{Hub, Topic};
+use super::pulse::Pulse;
 use super::watch::give_up;
 use crate::clock::{self, Stopwatch};
 use crate::db::deliveries::{Attempt, DeliveryState, InboxMessage, OutboxRow, Verdict};
@@ -55,6 +56,7 @@ pub struct Outbox {
     pub hub: Hub,
     pub wake: Arc<Notify>,
     pub metrics: Arc<Metrics>,
+    pub pulse: Pulse,
 }
 
 /// The attempts under way.
@@ -86,6 +88,8 @@ impl Outbox {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut under_way = UnderWay::default();
         loop {
+            self.pulse.beat();
+            crash::fault("in-outbox");
             let now = clock::now();
             let wait = match self.start_due(&mut under_way, now).await {
                 Ok(next) => next.map_or(IDLE, |at| at.since(now).clamp(Span(1), IDLE)),

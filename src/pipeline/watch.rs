@@ -17,6 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::crash;
 use super::hub::{Hub, Topic};
 use super::ledger::{Ledger, Outward, RuleKey, RuleTerms};
+use super::pulse::Pulse;
 use crate::clock::{self, Stopwatch};
 use crate::db::accounts::{AuditEntry, audit_writes};
 use crate::db::deliveries::{DeliveryState, OutboxRow, insert};
@@ -32,6 +33,8 @@ const QUESTIONS_MAX: usize = 256;
 /// Changes that are recorded together at most.
 const BATCH_MAX: usize = 512;
 const RECORD_WAIT_MAX: Span = Span::from_secs(10);
+/// The watch gives a sign of life at least this often, also when nothing happens.
+const IDLE: Span = Span::from_secs(5);
 /// Failures of one record, each of which would come again, after which the process ends.
 const LASTING_MAX: usize = 5;
 /// How long a client waits for an answer.
@@ -140,6 +143,7 @@ pub struct Parts {
     pub outbox: Arc<Notify>,
     pub metrics: Arc<Metrics>,
     pub last_delivery_id: i64,
+    pub pulse: Pulse,
     /// How the restored state differs from the stored one; recorded with the first change.
     pub opening: Vec<Write>,
 }
@@ -231,12 +235,15 @@ async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Me
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut opening = std::mem::take(&mut parts.opening);
     loop {
-        let deadline = state.plane.next_deadline();
+        parts.pulse.beat();
+        crash::fault("in-watch");
+        let rest = clock::now() + IDLE;
+        let deadline = state.plane.next_deadline().map_or(rest, |deadline| deadline.min(rest));
         tokio::select! {
             // Changes first: a flood of questions must not hold back an alert.
             biased;
             count = changes.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
-            () = until(deadline) => {}
+            () = clock::sleep_until(deadline) => {}
             question = questions.recv() => {
                 if let Some(question) = question {
                     question(&state);
@@ -256,13 +263,6 @@ async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Me
             answer();
         }
         announce(&parts, &state, &told);
-    }
-}
-
-async fn until(deadline: Option<Timestamp>) {
-    match deadline {
-        Some(at) => clock::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -379,6 +379,7 @@ async fn record(parts: &Parts, writes: &[Write]) {
     let watch = Stopwatch::start();
     let (mut wait, mut lasting) = (Span(100), 0);
     while let Err(error) = parts.db.apply(writes).await {
+        parts.pulse.beat();
         parts.metrics.record_errors.inc();
         parts.metrics.ballast_gone.set(parts.db.is_without_ballast().into());
         lasting += usize::from(error.is_lasting());

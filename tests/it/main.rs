@@ -5,6 +5,7 @@ mod browser;
 mod clients;
 mod crash;
 mod db;
+mod endurance;
 mod harness;
 mod ledger;
 mod mail;

@@ -181,7 +181,7 @@ async fn a_fault_in_a_target_or_a_rule_is_told_and_the_work_goes_on() {
         service.wait_until_ready().await;
         soon("the fault is logged", async || service.log().contains("a fault of Tocsin; it is started anew").then_some(())).await;
         let metrics = async || service.send(reqwest::Method::GET, "/metrics", None).await.1.as_str().map(str::to_owned);
-        assert!(metrics().await.expect("a text").contains("tocsin_faults_total 1"), "{point}");
+        assert!(metrics().await.expect("a text").contains("tocsin_panics_total 1"), "{point}");
         if point.starts_with("in-scrape") {
             soon("the target was down", async || service.value("min_over_time(up[1m]) == 0").await).await;
             soon("its series ended", async || service.value("count_over_time(here[1m])").await).await;

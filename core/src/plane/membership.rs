@@ -43,14 +43,9 @@ impl Plane {
     fn take_alert(&mut self, news: Alert, now: Timestamp) -> Result<(), BadAlert> {
         let fingerprint = news.fingerprint;
         let alert = match self.alerts.get(&fingerprint) {
-            // A rule of ours sees for itself whether the trouble lasts, and it does not say so twice: another sender, such as a
-            // Prometheus with the same rule, must not end what the rule holds.
-            Some(known) if known.is_of_rule() && known.is_firing(now) && !news.is_of_rule() => {
-                if !news.is_firing(now) {
-                    return Err(BadAlert::HeldByRule { labels: news.labels, holder: known.source.clone() });
-                }
-                known.clone()
-            }
+            // A rule of ours sees for itself whether the trouble lasts, and it does not say so twice: what another sender says of it,
+            // such as a Prometheus with the same rule, is taken and changes nothing.
+            Some(known) if known.is_of_rule() && known.is_firing(now) && !news.is_of_rule() => return Ok(()),
             Some(known) => Alert::follow(known, news, now),
             // The end of something that we do not hold changes nothing.
             None if !news.is_firing(now) => return Ok(()),

@@ -63,8 +63,6 @@ pub enum BadAlert {
     LabelsTooLong { bytes: usize },
     #[error("annotations take {bytes} bytes; at most {ANNOTATIONS_BYTES_MAX} are accepted")]
     AnnotationsTooLong { bytes: usize },
-    #[error("the alert {labels} is held by {holder} here, which alone can end it")]
-    HeldByRule { labels: LabelSet, holder: String },
     #[error("cannot take the alert {labels}: {limit} alerts are held already, which is the limit")]
     TooManyAlerts { labels: LabelSet, limit: usize },
     #[error("cannot group the alert {labels}: there are {limit} groups already, which is the limit; it is held but not told")]

@@ -57,6 +57,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("utoipa", &["http", "demo"]),
     ("rust_embed", &["http"]),
     ("argon2", &["http"]),
+    ("hyper_util", &["http"]),
     ("reqwest", &["client", "demo", "main", "notify", "pipeline", "scrape"]),
     ("rustls", &["client", "serve", "main"]),
     ("getrandom", &["id"]),
