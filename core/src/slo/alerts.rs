@@ -13,6 +13,7 @@ use super::count::{Count, Tally};
 use super::definition::{Definition, Guard};
 use super::ledger::Ledger;
 use super::openslo::{Op, Policy};
+use super::slices::Slices;
 use super::window::Window;
 
 const BURNING: &str = "SloErrorBudgetBurn";
@@ -104,8 +105,9 @@ const SHORT_MIN: Span = Span::from_mins(1);
 /// Returns the alerts of an objective that names none.
 ///
 /// Factors are those of the table for every window; look-backs are the same parts of it, in whole minutes and the short one not
-/// below a minute. So every pair stands for the same share of the budget, whether the window is a week or a year.
-pub(super) fn default_rules(window: &Window) -> Vec<AlertRule> {
+/// below a minute, nor below a slice. So every pair stands for the same share of the budget, whether the window is a week or a year.
+pub(super) fn default_rules(window: &Window, slices: Option<Slices>) -> Vec<AlertRule> {
+    let short_min = slices.map_or(SHORT_MIN, |slices| slices.length.max(SHORT_MIN));
     let rule = |name: &str, severity: &str, condition| AlertRule {
         name: name.to_owned(),
         severity: severity.to_owned(),
@@ -116,7 +118,7 @@ pub(super) fn default_rules(window: &Window) -> Vec<AlertRule> {
     };
     let pairs = |severity: &str| {
         let fitting = TABLE.iter().filter(|(_, _, own)| *own == severity);
-        Condition::Burning(fitting.map(|(factor, part, _)| scaled(*factor, *part, window.span())).collect())
+        Condition::Burning(fitting.map(|(factor, part, _)| scaled(*factor, *part, window.span(), short_min)).collect())
     };
     vec![
         rule(BURNING, "page", pairs("page")),
@@ -125,10 +127,10 @@ pub(super) fn default_rules(window: &Window) -> Vec<AlertRule> {
     ]
 }
 
-fn scaled(factor: u64, part: i64, window: Span) -> Pair {
+fn scaled(factor: u64, part: i64, window: Span, short_min: Span) -> Pair {
     let minutes = |ms: i64| Span((ms + 30_000).div_euclid(60_000) * 60_000);
-    let long = minutes(window.0 / part).max(Span(SHORT_MIN.0 * SHORT_PART));
-    Pair { factor, long, short: minutes(window.0 / (part * SHORT_PART)).max(SHORT_MIN) }
+    let long = minutes(window.0 / part).max(Span(short_min.0 * SHORT_PART));
+    Pair { factor, long, short: minutes(window.0 / (part * SHORT_PART)).max(short_min) }
 }
 
 /// Returns what a policy asks for; none for one that never alerts.

@@ -138,7 +138,7 @@ impl Reader<'_> {
         if slo.window.span_max() > WINDOW_MAX {
             self.error(&slo.metadata.at, "the window is longer than three years; shorten it");
         }
-        let alerts = self.alerts(resolved);
+        let alerts = self.alerts(resolved, slices);
         let labels = slo.metadata.labels.iter().map(|(name, values)| (name.clone(), values.join(","))).collect();
         Some(Definition {
             id,
@@ -222,7 +222,7 @@ impl Reader<'_> {
     }
 
     /// An SLO without policies has the default alerts; one with policies has those.
-    fn alerts(&mut self, resolved: &Resolved) -> Vec<AlertRule> {
+    fn alerts(&mut self, resolved: &Resolved, slices: Option<Slices>) -> Vec<AlertRule> {
         let mut rules = Vec::new();
         let by_default = match resolved.slo.metadata.annotations.get(DEFAULT_ALERTS).map(String::as_str) {
             None => resolved.policies.is_empty(),
@@ -234,11 +234,16 @@ impl Reader<'_> {
             }
         };
         if by_default {
-            rules.extend(default_rules(&resolved.slo.window));
+            rules.extend(default_rules(&resolved.slo.window, slices));
         }
         for policy in &resolved.policies {
             if policy.condition.lookback > WINDOW_MAX {
                 self.error(&policy.condition.metadata.at, "lookbackWindow is longer than three years; shorten it");
+            }
+            if let Some(slices) = slices.filter(|slices| policy.condition.lookback < slices.length) {
+                let message =
+                    format!("lookbackWindow is shorter than a time slice of {}; make it at least as long", slices.length);
+                self.error(&policy.condition.metadata.at, message);
             }
             if !policy.policy.when_breaching && !policy.policy.when_no_data {
                 let message =

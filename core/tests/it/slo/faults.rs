@@ -85,7 +85,7 @@ fn queries_and_sources_that_cannot_be_counted_are_told_where_they_stand() {
         problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
     };
     let told = fault("query: sum(requests_total)", "query: avg(requests_total)");
-    let place = "slo.yml:12:66: error: spec.indicator.spec.ratioMetric.total.metricSource.spec.query: a counter is counted";
+    let place = "slo.yml:13:64: error: spec.indicator.spec.ratioMetric.total.metricSource.spec.query: a counter is counted";
     assert!(told.starts_with(place), "{told}");
     let told = fault("type: Prometheus, spec: {query: sum", "type: Datadog, spec: {query: sum");
     assert!(told.contains("sources of type \"Datadog\" are not read"), "{told}");

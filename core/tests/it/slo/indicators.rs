@@ -1,6 +1,6 @@
 //! Every kind of indicator and of budget, counted from samples.
 
-use tocsin_core::slo::{Bounds, Pace, Standing};
+use tocsin_core::slo::{Bounds, Pace, Standing, Verdict};
 use tocsin_core::time::{Span, Timestamp};
 
 use super::{AVAILABILITY, Memory, START, advance, counted, define, secs};
@@ -128,6 +128,20 @@ fn time_slices_are_good_bad_or_not_measured() {
     assert!(
         tick.judged.iter().flat_map(|judged| &judged.active).all(|alert| alert.annotations["description"].contains("slices"))
     );
+}
+
+#[test]
+fn look_backs_are_not_shorter_than_a_slice() {
+    let (memory, end) = minutes(&[Some(9); 60]);
+    let definition = define(&sliced("Timeslices").replace("timeSliceWindow: 1m", "timeSliceWindow: 10m")).remove(0);
+    let (standing, tick) = counted(&definition, &memory, START, end);
+    let pairs = standing.status().pairs;
+    let shorts: Vec<String> = pairs.iter().map(|status| status.pair.short.to_string()).collect();
+    assert_eq!(shorts, ["10m", "30m", "2h", "6h"]);
+    // All slices are bad: ten times as fast as it may, which is above the factor of the second pair.
+    assert_eq!(pairs[1].short.counted.tally.total.to_string(), "3");
+    assert_eq!(pairs.iter().map(|status| status.verdict == Verdict::Burning).collect::<Vec<_>>(), [false, true, true, true]);
+    assert_eq!(tick.judged[0].active.len(), 1);
 }
 
 #[test]
