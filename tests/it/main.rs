@@ -3,6 +3,7 @@
 mod access;
 mod browser;
 mod clients;
+mod content;
 mod crash;
 mod db;
 mod endurance;

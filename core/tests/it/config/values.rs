@@ -88,13 +88,14 @@ database: {url: "${DATABASE_URL}"}
 #[test]
 fn what_a_reload_cannot_change_is_known() {
     let start = read(
-        "web: {listen: ['127.0.0.1:1']}\nstorage: {retention: 1d}\ndatabase: {url: a}\nroute: {receiver: a}\nreceivers: [{name: a}]\n",
+        "web: {listen: ['127.0.0.1:1']}\nstorage: {retention: 1d}\ndatabase: {url: 'postgres://a'}\nroute: {receiver: a}\nreceivers: [{name: a}]\n",
     );
     let same = read(
-        "route: {receiver: b}\nreceivers: [{name: b}]\nstorage: {retention: 24h}\nweb: {listen: ['127.0.0.1:1']}\ndatabase: {url: a}\n",
+        "route: {receiver: b}\nreceivers: [{name: b}]\nstorage: {retention: 24h}\nweb: {listen: ['127.0.0.1:1']}\ndatabase: {url: 'postgres://a'}\n",
     );
-    let other =
-        read("route: {receiver: a}\nreceivers: [{name: a}]\nstorage: {tsdb: {retention: {size: 1GB}}}\ndatabase: {url: b}\n");
+    let other = read(
+        "route: {receiver: a}\nreceivers: [{name: a}]\nstorage: {tsdb: {retention: {size: 1GB}}}\ndatabase: {url: 'postgres://b'}\n",
+    );
     assert_eq!(same.held_since(&start), [""; 0]);
     assert_eq!(other.held_since(&start), ["web", "database", "storage"]);
 }
