@@ -120,7 +120,7 @@ fn increments(series: &Series, of_target: &[i64]) -> Vec<(i64, i64)> {
     found
 }
 
-/// Every event that counts: instant, good, total.
+/// Every event that counts, in order of time: instant, good, total.
 fn events(bad_codes: &[&str]) -> Vec<(i64, i64, i64)> {
     let mut of_targets: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for series in &history().series {
@@ -134,12 +134,14 @@ fn events(bad_codes: &[&str]) -> Vec<(i64, i64, i64)> {
         let grown = increments(series, &of_targets[series.labels.get("instance")]);
         found.extend(grown.into_iter().filter(|(at, _)| *at > START.0).map(|(at, grown)| (at, good * grown, grown)));
     }
+    found.sort_unstable();
     found
 }
 
 fn assert_counted(counted: Counted, events: &[(i64, i64, i64)]) {
     let Bounds { from, to } = counted.bounds;
-    let within = events.iter().filter(|(at, _, _)| from.0 < *at && *at <= to.0);
+    let upto = |until: Timestamp| events.partition_point(|(at, _, _)| *at <= until.0);
+    let within = events[upto(from)..upto(to)].iter();
     let (good, total) = within.fold((0i64, 0i64), |(good, total), event| (good + event.1, total + event.2));
     assert_eq!((counted.tally.good.to_string(), counted.tally.total.to_string()), (good.to_string(), total.to_string()));
 }
