@@ -68,7 +68,7 @@ pub enum Transition {
 }
 
 /// What a rule asks of its alerts.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// `for`
     pub hold: Span,

@@ -20,6 +20,7 @@
 //! | `collect` | what sources that are asked over an API have in common: how far back to ask, what a collection means for the store |
 //! | `cloudwatch` | which metrics to ask Amazon CloudWatch for, and what its answers mean |
 //! | `atlas` | which measurements to ask MongoDB Atlas for, and what its answers mean |
+//! | `slo` | objectives: what is counted, how much budget is left, and when to alert |
 //! | `config` | configuration files → settings, and every fault in them |
 
 pub mod access;
@@ -37,6 +38,7 @@ pub mod promql;
 pub mod route;
 pub mod rule;
 pub mod scrape;
+pub mod slo;
 pub mod store;
 pub mod template;
 pub mod time;

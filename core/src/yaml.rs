@@ -122,6 +122,20 @@ impl Node {
 /// Shape: an empty text is a null node. Without a tree the problems say why; with one they may still hold errors, such as a
 /// key that stands twice.
 pub fn parse(file: &str, text: &str) -> (Option<Node>, Vec<Problem>) {
+    let (documents, problems) = read(file, text, true);
+    let start = Position { line: 1, column: 1 };
+    let first = documents.map(|documents| documents.into_iter().next().unwrap_or(Node { position: start, kind: Kind::Null }));
+    (first, problems)
+}
+
+/// Reads every document of a text; those that `---` separates and that say nothing are null nodes.
+///
+/// Shape: none of the documents when any of them is no YAML; the problems then say why.
+pub fn parse_all(file: &str, text: &str) -> (Option<Vec<Node>>, Vec<Problem>) {
+    read(file, text, false)
+}
+
+fn read(file: &str, text: &str, first_only: bool) -> (Option<Vec<Node>>, Vec<Problem>) {
     let problems = Problems::new(file);
     let start = Position { line: 1, column: 1 };
     if text.len() > TEXT_BYTES_MAX {
@@ -131,8 +145,8 @@ pub fn parse(file: &str, text: &str) -> (Option<Node>, Vec<Problem>) {
     let mut mended = Mended::new(text.strip_prefix('\u{feff}').unwrap_or(text));
     loop {
         let problems = Problems::new(file);
-        let error = match Builder::new(&problems, &mended).build() {
-            Ok(node) => return (Some(node.unwrap_or(Node { position: start, kind: Kind::Null })), problems.into_vec()),
+        let error = match Builder::new(&problems, &mended).build(first_only) {
+            Ok(documents) => return (Some(documents), problems.into_vec()),
             Err(Stopped::Told) => return (None, problems.into_vec()),
             Err(Stopped::Unreadable(error)) => error,
         };
@@ -182,15 +196,15 @@ struct Builder<'p> {
     frames: Vec<Frame>,
     anchors: BTreeMap<usize, Node>,
     copied_bytes: usize,
-    root: Option<Node>,
+    documents: Vec<Node>,
 }
 
 impl<'p> Builder<'p> {
     fn new(problems: &'p Problems, source: &'p Mended<'p>) -> Self {
-        Builder { problems, source, frames: Vec::new(), anchors: BTreeMap::new(), copied_bytes: 0, root: None }
+        Builder { problems, source, frames: Vec::new(), anchors: BTreeMap::new(), copied_bytes: 0, documents: Vec::new() }
     }
 
-    fn build(mut self) -> Result<Option<Node>, Stopped> {
+    fn build(mut self, first_only: bool) -> Result<Vec<Node>, Stopped> {
         let mut parser = Parser::new_from_str(&self.source.text);
         let mut documents = 0;
         while let Some(event) = parser.next_event() {
@@ -199,7 +213,7 @@ impl<'p> Builder<'p> {
             match event {
                 Event::DocumentStart(_) => {
                     documents += 1;
-                    if documents > 1 {
+                    if documents > 1 && first_only {
                         self.problems.warning(
                             position,
                             "",
@@ -234,7 +248,7 @@ impl<'p> Builder<'p> {
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             }
         }
-        Ok(self.root)
+        Ok(self.documents)
     }
 
     fn push(&mut self, frame: Frame, position: Position) -> Result<(), Stopped> {
@@ -336,7 +350,7 @@ impl<'p> Builder<'p> {
             self.anchors.insert(anchor, node.clone());
         }
         match self.frames.last_mut() {
-            None => self.root = Some(node),
+            None => self.documents.push(node),
             Some(Frame::Sequence { items, .. }) => items.push(node),
             Some(Frame::Mapping { entries, seen, pending, merges, .. }) => match std::mem::replace(pending, Pending::Key) {
                 Pending::Key => *pending = key(node, seen, self.problems),
@@ -456,6 +470,17 @@ mod tests {
         assert_eq!(at(items[1].get("c").unwrap()), (4, 9));
         assert!(node.get("e").unwrap().is_null());
         assert_eq!(at(node.get("e").unwrap()), (5, 1));
+    }
+
+    #[test]
+    fn all_documents_of_a_text_are_read() {
+        let (documents, problems) = parse_all("f.yml", "---\na: 1\n---\n# nothing\n---\n- b\n- {c: d}\n");
+        assert_eq!(problems, []);
+        let documents = documents.unwrap();
+        assert_eq!(documents.iter().map(|node| node.position.line).collect::<Vec<_>>(), [2, 5, 6]);
+        assert_eq!(documents[2].items()[1].get("c").and_then(Node::text), Some("d"));
+        assert!(parse_all("f.yml", "a: 1\n---\nb: [1\n").0.is_none());
+        assert_eq!(parse_all("f.yml", "").0, Some(vec![]));
     }
 
     #[test]

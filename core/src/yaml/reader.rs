@@ -368,6 +368,15 @@ impl<'n, 'p> Table<'n, 'p> {
 
     /// Reports every key that nobody asked for, with the nearest key that is known.
     pub fn finish(self) {
+        self.report_unknown(Severity::Error);
+    }
+
+    /// Warns of every key that nobody asked for: for formats whose own tools pass over such keys.
+    pub fn finish_leniently(self) {
+        self.report_unknown(Severity::Warning);
+    }
+
+    fn report_unknown(self, severity: Severity) {
         for (key, _) in self.entries {
             if self.known.contains(&key.name.as_str()) {
                 continue;
@@ -377,7 +386,7 @@ impl<'n, 'p> Table<'n, 'p> {
                 None => "; remove it or check its indentation".to_owned(),
             };
             let path = join(&self.value.path, &key.name);
-            self.value.problems.error(key.position, &path, format!("unknown key {}{remedy}", key.name));
+            self.value.problems.push(severity, key.position, &path, format!("unknown key {}{remedy}", key.name));
         }
     }
 }

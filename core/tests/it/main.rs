@@ -18,6 +18,7 @@ mod relabel;
 mod rule_files;
 mod rule_template;
 mod scrape;
+mod slo;
 mod store;
 mod time_interval;
 mod yaml;

@@ -28,6 +28,7 @@ pub const CORE: Table = &[
     ("collect", &["model", "time"]),
     ("cloudwatch", &["client", "collect", "model", "time"]),
     ("atlas", &["client", "collect", "model", "time"]),
+    ("slo", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
     ("config", &["atlas", "client", "cloudwatch", "collect", "model", "problem", "route", "scrape", "time", "yaml"]),
 ];
 
