@@ -17,6 +17,7 @@
 //! | `route` | which receiver hears of which alerts, grouped how, when, and what mutes them |
 //! | `page` | a demand on a person, and its states |
 //! | `plane` | alerts in, deliveries and pages out: one machine |
+//! | `run` | runbooks, and the one durable machine that carries them out |
 //! | `config` | configuration files → settings, and every fault in them |
 
 pub mod access;
@@ -30,6 +31,7 @@ pub mod problem;
 pub mod promql;
 pub mod route;
 pub mod rule;
+pub mod run;
 pub mod scrape;
 pub mod store;
 pub mod template;

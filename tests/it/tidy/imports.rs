@@ -25,6 +25,7 @@ pub const CORE: Table = &[
     ("route", &["client", "model", "template", "time"]),
     ("page", &["model", "route", "time"]),
     ("plane", &["model", "page", "route", "time"]),
+    ("run", &["access", "model", "problem", "promql", "time", "yaml"]),
     ("config", &["client", "model", "problem", "route", "scrape", "time", "yaml"]),
 ];
 
