@@ -189,6 +189,8 @@ pub struct Run {
     /// The approvals that the guards asked for last.
     needed: Option<Approvals>,
     restored: bool,
+    /// When this process took over from another one.
+    recovered_at: Option<Timestamp>,
     lost: bool,
     dirty: bool,
     wake: Option<Timestamp>,
@@ -292,6 +294,7 @@ impl Run {
             asked: BTreeSet::new(),
             needed: None,
             restored: false,
+            recovered_at: None,
             lost: false,
             dirty: true,
             wake: None,

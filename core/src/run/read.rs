@@ -86,6 +86,16 @@ fn read_document(mut table: Table<'_, '_>, allowed: &Allowed, now: Timestamp) ->
     Some(runbook)
 }
 
+/// Notes a key of the author's own that others could misread.
+fn check_key(key: &str, value: &Value<'_, '_>) -> bool {
+    if is_boolean_word(key) {
+        value.error(format!("{key:?} is a truth value to some readers of YAML; choose another name"));
+    } else if !is_name(key) {
+        value.error(format!("{key:?} is no name; write letters, digits, . _ - and :, beginning with a letter or digit"));
+    }
+    !is_boolean_word(key) && is_name(key)
+}
+
 /// Reads a name under a key that must be there.
 fn required_name(table: &mut Table<'_, '_>, key: &'static str) -> String {
     match table.value(key) {
@@ -99,16 +109,7 @@ fn required_name(table: &mut Table<'_, '_>, key: &'static str) -> String {
 
 /// Reads a name, and notes what is none.
 fn name(value: &Value<'_, '_>) -> Option<String> {
-    let text = value.text()?;
-    if is_boolean_word(&text) {
-        value.error(format!("{text:?} is a truth value to some readers of YAML; choose another name"));
-        return None;
-    }
-    if !is_name(&text) {
-        value.error(format!("{text:?} is no name; write letters, digits, . _ - and :, beginning with a letter or digit"));
-        return None;
-    }
-    Some(text)
+    value.text().filter(|text| check_key(text, value))
 }
 
 /// Reads one of a list of words.
@@ -182,9 +183,7 @@ fn read_spec(metadata: Metadata, mut table: Table<'_, '_>, allowed: &Allowed, no
     };
     let mut params = BTreeMap::new();
     for (key, value) in table.value("params").map(|value| value.entries()).unwrap_or_default() {
-        if is_boolean_word(&key.name) || !is_name(&key.name) {
-            value.error(format!("{:?} cannot name a parameter", key.name));
-        }
+        check_key(&key.name, &value);
         if let Some(param) = read_param(value.table()) {
             params.insert(key.name.clone(), param);
         }

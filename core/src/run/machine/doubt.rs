@@ -17,6 +17,7 @@ const CHECKS_MAX: usize = 3;
 impl Run {
     /// Goes over what an earlier process left, before anything else is done.
     pub(super) fn recover(&mut self, now: Timestamp) {
+        self.recovered_at = Some(now);
         if matches!(self.row.state, RunState::Running | RunState::Verifying) {
             self.set_state(RunState::Interrupted, "the process ended in the middle");
         }

@@ -9,7 +9,7 @@ use super::super::record::{
 };
 use super::super::request::BadRequest;
 use super::super::value::{Value, Values};
-use super::{ATTEMPTS_MAX, Outcome, Refused, Run};
+use super::{ANSWER_MAX, ATTEMPTS_MAX, Outcome, Refused, Run};
 use crate::access::Role;
 use crate::time::Timestamp;
 
@@ -258,7 +258,9 @@ impl Run {
                 }
             };
         }
-        if self.is_due(started + step.timeout, now) {
+        // A program that ended while nobody watched over it gets time to say so.
+        let found = self.recovered_at.filter(|_| !step.action.is_inner()).map_or(started, |at| at + ANSWER_MAX);
+        if self.is_due((started + step.timeout).max(found), now) {
             self.time_out(step, attempt, now);
             return true;
         }

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use crate::run::action::{Action, SavedRef};
 use crate::run::plan::{Check, Effect, FailClass, Jitter, OnFail, Retry, Save, Step, StepResult, Undo, Verified, Verify, When};
 use crate::run::runbook::Trigger;
-use crate::run::value::{is_boolean_word, is_name};
 use crate::time::Span;
 use crate::yaml::{Kind, Table, Value, nearest};
 
 use super::action::{pointer, read_condition, read_expect, read_no_data};
 use super::refer::Refer;
-use super::{STEPS_MAX, action, name, read_type, span, word};
+use super::{STEPS_MAX, action, check_key, name, read_type, span, word};
 
 const ATTEMPTS_MAX: u64 = 50;
 const TIMEOUT: Span = Span::from_secs(60);
@@ -262,8 +261,7 @@ fn read_on_fail(value: &Value<'_, '_>, refer: &Refer<'_>, later: &[String]) -> O
 fn read_saves(value: &Value<'_, '_>) -> BTreeMap<String, Save> {
     let mut saves = BTreeMap::new();
     for (key, value) in value.entries() {
-        if is_boolean_word(&key.name) || !is_name(&key.name) {
-            value.error(format!("{:?} cannot name an output", key.name));
+        if !check_key(&key.name, &value) {
             continue;
         }
         let save = if let Kind::Mapping(_) = value.node.kind {
