@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::action::{Approvals, NoData, OnExpire};
+use super::action::{Action, Approvals, NoData, OnExpire, Slot};
 use super::history::{Ended, effective_mode, failed_in_a_row};
 use super::inventory::Inventory;
 use super::plan::Class;
@@ -333,6 +333,19 @@ impl Asked<'_> {
             && let Some(Value::Name(name)) = run.params.values().find(|value| matches!(value, Value::Name(name) if own(name)))
         {
             return refuse(Guard::Targets, format!("{name:?} is part of the control plane, which is never a target"));
+        }
+        for action in self.runbook.plan.actions() {
+            let (kind, name) = match action {
+                Action::ProcSignal { process: Slot::Text(name), .. } => ("process", name),
+                Action::PgPromote { source, .. } => ("database", source),
+                _ => continue,
+            };
+            if !facts.inventory.has(kind, name) {
+                return refuse(Guard::Targets, format!("no {kind} of the inventory is called {name:?}"));
+            }
+            if own(name) {
+                return refuse(Guard::Targets, format!("{name:?} is part of the control plane, which is never a target"));
+            }
         }
         let targets = match &guards.targets {
             None => Vec::new(),

@@ -288,6 +288,15 @@ pub enum Redact {
 }
 
 impl Plan {
+    /// Returns everything that a run may do: steps, their checks and their undos.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.steps.iter().flat_map(|step| {
+            let check = step.check.iter().map(|check| &check.action);
+            let undo = step.undo.iter().flat_map(|undo| std::iter::once(&undo.action).chain(&undo.check));
+            std::iter::once(&step.action).chain(check).chain(undo)
+        })
+    }
+
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == id)
     }

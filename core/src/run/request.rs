@@ -23,7 +23,8 @@ const MESSAGE_CHARS_MAX: usize = 2000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "with", rename_all = "snake_case")]
 pub enum Request {
-    /// Start a program without a shell. Answer: `{"exit": 0, "stdout": "…", "stderr": "…"}`.
+    /// Start a program without a shell, as a user of its own, in a session and folder of its own. Its environment is `env`, and
+    /// `TOCSIN_KEY` with the key of the attempt. Answer: `{"exit": 0, "stdout": "…", "stderr": "…"}`.
     Exec { program: String, sha256: Option<String>, argv: Vec<String>, env: BTreeMap<String, String> },
     /// Answer: `{"status": 200, "body": …}`, the body as JSON where it is JSON, else as text.
     Http {
@@ -86,6 +87,8 @@ pub enum BadRequest {
     NotANumber(String),
     #[error("cannot read the expression {0:?}")]
     Expression(String),
+    #[error("a fault needs an undo with a deadline, so that it ends whatever becomes of us")]
+    Fault,
     #[error("{0} is not sent anywhere: the machine carries it out itself")]
     Inner(&'static str),
 }

@@ -211,6 +211,9 @@ impl Run {
 
     /// Returns the undo of a step that is about to begin; none: it has none, or one that is still armed.
     fn make_undo(&self, step: &Step, now: Timestamp) -> Result<Option<UndoRow>, BadRequest> {
+        if step.fault && step.undo.as_ref().is_none_or(|undo| undo.deadline.is_none()) {
+            return Err(BadRequest::Fault);
+        }
         let Some(undo) = &step.undo else { return Ok(None) };
         if self.undos.iter().any(|row| row.step_id == step.id && row.is_open()) {
             return Ok(None);
@@ -375,7 +378,7 @@ impl Run {
             return Err(Refused::Evidence);
         }
         let answer = serde_json::json!({ "by": by, "evidence": evidence });
-        attempt.response = Some(answer.clone());
+        attempt.response = Some(self.kept(&answer));
         match done {
             true => self.succeed_with(attempt, &answer, now),
             false => self.fail_attempt(attempt, FailClass::Refused, true, format!("{by} did not do it"), now),
@@ -420,7 +423,7 @@ impl Run {
                 return Ok(());
             }
         };
-        attempt.response = Some(answer.clone());
+        attempt.response = Some(self.kept(&answer));
         if key.phase == Phase::Check {
             self.checked(attempt, &request, &answer, now);
             return Ok(());
@@ -430,6 +433,15 @@ impl Run {
             Some(Fault { class, message, definite }) => self.fail_attempt(attempt, class, definite, message, now),
         }
         Ok(())
+    }
+
+    /// Returns what is stored of an answer.
+    fn kept(&self, answer: &serde_json::Value) -> serde_json::Value {
+        let bytes = answer.to_string().len();
+        match bytes <= self.runbook.plan.capture.max_bytes {
+            true => answer.clone(),
+            false => serde_json::json!({ "left_out_bytes": bytes }),
+        }
     }
 
     /// Ends an attempt well, once its outputs are saved under their types.

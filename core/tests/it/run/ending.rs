@@ -238,3 +238,44 @@ fn a_page_is_sent_until_it_arrives_and_always_under_one_key() {
     keys.dedup();
     assert_eq!(keys, ["run-1/page/failed"]);
 }
+
+#[test]
+fn a_plan_of_an_experiment_runs_on_the_same_machine() {
+    // A fault, a time to look at it, recovery before the hypothesis is asked again: what an experiment is compiled to.
+    let steps = "
+- {id: slow, kind: proc.signal, effect: idempotent, with: {process: worker-1, signal: stop},
+   undo: {kind: proc.signal, with: {process: worker-1, signal: cont}, deadline: 6m}}
+- {id: observe, kind: wait, effect: idempotent, with: {for: 5m}}";
+    let mut runbook = (*super::world::runbook("disruptive", steps, REST)).clone();
+    runbook.plan.steps[0].fault = true;
+    let begin = |runbook: &tocsin_core::run::Runbook| {
+        let mut world = World::new(std::sync::Arc::new(runbook.clone()), super::world::by_person(runbook));
+        world.tick();
+        world.give_facts();
+        world
+    };
+    let mut world = begin(&runbook);
+    world.ok("slow");
+    world.pass(Span::from_mins(5));
+    assert!(matches!(world.issued("slow", Phase::Undo).1, Request::ProcSignal { .. }));
+    assert_eq!(world.state(), RunState::Running);
+    // We die while it heals: the next process heals it before anything else.
+    world.crash();
+    world.answer("slow", Phase::Undo, good());
+    assert_eq!(world.state(), RunState::Verifying);
+    // A fault that would not end by itself is not begun.
+    runbook.plan.steps[0].undo.as_mut().unwrap().deadline = None;
+    let world = begin(&runbook);
+    assert_eq!(world.attempts("slow", Phase::Do), [AttemptState::Failed]);
+    assert!(!world.is_issued("slow", Phase::Do));
+}
+
+#[test]
+fn answers_are_kept_up_to_their_limit() {
+    let rest = format!("{REST}\ncapture: {{max_bytes: 200}}");
+    let mut world = World::begun("safe", &step("a", "  save: {all: /body}\n", ""), &rest);
+    world.answer("a", Phase::Do, serde_json::json!({ "status": 200, "body": "x".repeat(10_000) }));
+    let attempt = world.stored.attempts.values().next().unwrap();
+    assert_eq!(attempt.response, Some(serde_json::json!({ "left_out_bytes": 10_024 })));
+    assert!(attempt.saved["all"].text().len() <= 4096);
+}

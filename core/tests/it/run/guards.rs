@@ -74,8 +74,16 @@ impl Case {
 
 type Break = fn(&mut Case);
 
+/// Writes the name of a process into the document.
+fn signal(case: &mut Case, name: &str) {
+    let text = super::world::text("disruptive", &STEP.replace("{param: p}", name), REST);
+    let (runbook, _) = tocsin_core::run::read::read("r.yml", &text, &super::world::allowed(), START);
+    case.runbook = runbook.unwrap().into();
+    case.row.doc_hash = case.runbook.hash();
+}
+
 /// What breaks each guard, in the order in which they are asked.
-const BREAKS: [(Guard, &str, Break); 28] = [
+const BREAKS: [(Guard, &str, Break); 30] = [
     (Guard::Schema, "another version of the document", |case| case.row.doc_hash = "0".repeat(64)),
     (Guard::Schema, "the trigger is disabled", |case| case.row.mode = Mode::Disabled),
     (Guard::Role, "a responder may not run what is disruptive", |case| case.row.starter_role = Some(Role::Responder)),
@@ -104,6 +112,8 @@ const BREAKS: [(Guard, &str, Break); 28] = [
     (Guard::Targets, "all 1 things of the kind \"process\" match", |case| {
         case.facts.inventory.items.retain(|item| item.name == "worker-1");
     }),
+    (Guard::Targets, "no process of the inventory is called \"gone\"", |case| signal(case, "gone")),
+    (Guard::Targets, "\"tocsin\" is part of the control plane", |case| signal(case, "tocsin")),
     (Guard::Targets, "\"tocsin\" is part of the control plane", |case| {
         case.row.params.insert("p".to_owned(), Value::Name("tocsin".to_owned()));
     }),
