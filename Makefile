@@ -20,7 +20,7 @@ setup:
 	tests/setup.sh web tests
 
 test: setup
-	cd web && npm run --silent typecheck && npm run --silent lint && npm run --silent test && npm run --silent build
+	cd web && npm run --silent typecheck && npm run --silent lint && npm run --silent test && npm run --silent build && npm run --silent size
 	cargo fmt --all --check
 	cargo clippy --target-dir target --all-targets -- -D warnings
 	cargo test --target-dir target --no-fail-fast $(CARGO_FLAGS)

@@ -1,10 +1,12 @@
 //! HTTP clients made from settings, and secrets read at the last moment.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::RequestBuilder;
 use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -12,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tocsin_core::client::{Auth, HttpClient, Secret, Tls};
+use tokio::sync::{OnceCell, RwLock};
 
 /// How we name ourselves to other servers.
 pub const USER_AGENT: &str = concat!("tocsin/", env!("CARGO_PKG_VERSION"));
@@ -58,28 +61,132 @@ pub async fn reveal(secret: &Secret) -> Result<String, ClientError> {
 
 /// Builds a client; connections are kept and reused by it.
 pub async fn build(settings: &HttpClient, connect_timeout: Duration) -> Result<reqwest::Client, ClientError> {
-    let mut builder = reqwest::Client::builder().user_agent(USER_AGENT).connect_timeout(connect_timeout).redirect(
-        if settings.follow_redirects {
-            reqwest::redirect::Policy::limited(REDIRECTS_MAX)
-        } else {
-            reqwest::redirect::Policy::none()
-        },
-    );
+    build_with(settings, connect_timeout, Policy::limited(REDIRECTS_MAX)).await
+}
+
+/// Builds a client that posts what must arrive: it follows a redirect only to the same host, and only one that keeps method and
+/// body. After any other the message would be lost, or its secrets be told to a stranger.
+pub async fn build_for_posts(settings: &HttpClient, connect_timeout: Duration) -> Result<reqwest::Client, ClientError> {
+    let policy = Policy::custom(|attempt| {
+        let keeps_body = matches!(attempt.status().as_u16(), 307 | 308);
+        let from = attempt.previous().last();
+        let stays = from.is_some_and(|from| {
+            from.host_str() == attempt.url().host_str() && (from.scheme() == "http" || attempt.url().scheme() == "https")
+        });
+        if keeps_body && stays && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
+    });
+    build_with(settings, connect_timeout, policy).await
+}
+
+async fn build_with(settings: &HttpClient, connect_timeout: Duration, redirects: Policy) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(connect_timeout)
+        .redirect(if settings.follow_redirects { redirects } else { Policy::none() });
     if !settings.enable_http2 {
         builder = builder.http1_only();
     }
     builder = match (&settings.proxy_url, settings.proxy_from_environment) {
-        (Some(url), _) => builder.no_proxy().proxy(reqwest::Proxy::all(url).map_err(ClientError::Build)?),
+        (Some(url), _) => {
+            let without = settings.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
+            builder.no_proxy().proxy(reqwest::Proxy::all(url).map_err(ClientError::Build)?.no_proxy(without))
+        }
         (None, true) => builder,
         (None, false) => builder.no_proxy(),
     };
-    if settings.tls != Tls::default() {
-        let mut config = tls_config(&settings.tls).await?;
-        config.alpn_protocols =
-            if settings.enable_http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-        builder = builder.tls_backend_preconfigured(config);
-    }
+    let mut config = tls_config(&settings.tls).await?;
+    config.alpn_protocols =
+        if settings.enable_http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    builder = builder.tls_backend_preconfigured(config);
     builder.build().map_err(ClientError::Build)
+}
+
+/// A client that is built when it is first asked for, and anew when a file with a certificate or a key has changed.
+pub struct Kept {
+    settings: HttpClient,
+    connect_timeout: Duration,
+    built: RwLock<Option<Built>>,
+}
+
+struct Built {
+    client: reqwest::Client,
+    stamps: Vec<Stamp>,
+    /// Files that no client could be built from.
+    refused: Option<Vec<Stamp>>,
+}
+
+/// Tells one content of a file from the next: its number, its length, and when it was changed. None: it cannot be looked at.
+type Stamp = Option<(u64, u64, i64, i64)>;
+
+impl Kept {
+    pub fn new(settings: HttpClient, connect_timeout: Duration) -> Kept {
+        Kept { settings, connect_timeout, built: RwLock::new(None) }
+    }
+
+    /// Returns whether the client is built from these settings.
+    pub fn is_of(&self, settings: &HttpClient) -> bool {
+        self.settings == *settings
+    }
+
+    /// Returns the client. While changed files make none, such as a certificate whose key is still to come, the one before stays.
+    pub async fn get(&self) -> Result<reqwest::Client, ClientError> {
+        let stamps = stamps(&self.settings.tls).await;
+        if let Some(client) = self.built.read().await.as_ref().and_then(|built| built.fit_for(&stamps)) {
+            return Ok(client);
+        }
+        let mut built = self.built.write().await;
+        // Another may have built it meanwhile.
+        if let Some(client) = built.as_ref().and_then(|built| built.fit_for(&stamps)) {
+            return Ok(client);
+        }
+        match (build(&self.settings, self.connect_timeout).await, &mut *built) {
+            (Ok(client), built) => {
+                *built = Some(Built { client: client.clone(), stamps, refused: None });
+                Ok(client)
+            }
+            (Err(error), Some(built)) => {
+                tracing::warn!(%error, "changed files make no client; the one before stays");
+                built.refused = Some(stamps);
+                Ok(built.client.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+impl Built {
+    fn fit_for(&self, stamps: &Vec<Stamp>) -> Option<reqwest::Client> {
+        (self.stamps == *stamps || self.refused.as_ref() == Some(stamps)).then(|| self.client.clone())
+    }
+}
+
+async fn stamps(tls: &Tls) -> Vec<Stamp> {
+    let mut stamps = Vec::new();
+    for secret in [&tls.ca, &tls.cert, &tls.key].into_iter().flatten() {
+        if let Secret::File(path) = secret {
+            let found = tokio::fs::metadata(path).await.ok();
+            stamps.push(found.map(|found| (found.ino(), found.len(), found.mtime(), found.mtime_nsec())));
+        }
+    }
+    stamps
+}
+
+/// Returns the authorities that this machine trusts, read once; none where it has no list of them.
+async fn system_roots() -> Arc<RootCertStore> {
+    static ROOTS: OnceCell<Arc<RootCertStore>> = OnceCell::const_new();
+    let read = || {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            tracing::warn!(faults = ?found.errors, "this machine has no list of certificate authorities");
+        }
+        Arc::new(roots)
+    };
+    ROOTS
+        .get_or_init(|| async { tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Arc::new(RootCertStore::empty())) })
+        .await
+        .clone()
 }
 
 /// Adds the authorisation and the headers of the settings to a request.
@@ -116,27 +223,27 @@ fn sensitive(name: &str, value: &str) -> Result<HeaderValue, ClientError> {
 async fn tls_config(settings: &Tls) -> Result<ClientConfig, ClientError> {
     let fault = |what: &'static str| move |error: &dyn std::fmt::Display| ClientError::Tls { what, reason: error.to_string() };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    match &settings.ca {
+    let roots = match &settings.ca {
         Some(ca) => {
+            let mut roots = RootCertStore::empty();
             for cert in CertificateDer::pem_slice_iter(reveal(ca).await?.as_bytes()) {
                 roots.add(cert.map_err(|error| fault("ca")(&error))?).map_err(|error| fault("ca")(&error))?;
             }
             if roots.is_empty() {
                 return Err(fault("ca")(&"it holds no certificate in PEM form"));
             }
+            Arc::new(roots)
         }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
+        None => system_roots().await,
+    };
     let verifier: Arc<dyn ServerCertVerifier> = if settings.insecure_skip_verify {
-        Arc::new(TrustAnyone { provider: provider.clone() })
+        Arc::new(Unverified { provider: provider.clone(), trusts: true })
+    } else if roots.is_empty() {
+        // Plain HTTP needs no authority, so that this is no reason to have no client.
+        Arc::new(Unverified { provider: provider.clone(), trusts: false })
     } else {
-        // A store without any authority builds no verifier: then nobody is trusted, which is what was asked for.
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .build()
-            .map_err(|error| fault("ca")(&error))?;
+        let inner =
+            WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build().map_err(|error| fault("ca")(&error))?;
         match &settings.server_name {
             Some(name) => Arc::new(VerifyName {
                 inner,
@@ -205,13 +312,14 @@ impl ServerCertVerifier for VerifyName {
     }
 }
 
-/// Trusts every certificate, because `insecure_skip_verify` asks for it.
+/// Trusts every certificate, because `insecure_skip_verify` asks for it; or none, because no authority is known.
 #[derive(Debug)]
-struct TrustAnyone {
+struct Unverified {
     provider: Arc<CryptoProvider>,
+    trusts: bool,
 }
 
-impl ServerCertVerifier for TrustAnyone {
+impl ServerCertVerifier for Unverified {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
@@ -220,7 +328,12 @@ impl ServerCertVerifier for TrustAnyone {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        match self.trusts {
+            true => Ok(ServerCertVerified::assertion()),
+            false => {
+                Err(rustls::Error::General("this machine has no list of certificate authorities; name one in ca_file".to_owned()))
+            }
+        }
     }
 
     fn verify_tls12_signature(

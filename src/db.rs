@@ -4,66 +4,51 @@
 //! `_at_ms BIGINT`, truth is INTEGER, documents are JSON in TEXT, ids are made by us.
 
 pub mod accounts;
+mod alone;
+mod ballast;
 pub mod deliveries;
+pub mod error;
 pub mod migrations;
 pub mod state;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Column, Executor, Row as _, TypeInfo, ValueRef};
+use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row as _, TypeInfo, ValueRef};
+
+use alone::Alone;
+use ballast::Ballast;
+pub use error::DbError;
+
+/// How long the database may take over one statement. A server that has vanished says nothing, for a quarter of an hour by the rules
+/// of TCP, and whoever asks must be able to ask again before.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The same for steps that rebuild tables and for reading all of the state at the start.
+const LONG_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// A handle on the state; clones share the connections.
+///
+/// Reading and writing have connections of their own: whoever lists history for a page in the browser does not hold up what records
+/// alerts.
 #[derive(Clone, Debug)]
 pub enum Db {
-    /// One connection writes, several read: SQLite has one writer at a time, so waiting for it here is cheaper than in its lock.
+    /// One connection writes: SQLite has one writer at a time, so waiting for it here is cheaper than in its lock.
     Lite {
         writer: SqlitePool,
         readers: SqlitePool,
+        ballast: Arc<Ballast>,
     },
-    Pg(PgPool),
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum DbError {
-    #[error("cannot open the database {name}")]
-    Open {
-        name: String,
-        #[source]
-        cause: sqlx::Error,
-    },
-    #[error("cannot bring the database to version {version}")]
-    Migrate {
-        version: i64,
-        #[source]
-        cause: Box<DbError>,
-    },
-    #[error(
-        "the database is of version {found}, newer than this program's {known}; start the program that wrote it, or restore a backup"
-    )]
-    TooNew { found: i64, known: i64 },
-    #[error("cannot run {sql:?}")]
-    Run {
-        sql: String,
-        #[source]
-        cause: sqlx::Error,
-    },
-    #[error("cannot {verb} a transaction")]
-    Transaction {
-        verb: &'static str,
-        #[source]
-        cause: sqlx::Error,
-    },
-    #[error("column {column} of {table} holds something else than {expected}")]
-    Shape { table: &'static str, column: usize, expected: &'static str },
-    #[error("a stored {kind} cannot be read")]
-    Document {
-        kind: &'static str,
-        #[source]
-        cause: serde_json::Error,
+    Pg {
+        writers: PgPool,
+        readers: PgPool,
+        alone: Arc<Alone>,
     },
 }
 
@@ -183,6 +168,33 @@ impl Write {
     }
 }
 
+/// Returns a text as a column takes it. PostgreSQL refuses NUL in a text, so it becomes the sign for what cannot be shown.
+fn without_nul(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+/// Waits for the database; gives up when it says nothing.
+async fn within<T>(
+    patience: Duration,
+    sql: &str,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+    fault: impl FnOnce(sqlx::Error) -> DbError,
+) -> Result<T, DbError> {
+    match tokio::time::timeout(patience, work).await {
+        Ok(result) => result.map_err(fault),
+        Err(_) => Err(DbError::Silent { sql: sql.to_owned(), seconds: patience.as_secs() }),
+    }
+}
+
+fn run_fault(sql: &str) -> impl FnOnce(sqlx::Error) -> DbError {
+    let sql = sql.to_owned();
+    move |cause| DbError::Run { sql, cause }
+}
+
+fn transaction_fault(verb: &'static str) -> impl FnOnce(sqlx::Error) -> DbError {
+    move |cause| DbError::Transaction { verb, cause }
+}
+
 /// Binds the cells one after another.
 macro_rules! bind_all {
     ($query:expr, $cells:expr) => {{
@@ -191,7 +203,7 @@ macro_rules! bind_all {
             query = match cell {
                 Cell::Null => query.bind(None::<String>),
                 Cell::NullInt => query.bind(None::<i64>),
-                Cell::Text(text) => query.bind(text.clone()),
+                Cell::Text(text) => query.bind(without_nul(text).into_owned()),
                 Cell::Int(number) => query.bind(*number),
                 Cell::Real(number) => query.bind(*number),
             };
@@ -225,8 +237,16 @@ macro_rules! read_row {
 read_row!(read_sqlite_row, SqliteRow);
 read_row!(read_postgres_row, PgRow);
 
+/// When the statements of a transaction are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Always,
+    /// Only when the first one touches a row; else none of them happens.
+    IfFirstTouches,
+}
+
 impl Db {
-    /// Opens the SQLite file, which is made when it is missing, and brings it to the newest version.
+    /// Opens the SQLite file, which is made when it is missing, and brings it to the newest version. Beside it lies the ballast.
     pub async fn open_sqlite(path: &Path) -> Result<Db, DbError> {
         let name = path.display().to_string();
         let options = SqliteConnectOptions::new()
@@ -240,23 +260,28 @@ impl Db {
         let open = |cause| DbError::Open { name: name.clone(), cause };
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
         let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.map_err(open)?;
-        let db = Db::Lite { writer, readers };
+        let db = Db::Lite { writer, readers, ballast: Arc::new(Ballast::load(path)) };
         db.migrate().await?;
         Ok(db)
     }
 
-    /// Connects to PostgreSQL (`postgres://user:password@host/database`) and brings it to the newest version.
+    /// Connects to PostgreSQL (`postgres://user:password@host/database`), keeps every other process out of the database, and brings
+    /// it to the newest version.
     pub async fn open_postgres(url: &str) -> Result<Db, DbError> {
+        if let Some(remedy) = tocsin_core::config::database_fault(url) {
+            return Err(DbError::Kind { remedy });
+        }
         // The URL holds the password, so errors name only the kind.
         let open = |cause| DbError::Open { name: "postgres".to_owned(), cause };
         let options = PgConnectOptions::from_str(url).map_err(open)?.application_name("tocsin");
-        let pool = PgPoolOptions::new()
-            .max_connections(8)
-            .acquire_timeout(Duration::from_secs(10))
-            .connect_with(options)
-            .await
-            .map_err(open)?;
-        let db = Db::Pg(pool);
+        let alone = Arc::new(Alone::take(&options).await?);
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(10))
+                .connect_with(options.clone())
+        };
+        let db = Db::Pg { writers: pool(4).await.map_err(open)?, readers: pool(8).await.map_err(open)?, alone };
         db.migrate().await?;
         Ok(db)
     }
@@ -264,30 +289,66 @@ impl Db {
     pub fn kind(&self) -> &'static str {
         match self {
             Db::Lite { .. } => "sqlite",
-            Db::Pg(_) => "postgres",
+            Db::Pg { .. } => "postgres",
+        }
+    }
+
+    /// Returns whether the ballast was let go because the disk is full.
+    pub fn is_without_ballast(&self) -> bool {
+        match self {
+            Db::Lite { ballast, .. } => ballast.is_gone(),
+            Db::Pg { .. } => false,
         }
     }
 
     /// Runs statements as one transaction: all of them happen, or none. Returns how many rows each touched.
     pub async fn apply(&self, writes: &[Write]) -> Result<Vec<u64>, DbError> {
+        self.transact(writes, Keep::Always, PATIENCE).await
+    }
+
+    /// Runs statements as one transaction when the first of them touches a row; returns whether it did.
+    async fn apply_if_first_touches(&self, writes: &[Write]) -> Result<bool, DbError> {
+        Ok(self.transact(writes, Keep::IfFirstTouches, PATIENCE).await?.first().is_some_and(|touched| *touched > 0))
+    }
+
+    async fn transact(&self, writes: &[Write], keep: Keep, patience: Duration) -> Result<Vec<u64>, DbError> {
         macro_rules! transaction {
             ($pool:expr, $begin:literal) => {{
-                let mut tx = $pool.begin_with($begin).await.map_err(|cause| DbError::Transaction { verb: "begin", cause })?;
-                let mut touched = Vec::with_capacity(writes.len());
-                for write in writes {
-                    let query = bind_all!(sqlx::query(write.sql), &write.cells);
-                    let done =
-                        query.execute(&mut *tx).await.map_err(|cause| DbError::Run { sql: write.sql.to_owned(), cause })?;
-                    touched.push(done.rows_affected());
+                let mut connection = within(patience, "connect", $pool.acquire(), transaction_fault("begin")).await?;
+                let result = async {
+                    let mut tx = within(patience, $begin, connection.begin_with($begin), transaction_fault("begin")).await?;
+                    let mut touched = Vec::with_capacity(writes.len());
+                    for write in writes {
+                        let query = bind_all!(sqlx::query(write.sql), &write.cells);
+                        let done = within(patience, write.sql, query.execute(&mut *tx), run_fault(write.sql)).await?;
+                        touched.push(done.rows_affected());
+                        if keep == Keep::IfFirstTouches && touched == [0] {
+                            within(patience, "ROLLBACK", tx.rollback(), transaction_fault("roll back")).await?;
+                            return Ok(touched);
+                        }
+                    }
+                    within(patience, "COMMIT", tx.commit(), transaction_fault("commit")).await?;
+                    Ok(touched)
                 }
-                tx.commit().await.map_err(|cause| DbError::Transaction { verb: "commit", cause })?;
-                Ok(touched)
+                .await;
+                // After some failures, such as a full disk, SQLite has rolled back by itself, and the driver would count on in a transaction
+                // that is none; after silence nobody knows how things stand. A new connection costs little.
+                if result.is_err() {
+                    connection.close_on_drop();
+                }
+                result
             }};
         }
         match self {
             // IMMEDIATE takes the write lock at once, so a transaction cannot fail half way for want of it.
-            Db::Lite { writer, .. } => transaction!(writer, "BEGIN IMMEDIATE"),
-            Db::Pg(pool) => transaction!(pool, "BEGIN"),
+            Db::Lite { writer, ballast, .. } => {
+                let result = transaction!(writer, "BEGIN IMMEDIATE");
+                if result.as_ref().is_err_and(DbError::is_full_disk) {
+                    ballast.let_go();
+                }
+                result
+            }
+            Db::Pg { writers, .. } => transaction!(writers, "BEGIN"),
         }
     }
 
@@ -300,22 +361,41 @@ impl Db {
     pub async fn rows(
         &self,
         table: &'static str,
-        sql: impl Into<std::borrow::Cow<'static, str>>,
+        sql: impl Into<Cow<'static, str>>,
+        cells: impl IntoIterator<Item = Cell>,
+    ) -> Result<Vec<Row>, DbError> {
+        self.rows_within(PATIENCE, table, sql, cells).await
+    }
+
+    /// Returns the rows of a query that reads a whole table.
+    async fn all_rows(&self, table: &'static str, sql: &'static str) -> Result<Vec<Row>, DbError> {
+        self.rows_within(LONG_PATIENCE, table, sql, []).await
+    }
+
+    async fn rows_within(
+        &self,
+        patience: Duration,
+        table: &'static str,
+        sql: impl Into<Cow<'static, str>>,
         cells: impl IntoIterator<Item = Cell>,
     ) -> Result<Vec<Row>, DbError> {
         let (sql, cells): (_, Vec<Cell>) = (sql.into(), cells.into_iter().collect());
-        let fault = |cause| DbError::Run { sql: sql.to_string(), cause };
         // Safe: every text is put together from constants of this room; values are bound.
         let text = AssertSqlSafe(sql.to_string());
+        macro_rules! fetch {
+            ($pool:expr, $read:ident) => {{
+                let mut connection = within(patience, "connect", $pool.acquire(), run_fault(&sql)).await?;
+                let query = bind_all!(sqlx::query(text), &cells);
+                let rows = within(patience, &sql, query.fetch_all(&mut *connection), run_fault(&sql)).await;
+                if matches!(rows, Err(DbError::Silent { .. })) {
+                    connection.close_on_drop();
+                }
+                rows?.iter().map(|row| $read(table, row).map_err(run_fault(&sql))).collect()
+            }};
+        }
         match self {
-            Db::Lite { readers, .. } => {
-                let rows = bind_all!(sqlx::query(text), &cells).fetch_all(readers).await.map_err(fault)?;
-                rows.iter().map(|row| read_sqlite_row(table, row).map_err(fault)).collect()
-            }
-            Db::Pg(pool) => {
-                let rows = bind_all!(sqlx::query(text), &cells).fetch_all(pool).await.map_err(fault)?;
-                rows.iter().map(|row| read_postgres_row(table, row).map_err(fault)).collect()
-            }
+            Db::Lite { readers, .. } => fetch!(readers, read_sqlite_row),
+            Db::Pg { readers, .. } => fetch!(readers, read_postgres_row),
         }
     }
 
@@ -324,18 +404,23 @@ impl Db {
         let fault = |cause| DbError::Run { sql: sql.to_owned(), cause };
         match self {
             Db::Lite { writer, .. } => writer.execute(sql).await.map(drop).map_err(fault),
-            Db::Pg(pool) => pool.execute(sql).await.map(drop).map_err(fault),
+            Db::Pg { writers, .. } => writers.execute(sql).await.map(drop).map_err(fault),
         }
     }
 
-    /// Closes every connection; on SQLite this folds the log into the file.
+    /// Closes every connection; on SQLite this folds the log into the file. Another process may work on the database from then on.
     pub async fn close(&self) {
         match self {
-            Db::Lite { writer, readers } => {
+            Db::Lite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
-            Db::Pg(pool) => pool.close().await,
+            Db::Pg { writers, readers, alone } => {
+                let pools = async { tokio::join!(readers.close(), writers.close()) };
+                // A server that has vanished does not say goodbye.
+                let _ = tokio::time::timeout(CLOSE_MAX, pools).await;
+                alone.end().await;
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ mod segment;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tocsin_core::model::Row;
@@ -115,6 +116,8 @@ pub struct Disk {
     log: Mutex<Log>,
     /// Held during maintenance.
     blocks: Mutex<Blocks>,
+    /// The room on the disk is left to others.
+    leaves_room: AtomicBool,
     /// The lock lasts as long as the file is open.
     _lock: File,
 }
@@ -137,7 +140,14 @@ impl Disk {
         let mut report = RecoveryReport::default();
         let blocks = Blocks::open(&folder.join("blocks"), store, options.damaged_files_max, &mut report)?;
         let log = recovery::recover(&wal, store, &mut report, options.segment_bytes_max)?;
-        let disk = Disk { folder, options, log: Mutex::new(log), blocks: Mutex::new(blocks), _lock: lock };
+        let disk = Disk {
+            folder,
+            options,
+            log: Mutex::new(log),
+            blocks: Mutex::new(blocks),
+            leaves_room: AtomicBool::new(false),
+            _lock: lock,
+        };
         if !report.damage.is_empty() || report.adopted > 0 {
             // What the damaged files held must be in a checkpoint before they are moved out of the way.
             if let Err(error) = disk.replace_log(&mut disk.blocks(), store, &report.damage) {
@@ -176,6 +186,15 @@ impl Disk {
         Ok(())
     }
 
+    /// Leaves what room there is on a full disk to those who tell people: rows go to memory only, and nothing is written until this is
+    /// taken back. Maintenance then has logging resume.
+    pub fn leave_room(&self, leave: bool) {
+        if !self.leaves_room.swap(leave, Ordering::AcqRel) && leave {
+            warn!("samples live in memory, because the disk is full");
+            self.log().suspend();
+        }
+    }
+
     /// Returns whether rows go to memory only.
     pub fn is_suspended(&self) -> bool {
         self.log().is_suspended()
@@ -208,6 +227,9 @@ impl Disk {
         let truncated = store.truncate(now);
         let oversize = store.shrink_blocks(self.options.blocks_bytes_max);
         blocks.delete(truncated.blocks.iter().chain(&oversize))?;
+        if self.leaves_room.load(Ordering::Acquire) {
+            return Ok(Maintained { truncated, blocks: 0, checkpoint: false });
+        }
         let written = match self.cut_due(&blocks, now) {
             Some(before) => blocks.cut(store, before, self.options.block_bytes_max)?,
             None => 0,

@@ -1,5 +1,6 @@
 //! The HTTP front: one file per resource, thin handlers, and a guard before all of them.
 
+pub mod accept;
 pub mod access;
 pub mod accounts;
 pub mod alertmanager;
@@ -16,10 +17,11 @@ pub mod stream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use axum::Router;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use axum::{Router, routing};
 use tocsin_core::problem::Problem as ConfigProblem;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,6 +31,7 @@ use tower_http::compression::CompressionLayer;
 use crate::db::Db;
 use crate::demo::Platform;
 use crate::pipeline::hub::Hub;
+use crate::pipeline::pulse::Pulse;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::scrapes::Scrapes;
 use crate::pipeline::watch::Watch;
@@ -49,6 +52,8 @@ pub struct Front {
     pub scrapes: Arc<Scrapes>,
     pub metrics: Arc<Metrics>,
     pub ready: Arc<AtomicBool>,
+    /// The signs of life of the tasks without which nobody would be told.
+    pub pulses: Arc<[Pulse]>,
     pub reload: mpsc::Sender<oneshot::Sender<Result<Vec<ConfigProblem>, Vec<ConfigProblem>>>>,
     pub config: watch::Receiver<Arc<str>>,
     pub routing: watch::Receiver<RoutingView>,
@@ -56,6 +61,7 @@ pub struct Front {
     pub external_url: String,
     pub started_at: Timestamp,
     pub retention: Span,
+    pub retention_bytes: Option<u64>,
 }
 
 /// Headers that every answer carries.
@@ -65,12 +71,31 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-async fn add_headers(request: axum::extract::Request, next: Next) -> Response {
+async fn add_headers(request: Request, next: Next) -> Response {
+    let is_api = request.uri().path().starts_with("/api/");
     let mut response = next.run(request).await;
+    let headers = response.headers_mut();
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, value);
+        headers.insert(name, value);
+    }
+    // An answer is for its asker and for now.
+    if is_api {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// Returns what answers while the service starts: it is well, and it is not ready. Connections end with the answer, since the routes
+/// that come are not those of this router.
+pub fn starting() -> Router {
+    async fn healthy() -> Response {
+        ([(header::CONNECTION, "close")], "Tocsin is Healthy.\n").into_response()
+    }
+    async fn wait() -> Response {
+        let headers = [(header::CONNECTION, "close"), (header::RETRY_AFTER, "1")];
+        (StatusCode::SERVICE_UNAVAILABLE, headers, "Tocsin is starting.\n").into_response()
+    }
+    Router::new().route("/-/healthy", routing::get(healthy)).fallback(wait)
 }
 
 /// Returns every route behind the guard.
@@ -85,14 +110,16 @@ pub fn router(front: Front) -> Router {
         queries: front.queries.clone(),
     };
     let demo = overview::DemoState { platform: front.platform, hub: front.hub.clone(), guard: front.guard.clone() };
-    let series = prometheus::series::SeriesState { store: front.queries.store.clone(), metadata: front.scrapes.metadata.clone() };
+    let series = prometheus::series::SeriesState { queries: front.queries.clone(), scrapes: front.scrapes.clone() };
     let status = prometheus::status::StatusState {
         watch: front.watch.clone(),
         rules: front.rules,
         scrapes: front.scrapes,
-        store: front.queries.store.clone(),
+        queries: front.queries.clone(),
+        external_url: front.external_url.clone(),
         started_at: front.started_at,
         retention: front.retention,
+        retention_bytes: front.retention_bytes,
         config: front.config,
     };
     let alertmanager = alertmanager::AlertmanagerState {
@@ -101,8 +128,13 @@ pub fn router(front: Front) -> Router {
         started_at: front.started_at,
         routing: front.routing,
     };
-    let service =
-        service::ServiceState { ready: front.ready, metrics: front.metrics, guard: front.guard.clone(), reload: front.reload };
+    let service = service::ServiceState {
+        ready: front.ready,
+        pulses: front.pulses,
+        metrics: front.metrics,
+        guard: front.guard.clone(),
+        reload: front.reload,
+    };
     Router::new()
         .merge(service::routes(service))
         .merge(session::routes(session))
@@ -118,6 +150,7 @@ pub fn router(front: Front) -> Router {
         .merge(openapi::routes())
         .merge(assets::routes())
         .route_layer(middleware::from_fn_with_state(front.guard, access::guard))
+        .layer(middleware::from_fn(accept::hurry_body))
         .layer(middleware::from_fn(add_headers))
         // Event streams stay as they are: a compressor would hold their events back.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))

@@ -41,6 +41,11 @@ pub fn jitter(below: u64) -> u64 {
     u64::from_le_bytes(random()) % below.max(1)
 }
 
+/// Returns a number that nobody can guess.
+pub fn seed() -> u64 {
+    u64::from_le_bytes(random())
+}
+
 /// Returns the SHA-256 of a text as hexadecimal, under which secrets are stored.
 pub fn digest(text: &str) -> String {
     use sha2::Digest;

@@ -144,7 +144,11 @@ struct QueryArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::start_logging(&cli.log, cli.log_json);
+    if let Err(reason) = telemetry::start_logging(&cli.log, cli.log_json) {
+        eprintln!("tocsin: --log: {reason}");
+        return ExitCode::FAILURE;
+    }
+    telemetry::count_panics();
     // One provider of cryptography for every TLS connection; only a second installation could fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -155,7 +159,8 @@ fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(run(cli.command));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    // Work that cannot be broken off, such as an evaluation, is left behind.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match result {
         Ok(code) => code,
         Err(error) => {

@@ -11,11 +11,13 @@
 //! Feedback (a silence, an acknowledgement) enters as an event at step 4; nothing reaches back.
 
 pub mod crash;
+pub mod fault;
 pub mod hub;
 pub mod ingest;
 pub mod ledger;
 pub mod outbox;
 pub mod picture;
+pub mod pulse;
 pub mod rules;
 pub mod scrapes;
 pub mod watch;

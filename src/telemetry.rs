@@ -1,7 +1,7 @@
 //! Logs, and our own metrics.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, LazyLock};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -17,13 +17,28 @@ use crate::db::deliveries::DeliveryState;
 /// Starts logging to standard error: one line an event, or one JSON object.
 ///
 /// `filter` is in the form of `RUST_LOG`, such as `info` or `tocsin=debug`.
-pub fn start_logging(filter: &str, json: bool) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+///
+/// Errors: a filter that cannot be read; then nothing is logged.
+pub fn start_logging(filter: &str, json: bool) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("the filter {filter:?} cannot be read: {error}"))?;
     // Colours are for people: a file or a journal would keep their escape sequences.
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // A second start, as tests make it, keeps the first one's choice.
     let _ = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };
+    Ok(())
+}
+
+/// Panics since the process began. Most end a single task or request, and nobody would notice.
+static PANICS: LazyLock<Counter<u64, AtomicU64>> = LazyLock::new(Counter::default);
+
+/// Counts panics from now on; each is still printed.
+pub fn count_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.inc();
+        print(panic);
+    }));
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,6 +70,7 @@ pub struct Metrics {
     pub evaluation_seconds: Histogram,
     pub record_seconds: Histogram,
     pub record_errors: Counter<u64, AtomicU64>,
+    pub ballast_gone: Gauge,
     pub alerts_firing: Gauge,
     pub pages_open: Gauge,
     pub config_reload_successful: Gauge,
@@ -82,6 +98,7 @@ impl Metrics {
             evaluation_seconds: seconds(),
             record_seconds: seconds(),
             record_errors: Counter::default(),
+            ballast_gone: Gauge::default(),
             alerts_firing: Gauge::default(),
             pages_open: Gauge::default(),
             config_reload_successful: Gauge::default(),
@@ -92,6 +109,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
         registry.register("tocsin_build", "The version of this program", Info::new(version));
+        registry.register("tocsin_panics", "Faults of this program that ended a task or a request", PANICS.clone());
         macro_rules! register {
             ($($name:literal, $help:literal, $field:ident;)*) => {
                 $(registry.register($name, $help, metrics.$field.clone());)*
@@ -112,6 +130,7 @@ impl Metrics {
             "tocsin_rule_evaluation_seconds", "How long the evaluation of a rule took", evaluation_seconds;
             "tocsin_record_seconds", "How long recording a change of state took", record_seconds;
             "tocsin_record_errors", "Changes of state that could not be recorded at the first try", record_errors;
+            "tocsin_ballast_gone", "Whether the disk was so full that the ballast was let go", ballast_gone;
             "tocsin_alerts_firing", "Alerts that fire now", alerts_firing;
             "tocsin_pages_open", "Pages that are not resolved", pages_open;
             "tocsin_config_last_reload_successful", "Whether the last reload of the configuration was taken", config_reload_successful;

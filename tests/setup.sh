@@ -43,9 +43,22 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
+# older HAVE NEED: whether a version lies before another; unlike a missing program, nothing is installed in its place.
+older() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]; }
+want() { # want NAME HAVE NEED REMEDY
+  if older "$2" "$3"; then
+    echo "$1 is ${2:-missing}, and $3 or newer is needed; $4" >&2
+    exit 1
+  fi
+}
+
+rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+want Rust "$(cargo --version 2>/dev/null | cut -d' ' -f2)" "$rust_needed" 'install it from https://rustup.rs'
 for part in "$@"; do
   case $part in
     web)
+      node_needed=$(sed -n 's/.*"node": ">=\(.*\)".*/\1/p' web/package.json)
+      want Node.js "$(node --version | tr -d v)" "$node_needed" 'install it from https://nodejs.org'
       # The lock file's digest tells whether the installed packages are the right ones.
       stamp=$(sha256sum web/package-lock.json | cut -d' ' -f1)
       if [ "$(cat web/node_modules/.stamp 2>/dev/null)" != "$stamp" ]; then

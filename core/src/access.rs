@@ -1,5 +1,7 @@
 //! Who may do what.
 
+pub mod attempts;
+
 use serde::{Deserialize, Serialize};
 
 /// What a person or a token is trusted with.
@@ -36,6 +38,19 @@ pub enum Permission {
     ReadAudit,
 }
 
+impl Permission {
+    pub const ALL: [Permission; 8] = [
+        Permission::Read,
+        Permission::Acknowledge,
+        Permission::Silence,
+        Permission::SendAlerts,
+        Permission::Disrupt,
+        Permission::Reload,
+        Permission::ManageAccounts,
+        Permission::ReadAudit,
+    ];
+}
+
 impl Role {
     pub const ALL: [Role; 6] = [Role::Viewer, Role::Responder, Role::Operator, Role::SreLead, Role::Author, Role::Auditor];
 
@@ -53,6 +68,11 @@ impl Role {
 
     pub fn parse(word: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.word() == word)
+    }
+
+    /// Returns whether everything that this role may do, the other one may do too.
+    pub fn is_within(self, other: Role) -> bool {
+        Permission::ALL.iter().all(|permission| other.may(*permission) || !self.may(*permission))
     }
 
     pub fn may(self, permission: Permission) -> bool {
@@ -82,5 +102,10 @@ mod tests {
         assert!(!Role::Responder.may(Permission::Disrupt) && !Role::Operator.may(Permission::ManageAccounts));
         assert!(Role::Auditor.may(Permission::ReadAudit) && !Role::Auditor.may(Permission::Silence));
         assert!(!Role::Author.may(Permission::Acknowledge));
+        for role in Role::ALL {
+            assert!(role.is_within(role) && role.is_within(Role::SreLead) && Role::Viewer.is_within(role));
+        }
+        assert!(Role::Responder.is_within(Role::Operator) && !Role::Operator.is_within(Role::Responder));
+        assert!(!Role::Auditor.is_within(Role::Operator) && Role::Author.is_within(Role::Viewer));
     }
 }

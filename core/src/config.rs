@@ -24,10 +24,9 @@ use crate::yaml::{self, Problems, Table};
 use place::Folder;
 
 pub use global::Global;
-pub use masked::{masked, masked_routing};
+pub use masked::{masked, masked_routing, without_password};
 pub use place::pattern_matches;
-pub use remote::RemoteWrite;
-pub use sections::{Storage, Tocsin, Web};
+pub use sections::{Storage, Tocsin, Web, database_fault};
 
 /// A file as the edge read it. Paths in it are relative to the folder in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +47,6 @@ pub struct Config {
     pub routing: Routing,
     /// Paths or patterns of notification templates.
     pub templates: Vec<String>,
-    /// Kept, and not served yet.
-    pub remote_write: Vec<RemoteWrite>,
     /// What happens to the labels of our own alerts before they are routed.
     pub alert_relabel: Vec<RelabelRule>,
     pub storage: Storage,
@@ -140,13 +137,13 @@ fn read_main(
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
         routing: routing::read(table, &defaults, &folder),
         templates: templates(table, &folder),
-        remote_write: remote::write(table, &folder, global.classic_names_only),
         alert_relabel: sections::alerting(table, &folder, global.classic_names_only),
         storage: sections::storage(table),
         tocsin: sections::tocsin(table, &folder),
         job_names,
         global,
     };
+    remote::write(table, &folder, config.global.classic_names_only);
     remote::read(table, &folder);
     sections::tracing(table, &folder);
     sections::otlp(table, config.global.classic_names_only);
@@ -195,6 +192,16 @@ fn templates(table: &mut Table<'_, '_>, folder: &Folder) -> Vec<String> {
 }
 
 impl Config {
+    /// Returns the keys that only a start takes into use and that are not as they were at the start.
+    pub fn held_since(&self, start: &Config) -> Vec<&'static str> {
+        let changed = [
+            ("web", self.tocsin.web != start.tocsin.web),
+            ("database", self.tocsin.database != start.tocsin.database),
+            ("storage", self.storage != start.storage),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+
     /// Adds the jobs of a file that `scrape_config_files` names.
     ///
     /// Errors: the problems of that file, also a job's name that stood before; then nothing of the file is added.

@@ -75,7 +75,7 @@ pub enum Reply {
     /// groups, counts as refused.
     Alerts {
         accepted: usize,
-        refused: Vec<BadAlert>,
+        refused: Vec<(Fingerprint, BadAlert)>,
     },
     /// The id under which the silence is found from now on; a changed silence may have a new one.
     Silence {
@@ -302,7 +302,8 @@ impl Plane {
         }
     }
 
-    fn is_firing(&self, fingerprint: Fingerprint, now: Timestamp) -> bool {
+    /// Returns whether an alert is held and has not ended.
+    pub fn is_firing(&self, fingerprint: Fingerprint, now: Timestamp) -> bool {
         self.alerts.get(&fingerprint).is_some_and(|alert| alert.is_firing(now))
     }
 

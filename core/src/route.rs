@@ -11,3 +11,4 @@ pub mod silence;
 pub mod templates;
 pub mod time_interval;
 pub mod tree;
+pub mod turn;

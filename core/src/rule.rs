@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::Position;
 use crate::promql::ast::Expr;
+use crate::template::escape_query;
 use crate::time::Span;
 
 pub use early::{EarlyPlan, early_plan};
@@ -27,6 +28,8 @@ pub use text::RuleText;
 pub const ALERT_NAME: &str = "alertname";
 
 /// Rules that are evaluated together at one instant, in order.
+///
+/// Two groups are equal when they do the same under the same name; places in their files do not count.
 #[derive(Clone, Debug)]
 pub struct RuleGroup {
     /// The file as it was named to us; it and the name decide the slots.
@@ -52,7 +55,7 @@ pub struct Rule {
     pub position: Position,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     Record {
         name: String,
@@ -62,7 +65,7 @@ pub enum Kind {
     Alert(Alerting),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Alerting {
     pub name: String,
     /// `for`
@@ -86,6 +89,21 @@ pub struct RuleId {
     pub nth: usize,
 }
 
+impl PartialEq for Rule {
+    fn eq(&self, other: &Rule) -> bool {
+        // The expression is what the text says.
+        self.kind == other.kind && self.text == other.text
+    }
+}
+
+impl PartialEq for RuleGroup {
+    fn eq(&self, other: &RuleGroup) -> bool {
+        let RuleGroup { file, name, position: _, interval, query_offset, limit, early, rules } = self;
+        (file, name, interval, query_offset) == (&other.file, &other.name, &other.interval, &other.query_offset)
+            && (limit, early, rules) == (&other.limit, &other.early, &other.rules)
+    }
+}
+
 impl Rule {
     /// Returns the metric that is recorded, or the alert's name.
     pub fn name(&self) -> &str {
@@ -102,11 +120,9 @@ impl Rule {
         }
     }
 
-    /// Returns the address of a page that shows the expression as a table.
-    ///
-    /// Source: Prometheus `strutil.TableLinkForExpression`.
+    /// Returns the address of our page that shows the values of the expression.
     pub fn generator_url(&self, external_url: &str) -> String {
-        format!("{external_url}{}", functions::table_link(&self.expr.to_string()))
+        format!("{external_url}/explore?expr={}", escape_query(&self.text))
     }
 
     /// Returns the labels as they were typed, the group's among them.

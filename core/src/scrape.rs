@@ -2,5 +2,6 @@
 
 pub mod body;
 pub mod job;
+pub mod lists;
 pub mod media;
 pub mod target;

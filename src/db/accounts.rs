@@ -33,6 +33,8 @@ pub struct Token {
     pub created_by: String,
     pub created_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
+    /// When it ends by itself; None: it does not.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// One line of the audit: who did what to what, and how it ended.
@@ -47,7 +49,9 @@ pub struct AuditEntry {
 }
 
 const ACCOUNT: &str = "SELECT name, password_hash, role, created_at_ms, disabled FROM account";
-const TOKEN: &str = "SELECT id, name, role, created_by, created_at_ms, revoked_at_ms FROM api_token";
+const TOKEN: &str = "SELECT api_token.id, api_token.name, api_token.role, api_token.created_by, api_token.created_at_ms, \
+                     api_token.revoked_at_ms, api_token.expires_at_ms, account.role FROM api_token \
+                     LEFT JOIN account ON account.name = api_token.created_by";
 
 /// A role that this program does not know (a newer one wrote it) reads as the least trusted.
 fn role(word: &str) -> Role {
@@ -72,7 +76,53 @@ fn token(row: &Row) -> Result<Token, DbError> {
         created_by: row.text(3)?.to_owned(),
         created_at: Timestamp(row.int(4)?),
         revoked_at: row.optional_int(5)?.map(Timestamp),
+        expires_at: row.optional_int(6)?.map(Timestamp),
     })
+}
+
+/// Returns the statements that append to the audit. They belong in the transaction of what they tell of, and may be repeated with it.
+///
+/// The counter's row lets one writer through at a time, on both databases, so that numbers rise in the order of the commits.
+pub fn audit_writes(entry: &AuditEntry) -> [Write; 2] {
+    [
+        Write::new(
+            "INSERT INTO counter (name, value) VALUES ('audit', 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1",
+            [],
+        ),
+        Write::new(
+            "INSERT INTO audit (id, at_ms, who, action, subject, outcome, detail) \
+             SELECT value, $1, $2, $3, $4, $5, $6 FROM counter WHERE name = 'audit' AND NOT EXISTS \
+             (SELECT 1 FROM audit AS same WHERE same.id > counter.value - 1000 AND same.at_ms = $1 AND same.who = $2 \
+             AND same.action = $3 AND same.subject = $4 AND same.outcome = $5 AND same.detail = $6)",
+            [
+                Cell::from(entry.at),
+                entry.who.as_str().into(),
+                entry.action.as_str().into(),
+                entry.subject.as_str().into(),
+                entry.outcome.as_str().into(),
+                entry.detail.as_str().into(),
+            ],
+        ),
+    ]
+}
+
+fn with_note(mut writes: Vec<Write>, note: Option<&AuditEntry>) -> Vec<Write> {
+    writes.extend(note.into_iter().flat_map(audit_writes));
+    writes
+}
+
+fn insert_login(secret_hash: &str, login: &Login, now: Timestamp) -> Write {
+    Write::new(
+        "INSERT INTO login (secret_hash, name, csrf, created_at_ms, expires_at_ms) VALUES ($1, $2, $3, $4, $5)",
+        [secret_hash.into(), login.name.as_str().into(), login.csrf.as_str().into(), now.into(), login.expires_at.into()],
+    )
+}
+
+/// Returns the statements that revoke those tokens of a person that may do more than the person may.
+fn revoke_beyond(account: &Account, now: Timestamp) -> Vec<Write> {
+    let beyond = Role::ALL.into_iter().filter(|role| account.disabled || !role.is_within(account.role));
+    let sql = "UPDATE api_token SET revoked_at_ms = $2 WHERE created_by = $1 AND role = $3 AND revoked_at_ms IS NULL";
+    beyond.map(|role| Write::new(sql, [account.name.as_str().into(), now.into(), role.word().into()])).collect()
 }
 
 impl Db {
@@ -84,53 +134,73 @@ impl Db {
         self.rows("account", format!("{ACCOUNT} WHERE name = $1"), [name.into()]).await?.first().map(account).transpose()
     }
 
-    /// Adds a person; returns false when the name is taken.
-    pub async fn add_account(&self, account: &Account) -> Result<bool, DbError> {
-        let touched = self
-            .write(
-                "INSERT INTO account (name, password_hash, role, created_at_ms, disabled) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING",
+    /// Adds a person, with a line of the audit; returns false when the name is taken.
+    pub async fn add_account(&self, account: &Account, note: Option<&AuditEntry>) -> Result<bool, DbError> {
+        let add = Write::new(
+            "INSERT INTO account (name, password_hash, role, created_at_ms, disabled) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING",
+            [
+                account.name.as_str().into(),
+                account.password_hash.as_str().into(),
+                account.role.word().into(),
+                account.created_at.into(),
+                account.disabled.into(),
+            ],
+        );
+        self.apply_if_first_touches(&with_note(vec![add], note)).await
+    }
+
+    /// Changes a person's password, role and whether they may log in. In the same step their logins end, and those of their tokens
+    /// that may do more than they may. Returns false for an unknown name.
+    pub async fn change_account(&self, account: &Account, now: Timestamp, note: Option<&AuditEntry>) -> Result<bool, DbError> {
+        let mut writes = vec![
+            Write::new(
+                "UPDATE account SET password_hash = $2, role = $3, disabled = $4 WHERE name = $1",
                 [
                     account.name.as_str().into(),
                     account.password_hash.as_str().into(),
                     account.role.word().into(),
-                    account.created_at.into(),
                     account.disabled.into(),
                 ],
-            )
-            .await?;
-        Ok(touched == 1)
+            ),
+            Write::new("DELETE FROM login WHERE name = $1", [account.name.as_str().into()]),
+        ];
+        writes.extend(revoke_beyond(account, now));
+        self.apply_if_first_touches(&with_note(writes, note)).await
     }
 
-    /// Changes a person's password, role and whether they may log in, and ends their logins in the same step. Returns false for an unknown name.
-    pub async fn change_account(&self, account: &Account) -> Result<bool, DbError> {
-        let touched = self
-            .apply(&[
-                Write::new(
-                    "UPDATE account SET password_hash = $2, role = $3, disabled = $4 WHERE name = $1",
-                    [
-                        account.name.as_str().into(),
-                        account.password_hash.as_str().into(),
-                        account.role.word().into(),
-                        account.disabled.into(),
-                    ],
-                ),
-                Write::new("DELETE FROM login WHERE name = $1", [account.name.as_str().into()]),
-            ])
-            .await?;
-        Ok(touched[0] == 1)
+    /// Changes a person's own password: every login of theirs ends, and a new one begins. Returns false, and does nothing, when the
+    /// password is not the one of `old_hash` any more.
+    pub async fn change_password(
+        &self,
+        old_hash: &str,
+        new_hash: &str,
+        (secret_hash, login): (&str, &Login),
+        now: Timestamp,
+        note: &AuditEntry,
+    ) -> Result<bool, DbError> {
+        let name = login.name.as_str();
+        let writes = vec![
+            Write::new(
+                "UPDATE account SET password_hash = $3 WHERE name = $1 AND password_hash = $2 AND disabled = 0",
+                [name.into(), old_hash.into(), new_hash.into()],
+            ),
+            Write::new("DELETE FROM login WHERE name = $1", [name.into()]),
+            insert_login(secret_hash, login, now),
+        ];
+        self.apply_if_first_touches(&with_note(writes, Some(note))).await
     }
 
     /// Starts a login; `secret_hash` is the digest of what the cookie holds. Old logins that have run out are swept out.
-    pub async fn add_login(&self, secret_hash: &str, login: &Login, now: Timestamp) -> Result<(), DbError> {
-        self.apply(&[
-            Write::new("DELETE FROM login WHERE expires_at_ms < $1", [now.into()]),
-            Write::new(
-                "INSERT INTO login (secret_hash, name, csrf, created_at_ms, expires_at_ms) VALUES ($1, $2, $3, $4, $5)",
-                [secret_hash.into(), login.name.as_str().into(), login.csrf.as_str().into(), now.into(), login.expires_at.into()],
-            ),
-        ])
-        .await
-        .map(drop)
+    pub async fn add_login(
+        &self,
+        secret_hash: &str,
+        login: &Login,
+        now: Timestamp,
+        note: Option<&AuditEntry>,
+    ) -> Result<(), DbError> {
+        let writes =
+            vec![Write::new("DELETE FROM login WHERE expires_at_ms < $1", [now.into()]), insert_login(secret_hash, login, now)];
+        self.apply(&with_note(writes, note)).await.map(drop)
     }
 
     /// Returns the login behind a cookie, when it has not run out and its person may still log in.
@@ -155,13 +225,16 @@ impl Db {
             .transpose()
     }
 
-    pub async fn end_login(&self, secret_hash: &str) -> Result<(), DbError> {
-        self.write("DELETE FROM login WHERE secret_hash = $1", [secret_hash.into()]).await.map(drop)
+    /// Ends a login; returns false when there is none.
+    pub async fn end_login(&self, secret_hash: &str, note: Option<&AuditEntry>) -> Result<bool, DbError> {
+        let end = Write::new("DELETE FROM login WHERE secret_hash = $1", [secret_hash.into()]);
+        self.apply_if_first_touches(&with_note(vec![end], note)).await
     }
 
-    pub async fn add_token(&self, token: &Token, secret_hash: &str) -> Result<(), DbError> {
-        self.write(
-            "INSERT INTO api_token (id, name, secret_hash, role, created_by, created_at_ms, revoked_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    pub async fn add_token(&self, token: &Token, secret_hash: &str, note: Option<&AuditEntry>) -> Result<(), DbError> {
+        let add = Write::new(
+            "INSERT INTO api_token (id, name, secret_hash, role, created_by, created_at_ms, revoked_at_ms, expires_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             [
                 token.id.as_str().into(),
                 token.name.as_str().into(),
@@ -170,50 +243,43 @@ impl Db {
                 token.created_by.as_str().into(),
                 token.created_at.into(),
                 token.revoked_at.into(),
+                token.expires_at.into(),
             ],
-        )
-        .await
-        .map(drop)
+        );
+        self.apply(&with_note(vec![add], note)).await.map(drop)
     }
 
     pub async fn tokens(&self) -> Result<Vec<Token>, DbError> {
-        self.rows("api_token", format!("{TOKEN} ORDER BY created_at_ms, id"), []).await?.iter().map(token).collect()
+        self.rows("api_token", format!("{TOKEN} ORDER BY api_token.created_at_ms, api_token.id"), [])
+            .await?
+            .iter()
+            .map(token)
+            .collect()
     }
 
-    /// Returns the token behind a secret, unless it was revoked.
-    pub async fn token(&self, secret_hash: &str) -> Result<Option<Token>, DbError> {
-        let sql = format!("{TOKEN} WHERE secret_hash = $1 AND revoked_at_ms IS NULL");
-        self.rows("api_token", sql, [secret_hash.into()]).await?.first().map(token).transpose()
+    /// Returns the token behind a secret, unless it was revoked, has run out, or may do more than the person who made it may now. One
+    /// that nobody with an account made stands for itself.
+    pub async fn token(&self, secret_hash: &str, now: Timestamp) -> Result<Option<Token>, DbError> {
+        let sql = format!(
+            "{TOKEN} WHERE api_token.secret_hash = $1 AND api_token.revoked_at_ms IS NULL \
+             AND (api_token.expires_at_ms IS NULL OR api_token.expires_at_ms > $2) AND COALESCE(account.disabled, 0) = 0"
+        );
+        let rows = self.rows("api_token", sql, [secret_hash.into(), now.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let token = token(row)?;
+        let is_within = row.optional_text(7)?.is_none_or(|maker| token.role.is_within(role(maker)));
+        Ok(is_within.then_some(token))
     }
 
     /// Revokes a token; returns false when it was not there or already revoked.
-    pub async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<bool, DbError> {
+    pub async fn revoke_token(&self, id: &str, now: Timestamp, note: Option<&AuditEntry>) -> Result<bool, DbError> {
         let sql = "UPDATE api_token SET revoked_at_ms = $2 WHERE id = $1 AND revoked_at_ms IS NULL";
-        Ok(self.write(sql, [id.into(), now.into()]).await? == 1)
+        self.apply_if_first_touches(&with_note(vec![Write::new(sql, [id.into(), now.into()])], note)).await
     }
 
-    /// Appends to the audit. Its numbers rise without holes: the counter's row lets one writer through at a time, on both databases.
+    /// Appends to the audit what changes nothing else in the database.
     pub async fn add_audit(&self, entry: &AuditEntry) -> Result<(), DbError> {
-        self.apply(&[
-            Write::new(
-                "INSERT INTO counter (name, value) VALUES ('audit', 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1",
-                [],
-            ),
-            Write::new(
-                "INSERT INTO audit (id, at_ms, who, action, subject, outcome, detail) \
-                 SELECT value, $1, $2, $3, $4, $5, $6 FROM counter WHERE name = 'audit'",
-                [
-                    Cell::from(entry.at),
-                    entry.who.as_str().into(),
-                    entry.action.as_str().into(),
-                    entry.subject.as_str().into(),
-                    entry.outcome.as_str().into(),
-                    entry.detail.as_str().into(),
-                ],
-            ),
-        ])
-        .await
-        .map(drop)
+        self.apply(&audit_writes(entry)).await.map(drop)
     }
 
     /// Returns the newest entries first.

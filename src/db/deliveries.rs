@@ -1,5 +1,6 @@
 //! The outbox: deliveries, their attempts, and the built-in inbox.
 
+use tocsin_core::route::turn::Head;
 use tocsin_core::time::Timestamp;
 
 use super::{Cell, Db, DbError, Row, Write};
@@ -156,13 +157,30 @@ impl Db {
         rows.first().map_or(Ok(0), |row| row.int(0))
     }
 
-    /// Returns the first pending delivery of every lane, whether it is due or not, in the order of their ids.
-    pub async fn lane_heads(&self, limit: i64) -> Result<Vec<OutboxRow>, DbError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM delivery WHERE id IN (SELECT MIN(id) FROM delivery WHERE state = 'pending' GROUP BY lane) \
-             ORDER BY next_attempt_at_ms, id LIMIT $1"
-        );
-        self.rows("delivery", sql, [limit.into()]).await?.iter().map(outbox_row).collect()
+    /// Returns the first pending delivery of every lane, due or not: for each place at most `limit`, what was never tried before first,
+    /// then by when they are due.
+    pub async fn lane_heads(&self, limit: i64) -> Result<Vec<Head>, DbError> {
+        let sql = "SELECT id, lane, receiver, channel, attempts, next_attempt_at_ms, expires_at_ms FROM \
+                   (SELECT id, lane, receiver, channel, attempts, next_attempt_at_ms, expires_at_ms, ROW_NUMBER() OVER \
+                   (PARTITION BY receiver, channel ORDER BY CASE WHEN attempts > 0 THEN 1 ELSE 0 END, next_attempt_at_ms, id) AS place_number \
+                   FROM delivery WHERE id IN (SELECT MIN(id) FROM delivery WHERE state = 'pending' GROUP BY lane)) AS heads \
+                   WHERE place_number <= $1 ORDER BY CASE WHEN attempts > 0 THEN 1 ELSE 0 END, next_attempt_at_ms, id";
+        let head = |row: &Row| {
+            Ok(Head {
+                id: row.int(0)?,
+                lane: row.text(1)?.to_owned(),
+                place: (row.text(2)?.to_owned(), row.text(3)?.to_owned()),
+                attempts: row.int(4)?,
+                next_attempt_at: Timestamp(row.int(5)?),
+                expires_at: Timestamp(row.int(6)?),
+            })
+        };
+        self.rows("delivery", sql, [limit.into()]).await?.iter().map(head).collect()
+    }
+
+    pub async fn delivery(&self, id: i64) -> Result<Option<OutboxRow>, DbError> {
+        let sql = format!("SELECT {COLUMNS} FROM delivery WHERE id = $1");
+        self.rows("delivery", sql, [id.into()]).await?.first().map(outbox_row).transpose()
     }
 
     /// Records an attempt and what it means for its delivery, in one step. A delivery that has ended already stays ended.
@@ -224,8 +242,10 @@ impl Db {
         let rows = self
             .rows(
                 "delivery",
-                "SELECT state, COUNT(*), SUM(CASE WHEN attempts > 0 THEN 1 ELSE 0 END) FROM delivery \
-                 WHERE state = 'pending' OR created_at_ms >= $1 GROUP BY state",
+                // Two halves, so that each reads its own index and not the whole table.
+                "SELECT state, COUNT(*), SUM(CASE WHEN attempts > 0 THEN 1 ELSE 0 END) FROM \
+                 (SELECT state, attempts FROM delivery WHERE state = 'pending' UNION ALL \
+                 SELECT state, attempts FROM delivery WHERE state <> 'pending' AND created_at_ms >= $1) AS counted GROUP BY state",
                 [since.into()],
             )
             .await?;

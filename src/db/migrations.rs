@@ -1,9 +1,9 @@
 //! The tables, as numbered steps that only go forward. A step is safe to run while the previous version still works on the database.
 
-use super::{Db, DbError, Write};
+use super::{Db, DbError, Keep, LONG_PATIENCE, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS];
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES];
 
 const FIRST: (i64, &[&str]) = (
     1,
@@ -49,6 +49,17 @@ const COUNTERS: (i64, &[&str]) = (
     ],
 );
 
+/// Tokens that end by themselves, and indexes by which old records are found without reading all of them.
+const TIMES: (i64, &[&str]) = (
+    3,
+    &[
+        "ALTER TABLE api_token ADD COLUMN expires_at_ms BIGINT",
+        "CREATE INDEX delivery_by_finish ON delivery (finished_at_ms)",
+        "CREATE INDEX delivery_by_creation ON delivery (created_at_ms)",
+        "CREATE INDEX page_by_state ON page (state, opened_at_ms)",
+    ],
+);
+
 impl Db {
     /// Runs the steps that the database lacks.
     pub(super) async fn migrate(&self) -> Result<(), DbError> {
@@ -62,7 +73,9 @@ impl Db {
         for (version, statements) in STEPS.iter().filter(|step| step.0 > found) {
             let mut writes: Vec<Write> = statements.iter().map(|sql| Write::new(sql, [])).collect();
             writes.push(Write::new("INSERT INTO schema_version (version) VALUES ($1)", [(*version).into()]));
-            self.apply(&writes).await.map_err(|cause| DbError::Migrate { version: *version, cause: Box::new(cause) })?;
+            self.transact(&writes, Keep::Always, LONG_PATIENCE)
+                .await
+                .map_err(|cause| DbError::Migrate { version: *version, cause: Box::new(cause) })?;
         }
         Ok(())
     }

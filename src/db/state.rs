@@ -1,8 +1,12 @@
 //! The records of the machines in core: each a document under a key.
 
+use sha2::{Digest, Sha256};
 use tocsin_core::time::Timestamp;
 
-use super::{Db, DbError, Write};
+use super::{Cell, Db, DbError, LONG_PATIENCE, Write};
+
+/// Records that one step of a sweep removes at most.
+const SWEEP_STEP: i64 = 500;
 
 /// A kind of document: one table each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +48,26 @@ impl Document {
     }
 }
 
+/// Keys up to this long stand in the index as they are. PostgreSQL refuses those above a third of a page, and labels can be longer.
+const KEY_BYTES_MAX: usize = 1000;
+
+/// Returns the text under which a document stands in its index.
+fn index_key(key: &str) -> Cell {
+    if key.len() <= KEY_BYTES_MAX {
+        return key.into();
+    }
+    let digest: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digest}").into()
+}
+
 /// Returns the statement that writes a document over what was there.
 pub fn put(document: Document, key: &str, body: String) -> Write {
-    Write::new(document.put_sql(), [key.into(), body.into()])
+    Write::new(document.put_sql(), [index_key(key), body.into()])
 }
 
 /// Returns the statement that removes a document.
 pub fn remove(document: Document, key: &str) -> Write {
-    Write::new(document.drop_sql(), [key.into()])
+    Write::new(document.drop_sql(), [index_key(key)])
 }
 
 /// Returns the statement that writes a page over what was there.
@@ -81,12 +97,19 @@ pub fn remove_rule(rule_key: &str) -> Write {
     Write::new("DELETE FROM alert_instance WHERE rule_key = $1", [rule_key.into()])
 }
 
-/// Returns the statement that notes what became of an alert, for its history.
+/// Returns the statement that notes what became of an alert, for its history. It may be repeated, as when a commit got no answer.
 pub fn add_alert_event(fingerprint: &str, at: Timestamp, state: &str, name: &str) -> Write {
     Write::new(
-        "INSERT INTO alert_event (fingerprint, at_ms, state, name) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO alert_event (fingerprint, at_ms, state, name) SELECT $1, $2, $3, $4 WHERE NOT EXISTS \
+         (SELECT 1 FROM alert_event WHERE fingerprint = $1 AND at_ms = $2 AND state = $3 AND name = $4)",
         [fingerprint.into(), at.into(), state.into(), name.into()],
     )
+}
+
+/// Returns the statement that leaves a sign of life.
+pub fn put_alive_at(at: Timestamp) -> Write {
+    let sql = "INSERT INTO sign_of_life (id, at_ms) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at_ms = excluded.at_ms";
+    Write::new(sql, [at.into()])
 }
 
 /// What became of an alert, and when.
@@ -100,12 +123,12 @@ impl Db {
     /// Returns every document of a kind.
     pub async fn documents<T: serde::de::DeserializeOwned>(&self, document: Document) -> Result<Vec<T>, DbError> {
         let (table, sql) = document.all_sql();
-        self.rows(table, sql, []).await?.iter().map(|row| row.document(0, table)).collect()
+        self.all_rows(table, sql).await?.iter().map(|row| row.document(0, table)).collect()
     }
 
     /// Returns the state of every alert with the key of its rule.
     pub async fn instances<T: serde::de::DeserializeOwned>(&self) -> Result<Vec<(String, T)>, DbError> {
-        self.rows("alert_instance", "SELECT rule_key, body FROM alert_instance ORDER BY rule_key, fingerprint", [])
+        self.all_rows("alert_instance", "SELECT rule_key, body FROM alert_instance ORDER BY rule_key, fingerprint")
             .await?
             .iter()
             .map(|row| Ok((row.text(0)?.to_owned(), row.document(1, "alert_instance")?)))
@@ -120,6 +143,15 @@ impl Db {
             "SELECT body FROM page ORDER BY opened_at_ms DESC, id LIMIT $1"
         };
         self.rows("page", sql, [limit.into()]).await?.iter().map(|row| row.document(0, "page")).collect()
+    }
+
+    /// Returns the pages that a start needs, newest first: every open one, however old, and the newest `resolved` of the others.
+    pub async fn pages_to_restore<T: serde::de::DeserializeOwned>(&self, resolved: i64) -> Result<Vec<T>, DbError> {
+        let sql = "SELECT body FROM (SELECT id, opened_at_ms, body FROM page WHERE state <> 'resolved' UNION ALL \
+                   SELECT id, opened_at_ms, body FROM (SELECT id, opened_at_ms, body FROM page WHERE state = 'resolved' \
+                   ORDER BY opened_at_ms DESC, id LIMIT $1) AS newest) AS chosen ORDER BY opened_at_ms DESC, id";
+        let rows = self.rows_within(LONG_PATIENCE, "page", sql, [resolved.into()]).await?;
+        rows.iter().map(|row| row.document(0, "page")).collect()
     }
 
     pub async fn page<T: serde::de::DeserializeOwned>(&self, id: &str) -> Result<Option<T>, DbError> {
@@ -144,23 +176,49 @@ impl Db {
     }
 
     pub async fn set_alive_at(&self, at: Timestamp) -> Result<(), DbError> {
-        let sql = "INSERT INTO sign_of_life (id, at_ms) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at_ms = excluded.at_ms";
-        self.write(sql, [at.into()]).await.map(drop)
+        self.apply(&[put_alive_at(at)]).await.map(drop)
     }
 
-    /// Forgets what ended before `before`: resolved pages, finished deliveries with their attempts, inbox messages and histories.
+    /// Forgets what ended before `before`: resolved pages, finished deliveries with their attempts, inbox messages and histories. Lays
+    /// the ballast again if it was let go.
+    ///
+    /// It goes in small steps, because alerts cannot be recorded while one of them runs.
     pub async fn sweep(&self, before: Timestamp) -> Result<(), DbError> {
-        self.apply(&[
-            Write::new("DELETE FROM page WHERE state = 'resolved' AND opened_at_ms < $1", [before.into()]),
-            Write::new(
-                "DELETE FROM attempt WHERE delivery_id IN (SELECT id FROM delivery WHERE state <> 'pending' AND finished_at_ms < $1)",
-                [before.into()],
-            ),
-            Write::new("DELETE FROM delivery WHERE state <> 'pending' AND finished_at_ms < $1", [before.into()]),
-            Write::new("DELETE FROM inbox_message WHERE at_ms < $1", [before.into()]),
-            Write::new("DELETE FROM alert_event WHERE at_ms < $1", [before.into()]),
-        ])
-        .await
-        .map(drop)
+        if let Db::Lite { ballast, .. } = self
+            && ballast.is_gone()
+        {
+            ballast.renew();
+        }
+        let step = |sql| Write::new(sql, [Cell::from(before), SWEEP_STEP.into()]);
+        let steps: [Vec<Write>; 3] = [
+            vec![step(
+                "DELETE FROM page WHERE id IN (SELECT id FROM page WHERE state = 'resolved' AND opened_at_ms < $1 \
+                 ORDER BY opened_at_ms, id LIMIT $2)",
+            )],
+            vec![
+                step(
+                    "DELETE FROM attempt WHERE delivery_id IN (SELECT id FROM delivery WHERE state <> 'pending' AND finished_at_ms < $1 \
+                     ORDER BY finished_at_ms, id LIMIT $2)",
+                ),
+                step(
+                    "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE state <> 'pending' AND finished_at_ms < $1 \
+                     ORDER BY finished_at_ms, id LIMIT $2)",
+                ),
+            ],
+            vec![step(
+                "DELETE FROM inbox_message WHERE delivery_key IN (SELECT delivery_key FROM inbox_message WHERE at_ms < $1 \
+                 ORDER BY at_ms, delivery_key LIMIT $2)",
+            )],
+        ];
+        for step in &steps {
+            while self.apply(step).await?.last().is_some_and(|touched| *touched > 0) {}
+        }
+        loop {
+            // A history has no key, so each step goes up to an instant.
+            let sql = "SELECT MAX(at_ms) FROM (SELECT at_ms FROM alert_event WHERE at_ms < $1 ORDER BY at_ms LIMIT $2) AS oldest";
+            let rows = self.rows("alert_event", sql, [before.into(), SWEEP_STEP.into()]).await?;
+            let Some(until) = rows.first().map_or(Ok(None), |row| row.optional_int(0))? else { return Ok(()) };
+            self.write("DELETE FROM alert_event WHERE at_ms <= $1", [until.into()]).await?;
+        }
     }
 }

@@ -225,6 +225,21 @@ fn a_full_disk_stops_the_log_and_not_the_store() {
 }
 
 #[test]
+fn room_that_is_left_to_others_is_not_taken_until_it_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, disk, _) = open(folder.path());
+    assert!(append(&store, &disk, 1).is_none());
+    disk.leave_room(true);
+    assert!(append(&store, &disk, 2).is_some(), "in memory only");
+    assert!(!disk.maintain(&store, at(3)).expect("maintenance").checkpoint && disk.is_suspended());
+    disk.leave_room(false);
+    assert!(disk.maintain(&store, at(3)).expect("maintenance").checkpoint && !disk.is_suspended());
+    assert!(append(&store, &disk, 3).is_none());
+    drop(disk);
+    assert_eq!(rows(&open(folder.path()).0), [1, 2, 3]);
+}
+
+#[test]
 fn aged_samples_move_to_blocks_and_leave_with_the_retention() {
     let data = tempfile::tempdir().unwrap();
     let options = DiskOptions { block_bytes_max: 2000, ..DiskOptions::default() };

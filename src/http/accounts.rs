@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json, Router, routing};
 use serde::{Deserialize, Serialize};
 use tocsin_core::access::Role;
+use tocsin_core::time::Span;
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Caller, Guard};
@@ -51,6 +52,8 @@ pub struct TokenView {
     pub created_by: String,
     pub created_at: String,
     pub revoked_at: Option<String>,
+    /// When it ends by itself; null: it does not.
+    pub expires_at: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -62,6 +65,8 @@ pub struct Tokens {
 pub struct NewToken {
     pub name: String,
     pub role: String,
+    /// After so many days it ends by itself, 1 to 3,650; without this it does not.
+    pub expires_in_days: Option<u16>,
 }
 
 /// A new token. Its secret is shown this once.
@@ -108,7 +113,7 @@ fn role(word: &str) -> Result<Role, Problem> {
     })
 }
 
-fn check_password(password: &str) -> Result<(), Problem> {
+pub fn check_password(password: &str) -> Result<(), Problem> {
     if !(12..=1024).contains(&password.len()) {
         return Err(Problem::bad_request("a password has 12 to 1024 characters"));
     }
@@ -146,14 +151,14 @@ pub async fn add_user(
         created_at: clock::now(),
         disabled: false,
     };
-    if !guard.db.add_account(&account).await? {
+    let note = caller.note("add user", &account.name, "done", account.role.word());
+    if !guard.db.add_account(&account, Some(&note)).await? {
         return Err(Problem::new(StatusCode::CONFLICT, "name-taken", format!("there is a user {} already", account.name)));
     }
-    guard.audit(&caller, "add user", &account.name, "done", account.role.word()).await?;
     Ok((StatusCode::CREATED, Json(user(account))))
 }
 
-/// Changes a person's role or password, or whether they may log in. Their logins end.
+/// Changes a person's role or password, or whether they may log in. Their logins end, and tokens of theirs that may do more than they.
 #[utoipa::path(patch, path = "/api/tocsin/v1/users/{name}", tag = "accounts", request_body = UserChange,
     responses((status = 200, body = User), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn change_user(
@@ -189,8 +194,8 @@ pub async fn change_user(
             "this is the last sre-lead who may log in; name another one first",
         ));
     }
-    guard.db.change_account(&account).await?;
-    guard.audit(&caller, "change user", &account.name, "done", &said.join(", ")).await?;
+    let note = caller.note("change user", &account.name, "done", said.join(", "));
+    guard.db.change_account(&account, note.at, Some(&note)).await?;
     Ok(Json(user(account)))
 }
 
@@ -204,6 +209,7 @@ pub async fn list_tokens(State(guard): State<Arc<Guard>>) -> Result<Json<Tokens>
         created_by: token.created_by,
         created_at: token.created_at.rfc3339(),
         revoked_at: token.revoked_at.map(|at| at.rfc3339()),
+        expires_at: token.expires_at.map(|at| at.rfc3339()),
     });
     Ok(Json(Tokens { tokens: tokens.collect() }))
 }
@@ -216,17 +222,22 @@ pub async fn add_token(
     Json(new): Json<NewToken>,
 ) -> Result<(StatusCode, Json<IssuedToken>), Problem> {
     check_name(&new.name)?;
-    let secret = format!("tocsin_{}", id::secret());
+    let days = match new.expires_in_days {
+        Some(days) if !(1..=3650).contains(&days) => return Err(Problem::bad_request("expires_in_days is 1 to 3650")),
+        days => days,
+    };
+    let (secret, now) = (format!("tocsin_{}", id::secret()), clock::now());
     let token = Token {
         id: id::uuid(),
         name: new.name,
         role: role(&new.role)?,
-        created_by: caller.name.clone(),
-        created_at: clock::now(),
+        created_by: caller.account.clone(),
+        created_at: now,
         revoked_at: None,
+        expires_at: days.map(|days| now + Span::from_mins(i64::from(days) * 24 * 60)),
     };
-    guard.db.add_token(&token, &id::digest(&secret)).await?;
-    guard.audit(&caller, "add token", &token.name, "done", token.role.word()).await?;
+    let note = caller.note("add token", &token.name, "done", token.role.word());
+    guard.db.add_token(&token, &id::digest(&secret), Some(&note)).await?;
     Ok((StatusCode::CREATED, Json(IssuedToken { id: token.id, token: secret })))
 }
 
@@ -237,10 +248,10 @@ pub async fn revoke_token(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    if !guard.db.revoke_token(&id, clock::now()).await? {
+    let note = caller.note("revoke token", &id, "done", "");
+    if !guard.db.revoke_token(&id, note.at, Some(&note)).await? {
         return Err(Problem::not_found("there is no such token, or it was revoked already"));
     }
-    guard.audit(&caller, "revoke token", &id, "done", "").await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -24,7 +24,7 @@ use super::prometheus::Parameters;
 use crate::clock;
 use crate::id;
 use crate::pipeline::ledger::NEVER;
-use crate::pipeline::watch::{Watch, WatchError};
+use crate::pipeline::watch::{Note, Watch, WatchError};
 
 /// One post may hold this much.
 const POST_BYTES_MAX: usize = 16 << 20;
@@ -230,9 +230,9 @@ async fn post_alerts(
             source: "api".to_owned(),
         });
     }
-    match state.watch.event(Event::Alerts(alerts)).await? {
+    match state.watch.request(Event::Alerts(alerts), None).await? {
         Ok(Reply::Alerts { refused, .. }) if !refused.is_empty() => {
-            Err(bad(refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+            Err(bad(refused.iter().map(|(_, reason)| reason.to_string()).collect::<Vec<_>>().join("; ")))
         }
         Ok(_) => Ok(StatusCode::OK),
         Err(refused) => Err(bad(refused.to_string())),
@@ -319,11 +319,12 @@ async fn post_silence(
         comment: posted.comment,
         annotations: posted.annotations.unwrap_or_default(),
     };
-    match state.watch.event(Event::SilenceSet(request)).await? {
-        Ok(Reply::Silence { id }) => {
-            state.guard.audit(&caller, "set silence", &id, "done", &said.join(", ")).await?;
-            Ok(Json(json!({ "silenceID": id })).into_response())
-        }
+    let note: Note = Box::new(move |result| match result {
+        Ok(Reply::Silence { id }) => Some(caller.note("set silence", id, "done", said.join(", "))),
+        Ok(_) | Err(_) => None,
+    });
+    match state.watch.request(Event::SilenceSet(request), Some(note)).await? {
+        Ok(Reply::Silence { id }) => Ok(Json(json!({ "silenceID": id })).into_response()),
         Ok(_) => Err(bad("the silence was not taken")),
         Err(Refused::Silence(BadSilence::NotFound)) => Err(V2Error(StatusCode::NOT_FOUND, BadSilence::NotFound.to_string())),
         Err(refused) => Err(bad(refused.to_string())),
@@ -343,11 +344,10 @@ async fn delete_silence(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, V2Error> {
-    match state.watch.event(Event::SilenceExpire { id: id.clone() }).await? {
-        Ok(_) => {
-            state.guard.audit(&caller, "end silence", &id, "done", "").await?;
-            Ok(StatusCode::OK)
-        }
+    let subject = id.clone();
+    let note: Note = Box::new(move |result| result.as_ref().ok().map(|_| caller.note("end silence", &subject, "done", "")));
+    match state.watch.request(Event::SilenceExpire { id }, Some(note)).await? {
+        Ok(_) => Ok(StatusCode::OK),
         Err(Refused::Silence(BadSilence::NotFound)) => Err(V2Error(StatusCode::NOT_FOUND, BadSilence::NotFound.to_string())),
         Err(refused) => Err(V2Error(StatusCode::INTERNAL_SERVER_ERROR, refused.to_string())),
     }

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::db::Db;
 use crate::db::deliveries::{Attempt, DeliveryFilter, DeliveryState, OutboxRow};
 use crate::pipeline::picture::{AlertPicture, PictureState, pictures};
-use crate::pipeline::watch::{Watch, WatchError};
+use crate::pipeline::watch::{Note, Watch, WatchError};
 
 #[derive(Clone)]
 pub struct AlertsState {
@@ -537,7 +537,7 @@ fn refusal(refused: &Refused) -> Problem {
     }
 }
 
-/// Sends an event about a page and notes it in the audit.
+/// Sends an event about a page; it is recorded together with its line in the audit.
 pub async fn page_event(
     state: &AlertsState,
     caller: &Caller,
@@ -545,23 +545,24 @@ pub async fn page_event(
     action: &str,
     event: Event,
 ) -> Result<page::Page, Problem> {
-    match state.watch.event(event).await? {
-        Ok(Reply::Page(page)) => {
-            state.guard.audit(caller, action, id, "done", &page.title).await?;
-            Ok(*page)
-        }
+    let (who, said, subject) = (caller.clone(), action.to_owned(), id.to_owned());
+    let note: Note = Box::new(move |result| match result {
+        Ok(Reply::Page(page)) => Some(who.note(&said, &subject, "done", page.title.as_str())),
+        Ok(_) => None,
+        Err(refused) if is_repeated(refused, &who) => None,
+        Err(refused) => Some(who.note(&said, &subject, "refused", refused.to_string())),
+    });
+    match state.watch.request(event, Some(note)).await? {
+        Ok(Reply::Page(page)) => Ok(*page),
         Ok(_) => Err(Problem::not_found("there is no such page")),
-        Err(refused) => {
-            // Saying the same thing twice is no fault: the button was pressed twice, or the answer got lost.
-            if let Refused::AlreadyAcknowledged { by, .. } = &refused
-                && *by == caller.name
-            {
-                return find_page(state, id).await;
-            }
-            state.guard.audit(caller, action, id, "refused", &refused.to_string()).await?;
-            Err(refusal(&refused))
-        }
+        Err(refused) if is_repeated(&refused, caller) => find_page(state, id).await,
+        Err(refused) => Err(refusal(&refused)),
     }
+}
+
+/// Returns whether a caller says the same thing twice. That is no fault: the button was pressed twice, or the answer got lost.
+fn is_repeated(refused: &Refused, caller: &Caller) -> bool {
+    matches!(refused, Refused::AlreadyAcknowledged { by, .. } if *by == caller.name)
 }
 
 /// Acknowledges a page: its repeats stop, and PagerDuty is told.

@@ -1,9 +1,13 @@
 //! The built web page, embedded in the binary.
 
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::LazyLock;
+
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing;
 use rust_embed::RustEmbed;
@@ -41,15 +45,42 @@ fn index() -> Response {
     response
 }
 
-async fn asset(State(()): State<()>, uri: Uri) -> Response {
+/// The files that compression makes smaller, compressed once.
+static PACKED: LazyLock<HashMap<String, Bytes>> = LazyLock::new(|| {
+    let packed = Dist::iter().filter_map(|path| {
+        let file = Dist::get(&path)?;
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        out.write_all(&file.data).ok()?;
+        let bytes = out.finish().ok()?;
+        (bytes.len() < file.data.len() * 9 / 10).then(|| (path.into_owned(), Bytes::from(bytes)))
+    });
+    packed.collect()
+});
+
+/// Returns whether an answer may come as gzip.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|text| text.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        parts.next() == Some("gzip") && parts.all(|weight| weight.trim_start_matches("q=").parse() != Ok(0.0))
+    })
+}
+
+async fn asset(State(()): State<()>, uri: Uri, asked: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     if path.starts_with("api/") || path.starts_with("-/") {
         return super::problem::Problem::not_found(format!("there is no {}", uri.path())).into_response();
     }
     match Dist::get(path) {
         Some(file) if path != "index.html" => {
-            let mut response = Body::from(file.data.into_owned()).into_response();
+            let packed = PACKED.get(path).filter(|_| takes_gzip(&asked));
+            let body = packed.cloned().map_or_else(|| Body::from(file.data.into_owned()), Body::from);
+            let mut response = body.into_response();
             let headers = response.headers_mut();
+            if packed.is_some() {
+                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+            headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
             let kind =
                 HeaderValue::from_str(file.metadata.mimetype()).unwrap_or(HeaderValue::from_static("application/octet-stream"));
             headers.insert(header::CONTENT_TYPE, kind);
@@ -66,5 +97,21 @@ async fn asset(State(()): State<()>, uri: Uri) -> Response {
 }
 
 pub fn routes() -> Router {
+    // Away from the threads that drive the network, and before the first visitor comes; who comes earlier waits for it.
+    tokio::task::spawn_blocking(|| LazyLock::force(&PACKED).len());
     Router::new().route("/", routing::get(asset)).route("/{*path}", routing::get(asset)).with_state(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        let takes =
+            |text: &'static str| takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(text))]));
+        assert!(takes("gzip") && takes("br, gzip;q=0.5") && takes("deflate,gzip;q=1.0, *;q=0.1"));
+        assert!(!takes("") && !takes("br") && !takes("gzip;q=0") && !takes("br, gzip; q=0.0"));
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
 }

@@ -12,6 +12,7 @@ use super::{accounts, alerts, overview, session, stream};
         session::get_session,
         session::log_in,
         session::log_out,
+        session::change_password,
         overview::overview,
         overview::targets,
         overview::demo,

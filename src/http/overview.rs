@@ -129,9 +129,10 @@ async fn firing_24h(queries: &Queries, now: Timestamp) -> Result<Vec<FiringBucke
             other: 0.0,
         })
         .collect();
-    let answer = queries.run(&text, When::Range { start, end, step: BUCKET }, Duration::from_secs(5), None).await;
+    let when = When::Range { start, end, step: BUCKET };
+    let answer = queries.run(&text, when, Duration::from_secs(5), None, |answer| answer.value).await;
     // Without an answer the plot is empty; the rest of the overview still counts.
-    let Ok(Value::Matrix(matrix)) = answer.map(|answer| answer.value) else { return Ok(buckets) };
+    let Ok(Value::Matrix(matrix)) = answer else { return Ok(buckets) };
     for series in matrix {
         for (at, value) in &series.floats {
             let Some(bucket) = usize::try_from((at - start.0) / BUCKET.0).ok().and_then(|index| buckets.get_mut(index)) else {
@@ -380,8 +381,8 @@ pub async fn set_fault(
     if !Platform::fault_names().contains(&name.as_str()) {
         return Err(Problem::not_found(format!("there is no fault {name:?}; there are {}", Platform::fault_names().join(", "))));
     }
+    state.guard.audit(&caller, if switch.active { "start fault" } else { "end fault" }, &name, "asked", "").await?;
     platform.set_fault(&name, switch.active).await.map_err(|error| Problem::unavailable(format!("{error:#}")))?;
-    state.guard.audit(&caller, if switch.active { "start fault" } else { "end fault" }, &name, "done", "").await?;
     state.hub.tell(Topic::Demo, None);
     state.show().await
 }

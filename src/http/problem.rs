@@ -62,6 +62,10 @@ impl IntoResponse for Problem {
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Problem {
         tracing::error!(error = &error as &dyn std::error::Error, "a request failed in the database");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "database", "the state database did not answer; nothing was changed")
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "database",
+            "the state database did not answer; look again whether anything was changed",
+        )
     }
 }

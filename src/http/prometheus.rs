@@ -39,6 +39,10 @@ impl ApiError {
         ApiError { status: StatusCode::SERVICE_UNAVAILABLE, kind: "unavailable", message: message.into(), place: None }
     }
 
+    pub fn execution(message: impl Into<String>) -> ApiError {
+        ApiError { status: StatusCode::UNPROCESSABLE_ENTITY, kind: "execution", message: message.into(), place: None }
+    }
+
     pub fn internal(message: impl Into<String>) -> ApiError {
         ApiError { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "internal", message: message.into(), place: None }
     }
@@ -175,7 +179,7 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
         if request.method() == Method::POST && is_form {
             let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX)
                 .await
-                .map_err(|_| ApiError::bad_data("the form is longer than 1 MiB"))?;
+                .map_err(|_| ApiError::bad_data("the form is longer than 1 MiB, or it did not come in time"))?;
             parameters.add(&body);
         }
         parameters.add(query.as_bytes());

@@ -12,18 +12,24 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::access::{Caller, Guard};
 use super::problem::Problem;
+use crate::pipeline::pulse::Pulse;
 use crate::telemetry::Metrics;
 
 #[derive(Clone)]
 pub struct ServiceState {
     pub ready: Arc<AtomicBool>,
+    pub pulses: Arc<[Pulse]>,
     pub metrics: Arc<Metrics>,
     pub guard: Arc<Guard>,
     pub reload: mpsc::Sender<oneshot::Sender<Result<Vec<ConfigProblem>, Vec<ConfigProblem>>>>,
 }
 
-async fn healthy() -> &'static str {
-    "Tocsin is Healthy.\n"
+/// Says whether every task goes on without which nobody would be told. One that only waits for the database goes on.
+async fn healthy(State(state): State<ServiceState>) -> (StatusCode, String) {
+    match state.pulses.iter().find(|pulse| !pulse.beats()) {
+        None => (StatusCode::OK, "Tocsin is Healthy.\n".to_owned()),
+        Some(pulse) => (StatusCode::SERVICE_UNAVAILABLE, format!("Tocsin is not healthy: {} stands still.\n", pulse.name)),
+    }
 }
 
 async fn ready(State(state): State<ServiceState>) -> (StatusCode, &'static str) {
@@ -45,12 +51,13 @@ async fn reload(State(state): State<ServiceState>, Extension(caller): Extension<
     state.reload.send(reply).await.map_err(|_| stopping())?;
     match answer.await.map_err(|_| stopping())? {
         Ok(warnings) => {
-            state.guard.audit(&caller, "reload", "configuration", "done", "").await?;
+            // The reload has happened, so the answer says so even when it cannot be audited; the log has both.
+            let _ = state.guard.audit(&caller, "reload", "configuration", "done", "").await;
             Ok(warnings.iter().map(|warning| format!("{warning}\n")).collect())
         }
         Err(problems) => {
             let said = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-            state.guard.audit(&caller, "reload", "configuration", "refused", &said).await?;
+            let _ = state.guard.audit(&caller, "reload", "configuration", "refused", &said).await;
             let detail = format!("the new configuration cannot be used, the old one stays\n{said}");
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bad-configuration", detail))
         }

@@ -1,8 +1,11 @@
 //! E-mail over SMTP, as text and HTML.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use handlebars::Handlebars;
+use lettre::address::{Address, Envelope};
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
@@ -12,6 +15,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use serde_json::json;
 use tocsin_core::plane::Delivery;
 use tocsin_core::route::receiver::Email;
+use tocsin_core::route::retry::{Class, smtp_class};
 use tocsin_core::route::templates::Templates;
 
 use super::{Outcome, with_causes};
@@ -24,14 +28,47 @@ const TEXT: &str = include_str!("email/page.txt.hbs");
 /// A mail tells of at most this many alerts; the rest is counted.
 const ALERTS_SHOWN: usize = 50;
 
-/// Why a mail cannot be made or sent: for ever, or for now.
+/// Deliveries that wait for some of their recipients while others have the mail.
+const MAILS_MAX: usize = 1000;
+
+/// Why a mail cannot be made or sent: by its settings, which can be mended, or for now.
 enum Failure {
-    ForEver(String),
+    BySettings(String),
     ForNow(String),
 }
 
-fn for_ever(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Failure {
-    move |error| Failure::ForEver(format!("{what}: {}", with_causes(error)))
+/// How far each mail has come that is not over yet, by the key of its delivery. It lasts as long as the process: after a restart in
+/// between, a recipient may get a mail a second time, under the same Message-ID.
+#[derive(Default)]
+pub struct Mails(Mutex<BTreeMap<String, Progress>>);
+
+#[derive(Clone, Default)]
+struct Progress {
+    taken: BTreeSet<Address>,
+    /// Why a recipient will not get it.
+    refused: BTreeMap<Address, String>,
+}
+
+impl Mails {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Progress>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn get(&self, key: &str) -> Progress {
+        self.lock().get(key).cloned().unwrap_or_default()
+    }
+
+    fn put(&self, key: &str, progress: &Progress) {
+        let mut mails = self.lock();
+        mails.insert(key.to_owned(), progress.clone());
+        while mails.len() > MAILS_MAX {
+            mails.pop_first();
+        }
+    }
+}
+
+fn by_settings(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Failure {
+    move |error| Failure::BySettings(format!("{what}: {}", with_causes(error)))
 }
 
 fn for_now(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Failure {
@@ -74,39 +111,42 @@ fn layout_data(delivery: &Delivery) -> serde_json::Value {
     })
 }
 
-/// Returns the text and the HTML of a mail: the configured templates, else our own layouts.
+/// Returns the text and the HTML of a mail: the configured templates, else our own layouts. These also stand in, and say why, where a
+/// template cannot be expanded.
 fn bodies(delivery: &Delivery, settings: &Email, templates: &Templates) -> Result<(Option<String>, Option<String>), Failure> {
-    let fault = |reason: String| Failure::ForEver(format!("a template cannot be expanded: {reason}"));
-    let own = |layout: &str, plain: bool| {
+    let own = |layout: &str, plain: bool, fault: Option<String>| {
         let mut handlebars = Handlebars::new();
         if plain {
             handlebars.register_escape_fn(handlebars::no_escape);
         }
-        handlebars.render_template(layout, &layout_data(delivery)).map_err(|error| with_causes(&error))
+        let mut data = layout_data(delivery);
+        data["fault"] = fault.into();
+        handlebars.render_template(layout, &data).map_err(|error| by_settings("the mail cannot be laid out")(&error))
     };
-    let text = match &settings.text {
-        Some(text) if text.is_empty() => None,
-        Some(text) => Some(templates.render(text, &delivery.data, clock::now()).map_err(|error| fault(error.to_string()))?),
-        None => Some(own(TEXT, true).map_err(fault)?),
+    let text = match settings.text.as_deref().map(|text| templates.render(text, &delivery.data, clock::now())) {
+        Some(Ok(text)) => Some(text).filter(|text| !text.is_empty()),
+        Some(Err(error)) => Some(own(TEXT, true, Some(error.to_string()))?),
+        None => Some(own(TEXT, true, None)?),
     };
-    let html = match &settings.html {
-        Some(html) if html.is_empty() => None,
-        Some(html) => Some(templates.render_html(html, &delivery.data, clock::now()).map_err(|error| fault(error.to_string()))?),
-        None => Some(own(HTML, false).map_err(fault)?),
+    let html = match settings.html.as_deref().map(|html| templates.render_html(html, &delivery.data, clock::now())) {
+        Some(Ok(html)) => Some(html).filter(|html| !html.is_empty()),
+        Some(Err(error)) => Some(own(HTML, false, Some(error.to_string()))?),
+        None => Some(own(HTML, false, None)?),
     };
-    Ok((text, html))
+    // A mail that says nothing would be none.
+    Ok(if text.is_none() && html.is_none() { (Some(own(TEXT, true, None)?), None) } else { (text, html) })
 }
 
 fn message(delivery: &Delivery, settings: &Email, templates: &Templates) -> Result<Message, Failure> {
     let expand = |text: &str| {
         templates
             .render(text, &delivery.data, clock::now())
-            .map_err(|reason| Failure::ForEver(format!("a template cannot be expanded: {reason}")))
+            .map_err(|reason| Failure::BySettings(format!("a template cannot be expanded: {reason}")))
     };
     let from: Mailbox =
-        expand(&settings.from)?.parse().map_err(|error| for_ever("the address in `from` cannot be read")(&error))?;
+        expand(&settings.from)?.parse().map_err(|error| by_settings("the address in `from` cannot be read")(&error))?;
     let to: Mailboxes =
-        expand(&settings.to)?.parse().map_err(|error| for_ever("the addresses in `to` cannot be read")(&error))?;
+        expand(&settings.to)?.parse().map_err(|error| by_settings("the addresses in `to` cannot be read")(&error))?;
     let mut builder = Message::builder().from(from.clone());
     for mailbox in to {
         builder = builder.to(mailbox);
@@ -115,7 +155,8 @@ fn message(delivery: &Delivery, settings: &Email, templates: &Templates) -> Resu
     let mut extra = Vec::new();
     for (name, text) in &settings.headers {
         // A line end in a label must not start a header of its own.
-        let value: String = expand(text)?.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let Ok(value) = expand(text) else { continue };
+        let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         match name.to_ascii_lowercase().as_str() {
             "subject" => subject = Some(value),
             // The envelope decides these; a second one would make the mail ambiguous.
@@ -123,7 +164,7 @@ fn message(delivery: &Delivery, settings: &Email, templates: &Templates) -> Resu
             _ => extra.push((name, value)),
         }
     }
-    let subject: String = match subject {
+    let subject: String = match subject.filter(|subject| !subject.trim().is_empty()) {
         Some(subject) => subject,
         None => delivery.title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
     };
@@ -137,18 +178,18 @@ fn message(delivery: &Delivery, settings: &Email, templates: &Templates) -> Resu
         .references(format!("<{thread}@{domain}>"))
         .in_reply_to(format!("<{thread}@{domain}>"));
     let (text, html) = bodies(delivery, settings, templates)?;
-    let fault = for_ever("the mail cannot be put together");
+    let fault = by_settings("the mail cannot be put together");
     let mut message = match (text, html) {
         (Some(text), Some(html)) => {
             builder.multipart(MultiPart::alternative_plain_html(text, html)).map_err(|error| fault(&error))?
         }
         (Some(text), None) => builder.singlepart(SinglePart::plain(text)).map_err(|error| fault(&error))?,
         (None, Some(html)) => builder.singlepart(SinglePart::html(html)).map_err(|error| fault(&error))?,
-        (None, None) => return Err(Failure::ForEver("both `html` and `text` are empty, so the mail says nothing".to_owned())),
+        (None, None) => unreachable!("`bodies` leaves no mail empty"),
     };
     for (name, value) in extra {
-        let name =
-            HeaderName::new_from_ascii(name.clone()).map_err(|_| Failure::ForEver(format!("{name:?} is no name of a header")))?;
+        let name = HeaderName::new_from_ascii(name.clone())
+            .map_err(|_| Failure::BySettings(format!("{name:?} is no name of a header")))?;
         message.headers_mut().insert_raw(HeaderValue::new(name, value));
     }
     Ok(message)
@@ -160,7 +201,7 @@ async fn tls(settings: &Email, host: &str) -> Result<TlsParameters, Failure> {
     if let Some(ca) = &settings.tls.ca {
         let pem = client::reveal(ca).await.map_err(|error| for_now("tls_config")(&error))?;
         let certificate =
-            Certificate::from_pem(pem.as_bytes()).map_err(|error| for_ever("the ca of tls_config cannot be read")(&error))?;
+            Certificate::from_pem(pem.as_bytes()).map_err(|error| by_settings("the ca of tls_config cannot be read")(&error))?;
         builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
     }
     if let (Some(cert), Some(key)) = (&settings.tls.cert, &settings.tls.key) {
@@ -168,13 +209,13 @@ async fn tls(settings: &Email, host: &str) -> Result<TlsParameters, Failure> {
         let key = client::reveal(key).await.map_err(|error| for_now("tls_config")(&error))?;
         let identity = Identity::from_pem(cert.as_bytes(), key.as_bytes());
         builder =
-            builder.identify_with(identity.map_err(|error| for_ever("the certificate of tls_config cannot be read")(&error))?);
+            builder.identify_with(identity.map_err(|error| by_settings("the certificate of tls_config cannot be read")(&error))?);
     }
-    builder.build().map_err(|error| for_ever("tls_config cannot be used")(&error))
+    builder.build().map_err(|error| by_settings("tls_config cannot be used")(&error))
 }
 
 async fn transport(settings: &Email) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failure> {
-    let bad = || Failure::ForEver(format!("smarthost {:?} is not host:port", settings.smarthost));
+    let bad = || Failure::BySettings(format!("smarthost {:?} is not host:port", settings.smarthost));
     let (host, port) = settings.smarthost.rsplit_once(':').ok_or_else(bad)?;
     let port: u16 = port.parse().map_err(|_| bad())?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -202,22 +243,75 @@ async fn transport(settings: &Email) -> Result<AsyncSmtpTransport<Tokio1Executor
     Ok(builder.build())
 }
 
-pub async fn send(delivery: &Delivery, settings: &Email, templates: &Templates) -> Outcome {
-    let attempt = async {
-        let message = message(delivery, settings, templates)?;
-        let transport = transport(settings).await?;
-        transport.send(message).await.map_err(|error| {
-            // 5xx is the server's last word; everything else (4xx, no connection, a broken line) may pass.
-            if error.is_permanent() {
-                for_ever("the mail server refuses")(&error)
-            } else {
-                for_now("the mail server does not take it")(&error)
-            }
-        })
+/// Sends a mail to each recipient who has not got it yet, and says of each one what became of it.
+///
+/// A server that refuses one recipient takes the mail for none, so then each gets an envelope of their own.
+pub async fn send(mails: &Mails, delivery: &Delivery, settings: &Email, templates: &Templates) -> Outcome {
+    let made = async { Ok((message(delivery, settings, templates)?, transport(settings).await?)) };
+    let (message, transport) = match made.await {
+        Ok(made) => made,
+        Err(Failure::BySettings(reason)) => return Outcome::mendable(reason),
+        Err(Failure::ForNow(reason)) => return Outcome::Retry { reason, after: None },
     };
-    match attempt.await {
-        Ok(answer) => Outcome::Delivered(format!("{} {}", answer.code(), answer.message().collect::<Vec<_>>().join(" "))),
-        Err(Failure::ForEver(reason)) => Outcome::Rejected(reason),
-        Err(Failure::ForNow(reason)) => Outcome::Retry { reason, after: None },
+    let raw = message.formatted();
+    let post = async |recipients: Vec<Address>| {
+        let envelope =
+            Envelope::new(message.envelope().from().cloned(), recipients).map_err(|error| (None, with_causes(&error)))?;
+        match transport.send_raw(&envelope, &raw).await {
+            Ok(answer) => Ok(format!("{} {}", answer.code(), answer.message().collect::<Vec<_>>().join(" "))),
+            Err(error) => Err((error.status().map(u16::from), with_causes(&error))),
+        }
+    };
+    let mut progress = mails.get(&delivery.key);
+    let mut left: Vec<Address> = Vec::new();
+    for one in message.envelope().to() {
+        if !progress.taken.contains(one) && !progress.refused.contains_key(one) && !left.contains(one) {
+            left.push(one.clone());
+        }
     }
+    let mut later = None;
+    if left.len() > 1 {
+        match post(left.clone()).await {
+            Ok(_) => progress.taken.extend(std::mem::take(&mut left)),
+            Err((Some(450..=452 | 550..=556), _)) => {}
+            Err((code, reason)) => {
+                left.clear();
+                later = Some((code, reason));
+            }
+        }
+    }
+    let mut said = String::new();
+    for recipient in left {
+        match post(vec![recipient.clone()]).await {
+            Ok(answer) => {
+                said = answer;
+                progress.taken.insert(recipient);
+            }
+            Err((Some(code), reason)) if smtp_class(code) == Class::Rejected => {
+                progress.refused.insert(recipient, reason);
+            }
+            Err((code, reason)) => later = Some((code, format!("{recipient}: {reason}"))),
+        }
+        mails.put(&delivery.key, &progress);
+    }
+    outcome(mails, delivery, progress, later, &said)
+}
+
+fn outcome(mails: &Mails, delivery: &Delivery, progress: Progress, later: Option<(Option<u16>, String)>, said: &str) -> Outcome {
+    if let Some((code, reason)) = later {
+        mails.put(&delivery.key, &progress);
+        let reason = format!("the mail server does not take it: {reason}");
+        return match code.map(smtp_class) {
+            Some(Class::Mendable) => Outcome::mendable(reason),
+            _ => Outcome::Retry { reason, after: None },
+        };
+    }
+    mails.lock().remove(&delivery.key);
+    let list = |addresses: &BTreeSet<Address>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if progress.refused.is_empty() {
+        return Outcome::Delivered(format!("taken for {} {said}", list(&progress.taken)).trim_end().to_owned());
+    }
+    let refused: Vec<String> = progress.refused.iter().map(|(address, reason)| format!("{address}: {reason}")).collect();
+    let taken = if progress.taken.is_empty() { String::new() } else { format!("; taken for {}", list(&progress.taken)) };
+    Outcome::Rejected(format!("the mail server refuses {}{taken}", refused.join(", ")))
 }

@@ -18,7 +18,7 @@ pub async fn send(sender: &Sender, delivery: &Delivery, settings: &Webhook) -> O
         data.alerts.truncate(most);
     }
     match serde_json::to_string(&data) {
-        Ok(body) => sender.post(&url, &settings.client, body, settings.timeout).await,
+        Ok(body) => sender.post(&url, &settings.client, body, settings.timeout, Some(&delivery.key)).await,
         Err(error) => Outcome::Rejected(with_causes(&error)),
     }
 }

@@ -106,7 +106,7 @@ impl Hub {
             None => Missed::Changes(Vec::new()),
             Some(last) => {
                 let oldest = state.recent.front().map_or(state.next, |change| change.number);
-                if last + 1 < oldest || last >= state.next {
+                if last.saturating_add(1) < oldest || last >= state.next {
                     Missed::TooMuch
                 } else {
                     Missed::Changes(state.recent.iter().filter(|change| change.number > last).cloned().collect())
@@ -130,7 +130,9 @@ mod tests {
         let Missed::Changes(changes) = hub.listen(Some(100)).0 else { panic!("nothing was lost") };
         assert_eq!(changes.iter().map(|change| change.number).collect::<Vec<_>>(), [101, 102]);
         assert!(matches!(hub.listen(Some(5)).0, Missed::TooMuch));
-        assert!(matches!(hub.listen(Some(999)).0, Missed::TooMuch));
+        for foreign in [999, u64::MAX] {
+            assert!(matches!(hub.listen(Some(foreign)).0, Missed::TooMuch));
+        }
         for _ in 0..2 * KEPT {
             hub.tell(Topic::Pages, None);
         }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_core::alert::{Instance, InstanceState, Instances, State, Terms, Transition};
-use tocsin_core::model::LabelSet;
 use tocsin_core::model::relabel::{self, RelabelRule};
-use tocsin_core::route::alert::{Alert, IncomingAlert};
+use tocsin_core::model::{Fingerprint, LabelSet};
+use tocsin_core::route::alert::{Alert, IncomingAlert, RULE_SOURCE};
 use tocsin_core::rule::{Active, RuleId};
 use tocsin_core::time::{Span, Timestamp};
 
@@ -19,8 +19,6 @@ pub type RuleKey = Arc<RuleId>;
 pub const NEVER: Timestamp = Timestamp(253_402_300_799_000);
 /// Annotations of an alert that fires on are told anew at most this often.
 const RESEND_DELAY: Span = Span::from_mins(1);
-/// Alerts from our rules carry this before the file and the group of their rule.
-const SOURCE: &str = "rule/";
 
 /// What the ledger must know of a rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +47,7 @@ struct Book {
 }
 
 /// What happens to the labels of our alerts on their way to routing, as on the way from Prometheus to an Alertmanager.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outward {
     /// Added where an alert has no label of the name.
     pub external_labels: LabelSet,
@@ -74,6 +72,8 @@ impl Outward {
 pub struct Ledger {
     books: BTreeMap<RuleKey, Book>,
     outward: Outward,
+    /// Which alerts fire under the labels that routing sees: relabelling can make one of several. Follows from the two above.
+    holders: BTreeMap<Fingerprint, BTreeSet<(RuleKey, LabelSet)>>,
 }
 
 /// Returns the text under which a rule's alerts are stored.
@@ -82,10 +82,11 @@ fn stored_key(rule: &RuleId) -> String {
 }
 
 impl Ledger {
-    /// Returns the ledger that goes on from what was stored.
+    /// Returns the ledger that goes on from what was stored, how it differs from that, and how many records cannot be used.
     ///
-    /// `unseen` is how long nothing was evaluated. Records that cannot be used are returned as a count.
-    pub fn restore(records: Vec<(String, InstanceState)>, unseen: Span) -> (Ledger, usize) {
+    /// `unseen` is how long nothing was evaluated. The writes belong in one transaction with the next sign of life: without them a
+    /// second crash would count the first one's gap towards `for`, and with them alone it would be left out twice.
+    pub fn restore(records: Vec<(String, InstanceState)>, unseen: Span) -> (Ledger, Vec<Write>, usize) {
         let (mut by_rule, mut refused): (BTreeMap<RuleKey, Vec<InstanceState>>, usize) = (BTreeMap::new(), 0);
         for (key, record) in records {
             match serde_json::from_str::<RuleId>(&key) {
@@ -93,21 +94,82 @@ impl Ledger {
                 Err(_) => refused += 1,
             }
         }
-        let books = by_rule.into_iter().map(|(rule, records)| {
+        let (mut ledger, mut writes) = (Ledger::default(), Vec::new());
+        for (rule, records) in by_rule {
+            let mut before: BTreeMap<LabelSet, InstanceState> =
+                records.iter().map(|record| (record.labels.clone(), record.clone())).collect();
             let (instances, bad) = Instances::restore(records, unseen);
             refused += bad;
-            (rule, Book { instances, ..Book::default() })
-        });
-        let ledger = Ledger { books: books.collect(), outward: Outward::default() };
-        (ledger, refused)
+            before.retain(|labels, _| instances.get(labels).is_some());
+            let book = Book { instances, ..Book::default() };
+            book.store(&rule, &before, &mut writes);
+            ledger.books.insert(rule, book);
+        }
+        ledger.index_holders();
+        (ledger, writes, refused)
     }
 
     /// Says what happens to labels from now on.
     pub fn set_outward(&mut self, outward: Outward) {
-        self.outward = outward;
-        // Under new labels an alert is another one for routing, so all of them are told anew.
-        for book in self.books.values_mut() {
-            book.told.clear();
+        if self.outward != outward {
+            self.outward = outward;
+            self.index_holders();
+        }
+    }
+
+    fn index_holders(&mut self) {
+        self.holders.clear();
+        for (rule, book) in &self.books {
+            for instance in book.instances.active().filter(|instance| instance.state == State::Firing) {
+                if let Some(labels) = self.outward.labels(&instance.labels) {
+                    self.holders.entry(labels.fingerprint()).or_default().insert((rule.clone(), instance.labels.clone()));
+                }
+            }
+        }
+    }
+
+    /// Takes note that an alert has begun or ceased to fire; returns whether that makes a difference to routing, for which several
+    /// alerts of the same labels are one.
+    fn note(&mut self, rule: &RuleKey, labels: &LabelSet, fires: Option<bool>) -> bool {
+        let Some(outward) = self.outward.labels(labels) else { return true };
+        let fingerprint = outward.fingerprint();
+        let was_held = self.holders.contains_key(&fingerprint);
+        let holder = (rule.clone(), labels.clone());
+        match fires {
+            Some(true) => drop(self.holders.entry(fingerprint).or_default().insert(holder)),
+            Some(false) => {
+                if let Some(holders) = self.holders.get_mut(&fingerprint) {
+                    holders.remove(&holder);
+                    if holders.is_empty() {
+                        self.holders.remove(&fingerprint);
+                    }
+                }
+            }
+            None => {}
+        }
+        !(was_held && self.holders.contains_key(&fingerprint))
+    }
+
+    /// Returns what routing must hear of an alert that fires under these labels; None: none does.
+    fn held(&self, fingerprint: Fingerprint) -> Option<IncomingAlert> {
+        let (rule, labels) = self.holders.get(&fingerprint)?.first()?;
+        let book = self.books.get(rule)?;
+        let url = book.terms.as_ref().map_or("", |terms| &terms.generator_url);
+        let alert = incoming(book.instances.get(labels)?, &source(&rule.file, &rule.group), url);
+        Some(IncomingAlert { labels: self.outward.labels(labels)?, ends_at: Some(NEVER), ..alert }.shortened())
+    }
+
+    /// Returns every alert that fires and that routing does not hold under its labels, as after a change of those.
+    pub fn unheard(&self, is_held: impl Fn(Fingerprint) -> bool) -> Vec<IncomingAlert> {
+        self.holders.keys().filter(|one| !is_held(**one)).filter_map(|one| self.held(*one)).collect()
+    }
+
+    /// Takes back that routing has heard of some alerts, so that they are told anew with their rule's next evaluations.
+    pub fn forget_told(&mut self, refused: &[Fingerprint]) {
+        for (rule, labels) in refused.iter().filter_map(|one| self.holders.get(one)).flatten() {
+            if let Some(book) = self.books.get_mut(rule) {
+                book.told.remove(labels);
+            }
         }
     }
 
@@ -116,10 +178,15 @@ impl Ledger {
         self.outward.labels(labels)
     }
 
+    /// Returns news under the labels that routing sees. Where one alert has ended and another of the same labels still fires, the
+    /// news is of that one: an end would be the last that routing hears.
     fn outward(&self, news: Vec<IncomingAlert>) -> Vec<IncomingAlert> {
-        news.into_iter()
-            .filter_map(|alert| Some(IncomingAlert { labels: self.outward.labels(&alert.labels)?, ..alert }))
-            .collect()
+        let outward = |alert: IncomingAlert| {
+            let labels = self.outward.labels(&alert.labels)?;
+            let held = (alert.ends_at != Some(NEVER)).then(|| self.held(labels.fingerprint())).flatten();
+            Some(held.unwrap_or_else(|| IncomingAlert { labels, ..alert }.shortened()))
+        };
+        news.into_iter().filter_map(outward).collect()
     }
 
     /// Takes the result of an evaluation; returns what the plane must hear and adds to the writes what must be stored.
@@ -145,15 +212,25 @@ impl Ledger {
                 Err(error) => {
                     tracing::error!(rule = terms.name, group = terms.group, error = %error, "a rule has lost its alerts");
                     let news = book.abandon(rule, terms, &before, at, writes);
+                    for (labels, _) in before.iter().filter(|(_, record)| record.state == State::Firing) {
+                        self.note(rule, labels, Some(false));
+                    }
                     return self.outward(news);
                 }
             }
         };
-        for transition in &transitions {
-            writes.push(event(&self.outward, transition, at));
-        }
         let news = book.news(terms, at);
         book.store(rule, &before, writes);
+        for transition in &transitions {
+            let fires = match transition {
+                Transition::Fired(_) => Some(true),
+                Transition::Resolved(_) => Some(false),
+                Transition::Pending(_) | Transition::Cleared(_) | Transition::Forgotten(_) => None,
+            };
+            if self.note(rule, transition.labels(), fires) {
+                writes.push(event(&self.outward, transition, at));
+            }
+        }
         self.outward(news)
     }
 
@@ -171,8 +248,11 @@ impl Ledger {
             let Some(book) = self.books.remove(&rule) else { continue };
             writes.push(remove_rule(&stored_key(&rule)));
             for instance in book.instances.active().filter(|instance| instance.state == State::Firing) {
-                writes.push(event(&self.outward, &Transition::Resolved(instance.labels.clone()), now));
-                news.push(IncomingAlert { ends_at: Some(now), ..incoming(instance, &source(&rule.file, &rule.group), "") });
+                if self.note(&rule, &instance.labels, Some(false)) {
+                    writes.push(event(&self.outward, &Transition::Resolved(instance.labels.clone()), now));
+                }
+                let ends_at = instance.fired_at.map(|fired_at| fired_at.max(now));
+                news.push(IncomingAlert { ends_at, ..incoming(instance, &source(&rule.file, &rule.group), "") });
             }
         }
         self.outward(news)
@@ -180,20 +260,13 @@ impl Ledger {
 
     /// Returns the ends of alerts that claim to be ours and that no rule knows.
     pub fn orphans<'a>(&self, alerts: impl Iterator<Item = &'a Alert>, now: Timestamp) -> Vec<IncomingAlert> {
-        let firing: BTreeSet<LabelSet> = self
-            .books
-            .values()
-            .flat_map(|book| book.instances.active())
-            .filter(|instance| instance.state == State::Firing)
-            .filter_map(|instance| self.outward.labels(&instance.labels))
-            .collect();
         alerts
-            .filter(|alert| alert.source.starts_with(SOURCE) && !firing.contains(&alert.labels))
+            .filter(|alert| alert.is_of_rule() && !self.holders.contains_key(&alert.fingerprint))
             .map(|alert| IncomingAlert {
                 labels: alert.labels.clone(),
                 annotations: alert.annotations.clone(),
                 starts_at: Some(alert.starts_at),
-                ends_at: Some(now),
+                ends_at: Some(now.max(alert.starts_at)),
                 generator_url: alert.generator_url.clone(),
                 source: alert.source.clone(),
             })
@@ -284,7 +357,7 @@ impl Book {
 }
 
 fn source(file: &str, group: &str) -> String {
-    format!("{SOURCE}{file}/{group}")
+    format!("{RULE_SOURCE}{file}/{group}")
 }
 
 fn incoming(instance: &Instance, source: &str, generator_url: &str) -> IncomingAlert {

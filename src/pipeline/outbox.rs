@@ -1,17 +1,22 @@
 //! The outbox: takes recorded deliveries to their channels, one lane at a time in order, until each has ended.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tocsin_core::plane::Delivery;
 use tocsin_core::route::receiver::{Channel, Receiver};
 use tocsin_core::route::retry::next_attempt;
 use tocsin_core::route::templates::Templates;
+use tocsin_core::route::turn::{AT_A_PLACE_MAX, Head, turns};
 use tocsin_core::time::{Span, Timestamp};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
+use tokio::task::{Id, JoinError, JoinSet};
 
 use super::crash;
 use super::hub::{Hub, Topic};
+use super::pulse::Pulse;
+use super::watch::give_up;
 use crate::clock::{self, Stopwatch};
 use crate::db::deliveries::{Attempt, DeliveryState, InboxMessage, OutboxRow, Verdict};
 use crate::db::{Db, DbError};
@@ -19,14 +24,18 @@ use crate::id;
 use crate::notify::{Outcome, Sender, with_causes};
 use crate::telemetry::Metrics;
 
-/// Attempts that run at the same time, over all channels.
-const IN_FLIGHT_MAX: usize = 32;
-/// Lanes looked at in one go.
-const LANES_MAX: i64 = 1000;
+/// Lanes of one place looked at in one go: those under way, and as many again for each that may end meanwhile.
+const LANES_MAX: i64 = 8 * AT_A_PLACE_MAX as i64;
 /// The outbox looks again after this long even when nobody woke it.
 const IDLE: Span = Span::from_secs(30);
 /// After a failure of the database.
 const DB_WAIT: Span = Span::from_secs(1);
+/// Failures of recording an attempt, each of which would come again, after which the process ends.
+const LASTING_MAX: usize = 5;
+/// After a fault of our own in an attempt.
+const FAULT_WAIT: Span = Span::from_mins(1);
+/// What is under way at a stop may take this long to end.
+const STOP_MAX: Duration = Duration::from_secs(3);
 
 /// A line for each alert.
 const INBOX_TEXT: &str = "{{ range .Alerts }}{{ .Status | toUpper }} {{ .Labels.alertname }}{{ with .Annotations.summary }}: {{ . }}{{ end }}\n{{ end }}";
@@ -47,16 +56,42 @@ pub struct Outbox {
     pub hub: Hub,
     pub wake: Arc<Notify>,
     pub metrics: Arc<Metrics>,
+    pub pulse: Pulse,
+}
+
+/// The attempts under way.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<()>,
+    heads: HashMap<Id, Head>,
+}
+
+impl UnderWay {
+    /// Returns the delivery whose attempt has ended, and whether that was by a fault.
+    fn ended(&mut self, joined: Result<(Id, ()), JoinError>) -> Option<(Head, Option<JoinError>)> {
+        let (id, fault) = match joined {
+            Ok((id, ())) => (id, None),
+            Err(error) => (error.id(), Some(error)),
+        };
+        Some((self.heads.remove(&id)?, fault))
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that has gone means a stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 impl Outbox {
-    /// Works until the future is dropped. What was in flight then is tried again after the next start, under the same key.
-    pub async fn run(self) {
-        let (done, mut finished) = mpsc::channel::<String>(IN_FLIGHT_MAX);
-        let mut busy: BTreeSet<String> = BTreeSet::new();
+    /// Works until `stop` says so: then nothing new is started, and what is under way has some seconds to end and to be recorded. The
+    /// rest is tried again after the next start, under the same key.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut under_way = UnderWay::default();
         loop {
+            self.pulse.beat();
+            crash::fault("in-outbox");
             let now = clock::now();
-            let wait = match self.start_due(&mut busy, &done, now).await {
+            let wait = match self.start_due(&mut under_way, now).await {
                 Ok(next) => next.map_or(IDLE, |at| at.since(now).clamp(Span(1), IDLE)),
                 Err(error) => {
                     tracing::error!(error = with_causes(&error), "the outbox cannot read its queue");
@@ -65,47 +100,64 @@ impl Outbox {
             };
             tokio::select! {
                 () = self.wake.notified() => {}
-                lane = finished.recv() => { lane.map(|lane| busy.remove(&lane)); }
+                Some(joined) = under_way.tasks.join_next_with_id() => self.note_end(&mut under_way, joined).await,
                 () = tokio::time::sleep(wait.to_std()) => {}
+                () = stopped(&mut stop) => break,
             }
-            while let Ok(lane) = finished.try_recv() {
-                busy.remove(&lane);
+            while let Some(joined) = under_way.tasks.try_join_next_with_id() {
+                self.note_end(&mut under_way, joined).await;
             }
+        }
+        let drained = async { while under_way.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_MAX, drained).await.is_err() {
+            tracing::warn!(attempts = under_way.tasks.len(), "attempts are cut off; they are made again after the next start");
         }
     }
 
-    /// Starts every delivery that is due and has room; returns when the next one falls due.
-    async fn start_due(
-        &self,
-        busy: &mut BTreeSet<String>,
-        done: &mpsc::Sender<String>,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, DbError> {
-        let mut next: Option<Timestamp> = None;
-        for row in self.db.lane_heads(LANES_MAX).await? {
-            if busy.contains(&row.lane) {
-                continue;
-            }
-            if row.expires_at <= now {
-                self.db.expire_delivery(row.id, now).await?;
-                self.metrics.delivery_ended(&row.channel, DeliveryState::Expired);
-                self.hub.tell(Topic::Deliveries, Some(&row.id.to_string()));
-                next = Some(now);
-            } else if row.next_attempt_at > now {
-                let at = row.next_attempt_at.min(row.expires_at);
-                next = Some(next.map_or(at, |earliest| earliest.min(at)));
-            } else if busy.len() < IN_FLIGHT_MAX {
-                busy.insert(row.lane.clone());
-                let (outbox, done) = (self.clone(), done.clone());
-                tokio::spawn(async move {
-                    let lane = row.lane.clone();
-                    outbox.attempt(row).await;
-                    // The outbox itself has gone when nobody listens; then there is nothing left to tell.
-                    let _ = done.send(lane).await;
-                });
-            }
+    /// Frees the lane of an attempt. One that ended by a fault of ours is recorded as failed, so that it neither holds its lane for
+    /// ever nor is made again at once.
+    async fn note_end(&self, under_way: &mut UnderWay, joined: Result<(Id, ()), JoinError>) {
+        let Some((head, Some(fault))) = under_way.ended(joined) else { return };
+        tracing::error!(delivery = head.id, error = %fault, "an attempt ended in a fault of this program");
+        let now = clock::now();
+        let attempt = Attempt {
+            delivery_id: head.id,
+            number: head.attempts + 1,
+            at: now,
+            outcome: "retry".to_owned(),
+            detail: "a fault of this program; its log says more".to_owned(),
+            duration_ms: 0,
+        };
+        if let Err(error) = self.db.record_attempt(&attempt, &Verdict::RetryAt(now + FAULT_WAIT)).await {
+            tracing::error!(error = with_causes(&error), delivery = head.id, "cannot record an attempt");
         }
-        Ok(next)
+    }
+
+    /// Starts every delivery whose turn it is; returns when the next one falls due.
+    async fn start_due(&self, under_way: &mut UnderWay, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
+        let turns = turns(self.db.lane_heads(LANES_MAX).await?, under_way.heads.values(), now);
+        for head in turns.start {
+            let (outbox, id) = (self.clone(), head.id);
+            let task = under_way.tasks.spawn(async move {
+                match outbox.db.delivery(id).await {
+                    Ok(Some(row)) => outbox.attempt(row).await,
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::error!(error = with_causes(&error), delivery = id, "a delivery cannot be read");
+                        tokio::time::sleep(DB_WAIT.to_std()).await;
+                    }
+                }
+            });
+            under_way.heads.insert(task.id(), head);
+        }
+        let has_expired = !turns.expired.is_empty();
+        for head in turns.expired {
+            self.db.expire_delivery(head.id, now).await?;
+            self.metrics.delivery_ended(&head.place.1, DeliveryState::Expired);
+            self.hub.tell(Topic::Deliveries, Some(&head.id.to_string()));
+        }
+        // What expired frees its lane for the next one.
+        Ok(if has_expired { Some(now) } else { turns.next })
     }
 
     /// Makes one attempt and records how it ended. When it cannot be recorded the lane stays where it was, and the attempt is made
@@ -150,8 +202,13 @@ impl Outbox {
             detail,
             duration_ms: i64::try_from(watch.elapsed().as_millis()).unwrap_or(i64::MAX),
         };
+        let mut lasting = 0;
         while let Err(error) = self.db.record_attempt(&attempt, &verdict).await {
             tracing::error!(error = with_causes(&error), delivery = row.id, "cannot record an attempt; trying again");
+            lasting += usize::from(error.is_lasting());
+            if lasting >= LASTING_MAX {
+                give_up("the database refuses the record of an attempt, and would refuse it for ever");
+            }
             tokio::time::sleep(DB_WAIT.to_std()).await;
         }
         crash::point("after-attempt-record");
@@ -161,20 +218,13 @@ impl Outbox {
     async fn send(&self, row: &OutboxRow, delivery: &Delivery) -> Outcome {
         let addressees = self.addressees.borrow().clone();
         let Some(integration) =
-            addressees.receivers.get(&delivery.receiver).and_then(|receiver| receiver.integrations.get(delivery.integration))
+            addressees.receivers.get(&delivery.receiver).and_then(|receiver| receiver.find(&delivery.integration))
         else {
             return Outcome::Rejected(format!(
-                "the configuration has no receiver {:?} with this integration any more",
-                delivery.receiver
+                "receiver {:?} of the configuration sends to no {} at this place any more",
+                delivery.receiver, delivery.channel
             ));
         };
-        if integration.channel.kind() != delivery.channel {
-            return Outcome::Rejected(format!(
-                "the receiver's integration is {} now, not {}",
-                integration.channel.kind(),
-                delivery.channel
-            ));
-        }
         crash::point("before-connect");
         if integration.channel == Channel::Inbox {
             return self.put_into_inbox(row, delivery, &addressees.templates).await;

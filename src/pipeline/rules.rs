@@ -1,15 +1,14 @@
 //! The rule groups at work: each evaluated at its slots, and its alerting rules looked at early when a scrape that they touch has landed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod look;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use tocsin_core::model::matcher::all_match;
-use tocsin_core::model::{Cell, LabelSet, Matcher, Row, STALE, Value};
-use tocsin_core::promql::ast::Expr;
-use tocsin_core::promql::evaluate::{self, Cancel, Options};
-use tocsin_core::promql::value::Value as Answer;
-use tocsin_core::rule::{EarlyPlan, Environment, Evaluated, Kind, Queries, Rule, RuleError, RuleGroup, RuleId, early_plan};
+use tocsin_core::model::{Cell, LabelSet, Row, STALE, Value};
+use tocsin_core::promql::evaluate::{Cancel, Options};
+use tocsin_core::rule::{Environment, Evaluated, Kind, Local, Rule, RuleError, RuleGroup, RuleId};
 use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{broadcast, watch};
@@ -18,15 +17,22 @@ use tokio::task::JoinHandle;
 use super::hub::{Hub, Topic};
 use super::ingest::Ingest;
 use super::ledger::{Outward, RuleKey, RuleTerms};
-use super::scrapes::{Landed, TargetId, TargetLabels};
+use super::scrapes::Landed;
 use super::watch::{Judged, Watch};
+use super::{crash, fault};
 use crate::clock::{self, Stopwatch};
 use crate::telemetry::Metrics;
+use look::{Looks, Targets};
 
 /// One rule's evaluation may take this long; then it fails, and the group goes on.
 const EVALUATION_MAX: Duration = Duration::from_secs(60);
 /// After a look that took some time, no further look of the group begins for this many times as long: looks are a courtesy.
 const LOOK_REST: u32 = 9;
+
+/// A group that is asked to stop while it evaluates may finish within this time.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// What the health of a rule says after a panic.
+const FAULT: &str = "the evaluation ended in a fault of Tocsin; the log has more";
 
 /// How a rule fared at its last evaluation.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +62,7 @@ pub struct Parts {
     pub hub: Hub,
     pub metrics: Arc<Metrics>,
     pub landed: broadcast::Sender<Landed>,
-    pub targets: watch::Receiver<Arc<BTreeMap<TargetId, TargetLabels>>>,
+    pub targets: watch::Receiver<Targets>,
 }
 
 /// What evaluations take from the configuration.
@@ -70,8 +76,19 @@ pub struct Settings {
 /// The series that a rule wrote last; those that it does not write again have ended.
 type Written = BTreeSet<LabelSet>;
 
+/// What the evaluations of a group depend on, beside the group itself.
+#[derive(Clone, PartialEq)]
+struct Terms {
+    options: Options,
+    environment: Environment,
+    /// The names of all metrics that rules write.
+    recorded: Arc<BTreeSet<String>>,
+}
+
 struct Running {
     group: Arc<RuleGroup>,
+    terms: Terms,
+    status: Arc<Mutex<GroupStatus>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<BTreeMap<RuleId, Written>>,
 }
@@ -88,44 +105,58 @@ impl Rules {
         Rules { parts, running: tokio::sync::Mutex::default(), status: Arc::default() }
     }
 
-    /// Replaces all groups. Rules that stay keep their alerts and their series; the series of those that go end.
+    /// Replaces all groups. A group that stays as it was goes on undisturbed; rules that stay keep their alerts and their series; the
+    /// series of those that go end.
     pub async fn replace(&self, groups: Vec<RuleGroup>, settings: &Settings) {
         let mut running = self.running.lock().await;
-        let written = stop(&mut running).await;
         let groups: Vec<Arc<RuleGroup>> = groups.into_iter().map(Arc::new).collect();
-        let recorded: Arc<BTreeSet<String>> = Arc::new(
-            groups
-                .iter()
-                .flat_map(|group| &group.rules)
-                .filter(|rule| !rule.is_alert())
-                .map(|rule| rule.name().to_owned())
-                .collect(),
-        );
+        let rules = || groups.iter().flat_map(|group| &group.rules);
+        let recorded = rules().filter(|rule| !rule.is_alert()).map(|rule| rule.name().to_owned()).collect();
+        let terms =
+            Terms { options: settings.options.clone(), environment: settings.environment.clone(), recorded: Arc::new(recorded) };
         let keys: Vec<RuleKey> = groups
             .iter()
             .flat_map(|group| group.ids().into_iter().zip(&group.rules))
             .filter(|(_, rule)| rule.is_alert())
             .map(|(id, _)| Arc::new(id))
             .collect();
+        let wanted: BTreeMap<_, _> = groups.iter().map(|group| ((&*group.file, &*group.name), group)).collect();
+        let stays = |own: &mut Running| {
+            let group = wanted.get(&(&*own.group.file, &*own.group.name));
+            group.is_some_and(|group| **group == own.group) && own.terms == terms && !own.task.is_finished()
+        };
+        let going: Vec<Running> = running.extract_if(.., |own| !stays(own)).collect();
+        let mut inherited = stop(going).await;
         if self.parts.watch.rules(keys, settings.outward.clone()).await.is_err() {
             return;
         }
-        let mut inherited = written;
         let mut statuses = Vec::new();
-        for group in groups {
-            let (work, status) = GroupWork::new(&self.parts, &group, settings, &recorded, &mut inherited);
+        for group in &groups {
+            let status = match running.iter().find(|own| own.group == *group) {
+                Some(own) => own.status.clone(),
+                None => {
+                    let own = self.start(group, &terms, &mut inherited);
+                    let status = own.status.clone();
+                    running.push(own);
+                    status
+                }
+            };
             statuses.push(status);
-            let (stop, stopped) = watch::channel(false);
-            running.push(Running { group, stop, task: tokio::spawn(work.run(stopped)) });
         }
         *self.status.write().expect("no holder of this lock panics") = statuses;
         self.parts.ingest.end(clock::now(), inherited.values().flatten());
         self.parts.hub.tell(Topic::Rules, None);
     }
 
+    fn start(&self, group: &Arc<RuleGroup>, terms: &Terms, inherited: &mut BTreeMap<RuleId, Written>) -> Running {
+        let (work, status) = GroupWork::new(&self.parts, group, terms, inherited);
+        let (stop, stopped) = watch::channel(false);
+        Running { group: group.clone(), terms: terms.clone(), status, stop, task: tokio::spawn(work.run(stopped)) }
+    }
+
     /// Stops all groups; their alerts and series stay as they are, for the next start.
     pub async fn stop(&self) {
-        stop(&mut *self.running.lock().await).await;
+        stop(std::mem::take(&mut *self.running.lock().await)).await;
     }
 
     /// Returns how every group fares.
@@ -142,13 +173,13 @@ impl Rules {
     }
 }
 
-async fn stop(running: &mut Vec<Running>) -> BTreeMap<RuleId, Written> {
+async fn stop(running: Vec<Running>) -> BTreeMap<RuleId, Written> {
     let mut written = BTreeMap::new();
-    for group in running.iter() {
+    for group in &running {
         // A task that has ended needs no word.
         let _ = group.stop.send(true);
     }
-    for group in running.drain(..) {
+    for group in running {
         match group.task.await {
             Ok(own) => written.extend(own),
             Err(error) => tracing::error!(group = group.group.name, %error, "a rule group's task ended in a fault"),
@@ -157,44 +188,29 @@ async fn stop(running: &mut Vec<Running>) -> BTreeMap<RuleId, Written> {
     written
 }
 
-/// Asks the store on behalf of rules and of their templates.
-struct StoreQueries {
-    store: Arc<Store>,
-    options: Options,
-    cancel: Cancel,
+/// Returns once a group is asked to stop.
+async fn asked(stop: &mut watch::Receiver<bool>) {
+    // An error means that the asker has gone, which is a stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
-impl Queries for StoreQueries {
-    fn instant(&self, expr: &Expr, text: &str, at: Timestamp) -> Result<Vec<(LabelSet, Value)>, String> {
-        let options = Options { text: Some(Arc::from(text)), ..self.options.clone() };
-        let answer = evaluate::instant(expr, at, &*self.store, &options, &self.cancel).map_err(|error| match error.place() {
-            Some(place) => format!("{error} (at byte {} of the expression)", place.start),
-            None => crate::notify::with_causes(&error),
-        })?;
-        match answer.value {
-            Answer::Vector(samples) => Ok(samples.into_iter().map(|sample| (sample.labels, sample.value)).collect()),
-            Answer::Scalar(value) => Ok(vec![(LabelSet::empty(), Value::Float(value))]),
-            Answer::Text(_) | Answer::Matrix(_) => Err("rule result is not a vector or scalar".to_owned()),
-        }
+/// Stops an evaluation when nobody waits for it any more.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
-}
-
-/// When one rule is looked at between slots.
-struct Look {
-    selectors: Vec<Vec<Matcher>>,
-    waits_for_all: bool,
-    /// Whether a target has series that the selectors touch; forgotten when the target brings new series.
-    touched: HashMap<TargetId, bool>,
-    reported: BTreeSet<TargetId>,
 }
 
 struct GroupWork {
     parts: Parts,
-    settings: Settings,
+    options: Options,
+    environment: Environment,
     group: Arc<RuleGroup>,
     keys: Arc<Vec<RuleKey>>,
     terms: Vec<Arc<RuleTerms>>,
-    looks: Vec<Option<Look>>,
+    looks: Looks,
     written: Vec<Written>,
     status: Arc<Mutex<GroupStatus>>,
 }
@@ -203,24 +219,13 @@ impl GroupWork {
     fn new(
         parts: &Parts,
         group: &Arc<RuleGroup>,
-        settings: &Settings,
-        recorded: &BTreeSet<String>,
+        terms: &Terms,
         inherited: &mut BTreeMap<RuleId, Written>,
     ) -> (GroupWork, Arc<Mutex<GroupStatus>>) {
         let ids = group.ids();
         let written = ids.iter().map(|id| inherited.remove(id).unwrap_or_default()).collect();
         let keys: Arc<Vec<RuleKey>> = Arc::new(ids.into_iter().map(Arc::new).collect());
-        let mut settings = settings.clone();
-        settings.environment.query_offset = group.query_offset;
-        settings.environment.limit = group.limit;
-        let look = |rule: &Rule| {
-            let (selectors, waits_for_all) = match early_plan(rule, group, recorded) {
-                EarlyPlan::Never => return None,
-                EarlyPlan::OnAnyTarget { selectors } => (selectors, false),
-                EarlyPlan::WhenAllReported { selectors } => (selectors, true),
-            };
-            Some(Look { selectors, waits_for_all, touched: HashMap::new(), reported: BTreeSet::new() })
-        };
+        let environment = Environment { query_offset: group.query_offset, limit: group.limit, ..terms.environment.clone() };
         let status = Arc::new(Mutex::new(GroupStatus {
             group: group.clone(),
             keys: keys.clone(),
@@ -229,11 +234,12 @@ impl GroupWork {
             rules: vec![RuleStatus::default(); group.rules.len()],
         }));
         let work = GroupWork {
-            terms: group.rules.iter().map(|rule| Arc::new(terms(group, rule, &settings.environment.external_url))).collect(),
-            looks: group.rules.iter().map(look).collect(),
+            terms: group.rules.iter().map(|rule| Arc::new(rule_terms(group, rule, &environment.external_url))).collect(),
+            looks: Looks::new(group, &terms.recorded),
             written,
             keys,
-            settings,
+            options: terms.options.clone(),
+            environment,
             group: group.clone(),
             parts: parts.clone(),
             status: status.clone(),
@@ -243,19 +249,44 @@ impl GroupWork {
 
     /// Evaluates until told to stop; returns the series that each rule wrote last.
     async fn run(mut self, mut stop: watch::Receiver<bool>) -> BTreeMap<RuleId, Written> {
+        let (ingest, what) = (self.parts.ingest.clone(), format!("rule group {}", self.group.name));
+        while fault::guarded(&ingest, &what, self.work(&mut stop)).await.is_none() {
+            tokio::select! {
+                () = asked(&mut stop) => break,
+                () = tokio::time::sleep(fault::REST) => {}
+            }
+        }
+        self.keys.iter().map(|key| RuleId::clone(key)).zip(self.written).collect()
+    }
+
+    async fn work(&mut self, stop: &mut watch::Receiver<bool>) {
         let mut landed = self.parts.landed.subscribe();
         let mut slot = self.group.next_slot(clock::now());
-        let mut look_from = clock::now();
+        // One wait for each slot, whatever lands meanwhile: only a whole wait tells that the wall clock was stepped back.
+        let mut wait = Box::pin(clock::sleep_until(slot));
+        let (mut since_look, mut rest) = (Stopwatch::start(), Duration::ZERO);
         loop {
             tokio::select! {
-                _ = stop.changed() => break,
-                () = clock::sleep_until(slot) => {
-                    self.evaluate(slot).await;
+                () = asked(stop) => return,
+                () = &mut wait => {
                     let now = clock::now();
-                    let next = self.group.next_slot(now);
-                    let missed = (next.since(slot).0 / self.group.interval.0 - 1).max(0);
-                    self.parts.metrics.evaluations_missed.inc_by(missed as u64);
-                    slot = next;
+                    if now >= slot {
+                        let asked_and_late = async {
+                            asked(stop).await;
+                            tokio::time::sleep(STOP_GRACE).await;
+                        };
+                        tokio::select! {
+                            () = self.evaluate(slot) => {}
+                            () = asked_and_late => return,
+                        }
+                        let next = self.group.slot_after(slot, clock::now());
+                        let missed = (next.since(slot).0 / self.group.interval.0 - 1).max(0);
+                        self.parts.metrics.evaluations_missed.inc_by(missed as u64);
+                        slot = next;
+                    } else {
+                        slot = self.group.next_slot(now);
+                    }
+                    wait.set(clock::sleep_until(slot));
                 }
                 news = landed.recv() => {
                     let mut batch: Vec<Landed> = news.into_iter().collect();
@@ -264,71 +295,85 @@ impl GroupWork {
                         batch.push(more);
                     }
                     let due = self.due_looks(&batch);
-                    if !due.is_empty() && clock::now() >= look_from {
+                    if !due.is_empty() && since_look.elapsed() >= rest {
                         let watch = Stopwatch::start();
-                        self.look(due).await;
-                        look_from = clock::now() + Span(i64::try_from((watch.elapsed() * LOOK_REST).as_millis()).unwrap_or(i64::MAX));
+                        tokio::select! {
+                            () = self.look(due) => {}
+                            () = asked(stop) => return,
+                        }
+                        (since_look, rest) = (Stopwatch::start(), watch.elapsed() * LOOK_REST);
                     }
                 }
             }
         }
-        self.keys.iter().map(|key| RuleId::clone(key)).zip(self.written).collect()
     }
 
-    /// Evaluates one rule on a thread of its own.
+    /// Evaluates one rule on a thread of its own; all that it asks, it asks of one view of the store.
     async fn ask(&self, index: usize, at: Timestamp) -> (Result<Evaluated, RuleError>, f64) {
         let watch = Stopwatch::start();
-        let (group, environment) = (self.group.clone(), self.settings.environment.clone());
-        let cancel = Cancel::new();
-        let queries =
-            StoreQueries { store: self.parts.store.clone(), options: self.settings.options.clone(), cancel: cancel.clone() };
-        let work =
-            tokio::task::spawn_blocking(move || tocsin_core::rule::evaluate(&group.rules[index], at, &queries, &environment));
+        let (group, environment, options) = (self.group.clone(), self.environment.clone(), self.options.clone());
+        let (store, cancel) = (self.parts.store.clone(), CancelOnDrop(Cancel::new()));
+        let switch = cancel.0.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let snapshot = store.snapshot();
+            let queries = Local { source: &snapshot, options: &options, cancel: &switch };
+            tocsin_core::rule::evaluate(&group.rules[index], at, &queries, &environment)
+        });
         let result = match tokio::time::timeout(EVALUATION_MAX, work).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(RuleError::Query("the evaluation ended in a fault of the evaluator".to_owned())),
-            Err(_) => {
-                cancel.cancel();
-                Err(RuleError::Query(format!("the evaluation took longer than {EVALUATION_MAX:?}")))
-            }
+            Ok(Err(_)) => Err(RuleError::Query(FAULT.to_owned())),
+            Err(_) => Err(RuleError::Query(format!("the evaluation took longer than {EVALUATION_MAX:?}"))),
         };
         (result, watch.seconds())
     }
 
     async fn evaluate(&mut self, at: Timestamp) {
         let whole = Stopwatch::start();
+        let ingest = self.parts.ingest.clone();
         for index in 0..self.group.rules.len() {
-            let (result, seconds) = self.ask(index, at).await;
+            let rule = Stopwatch::start();
+            let what = format!("rule {} of group {}", self.group.rules[index].name(), self.group.name);
+            // A fault is the rule's own: the rules behind it are evaluated.
+            let (result, seconds) = match fault::guarded(&ingest, &what, self.evaluate_rule(index, at)).await {
+                Some((result, seconds)) => (result, seconds),
+                None => (Err(RuleError::Query(FAULT.to_owned())), rule.seconds()),
+            };
             self.parts.metrics.evaluations.inc();
             self.parts.metrics.evaluation_seconds.observe(seconds);
-            let error = match result {
-                Ok(Evaluated::Recorded(samples)) => {
-                    self.write(index, at, samples);
-                    None
-                }
-                Ok(Evaluated::Active(active)) => {
-                    let judged =
-                        Judged { rule: self.keys[index].clone(), terms: self.terms[index].clone(), active, at, early: false };
-                    if let Ok(series) = self.parts.watch.judged(judged).await {
-                        self.write(index, at, series.into_iter().map(|(labels, value)| (labels, Value::Float(value))).collect());
-                    }
-                    if let Some(look) = &mut self.looks[index] {
-                        look.reported.clear();
-                    }
-                    None
-                }
-                Err(error) => {
-                    self.parts.metrics.evaluations_failed.inc();
-                    tracing::warn!(rule = self.group.rules[index].name(), group = self.group.name, %error, "a rule cannot be evaluated");
-                    Some(error.to_string())
-                }
-            };
+            let error = result.err().map(|error| {
+                self.parts.metrics.evaluations_failed.inc();
+                tracing::warn!(rule = self.group.rules[index].name(), group = self.group.name, %error, "a rule cannot be evaluated");
+                error.to_string()
+            });
             self.status.lock().expect("no holder of this lock panics").rules[index] =
                 RuleStatus { last_evaluation: Some(at), seconds, error };
         }
         let mut status = self.status.lock().expect("no holder of this lock panics");
         status.last_evaluation = Some(at);
         status.seconds = whole.seconds();
+    }
+
+    /// Evaluates one rule, hands in its alerts and stores its series; returns how long the evaluation took.
+    async fn evaluate_rule(&mut self, index: usize, at: Timestamp) -> (Result<(), RuleError>, f64) {
+        let (result, seconds) = self.ask(index, at).await;
+        crash::fault("in-evaluation");
+        let result = match result {
+            Ok(Evaluated::Recorded(samples)) => {
+                self.write(index, at, samples);
+                Ok(())
+            }
+            Ok(Evaluated::Active(active)) => {
+                let judged =
+                    Judged { rule: self.keys[index].clone(), terms: self.terms[index].clone(), active, at, early: false };
+                if let Ok(series) = self.parts.watch.judged(judged).await {
+                    self.write(index, at, series.into_iter().map(|(labels, value)| (labels, Value::Float(value))).collect());
+                }
+                self.looks.evaluated(index);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        (result, seconds)
     }
 
     /// Stores what a rule brought, and the ends of the series that it no longer brings.
@@ -348,35 +393,12 @@ impl GroupWork {
 
     /// Returns the rules whose look is due after some scrapes.
     fn due_looks(&mut self, landed: &[Landed]) -> Vec<usize> {
-        let targets = self.parts.targets.borrow().clone();
-        let store = &self.parts.store;
-        let mut due = Vec::new();
-        for (index, look) in self.looks.iter_mut().enumerate() {
-            let Some(look) = look else { continue };
-            let mut hit = false;
-            for scrape in landed {
-                if scrape.added > 0 {
-                    look.touched.remove(&scrape.target);
-                }
-                if look.touches(scrape.target, &targets, store) {
-                    hit = true;
-                    look.reported.insert(scrape.target);
-                }
-            }
-            if !hit {
-                continue;
-            }
-            let mut waits = false;
-            if look.waits_for_all {
-                for id in targets.keys() {
-                    waits |= !look.reported.contains(id) && look.touches(*id, &targets, store);
-                }
-            }
-            if !waits {
-                due.push(index);
-            }
+        self.looks.know(&self.parts.targets.borrow());
+        if self.looks.must_ask(landed) {
+            tokio::task::block_in_place(|| self.looks.due(landed, &self.parts.store))
+        } else {
+            self.looks.due(landed, &self.parts.store)
         }
-        due
     }
 
     async fn look(&mut self, due: Vec<usize>) {
@@ -386,9 +408,7 @@ impl GroupWork {
             self.parts.metrics.early_looks.inc();
             // A failed look changes nothing; the slot reports what is wrong.
             let Ok(Evaluated::Active(active)) = result else { continue };
-            if let Some(look) = &mut self.looks[index] {
-                look.reported.clear();
-            }
+            self.looks.evaluated(index);
             if active.is_empty() {
                 continue;
             }
@@ -399,27 +419,7 @@ impl GroupWork {
     }
 }
 
-impl Look {
-    /// Returns whether a target has a series that one of the selectors may touch.
-    fn touches(&mut self, target: TargetId, targets: &BTreeMap<TargetId, TargetLabels>, store: &Store) -> bool {
-        if let Some(known) = self.touched.get(&target) {
-            return *known;
-        }
-        let Some(labels) = targets.get(&target) else { return false };
-        let touches = self.selectors.iter().any(|selector| {
-            let own: Vec<Matcher> = selector.iter().filter(|matcher| labels.has(&matcher.name)).cloned().collect();
-            let mut asked = selector.clone();
-            asked.extend(
-                ["job", "instance"].iter().filter(|name| labels.has(name)).map(|name| Matcher::equal(*name, labels.get(name))),
-            );
-            all_match(&own, labels) && !store.series(&[asked], Timestamp::MIN, Timestamp::MAX, 1).items.is_empty()
-        });
-        self.touched.insert(target, touches);
-        touches
-    }
-}
-
-fn terms(group: &RuleGroup, rule: &Rule, external_url: &str) -> RuleTerms {
+fn rule_terms(group: &RuleGroup, rule: &Rule, external_url: &str) -> RuleTerms {
     let (hold, keep_firing) = match &rule.kind {
         Kind::Record { .. } => (Span::ZERO, Span::ZERO),
         Kind::Alert(alerting) => (alerting.hold, alerting.keep_firing),
@@ -433,9 +433,6 @@ fn terms(group: &RuleGroup, rule: &Rule, external_url: &str) -> RuleTerms {
         keep_firing,
         limit: group.limit,
         interval: group.interval,
-        generator_url: format!(
-            "{external_url}/explore?{}",
-            form_urlencoded::Serializer::new(String::new()).append_pair("expr", &rule.text).finish()
-        ),
+        generator_url: rule.generator_url(external_url),
     }
 }

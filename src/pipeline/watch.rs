@@ -5,17 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tocsin_core::model::{LabelSet, Row};
+use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::plane::{Change, Delivery, Event, Plane, Refused, Reply};
+use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::rule::Active;
 use tocsin_core::time::{Span, Timestamp};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::crash;
 use super::hub::{Hub, Topic};
 use super::ledger::{Ledger, Outward, RuleKey, RuleTerms};
+use super::pulse::Pulse;
 use crate::clock::{self, Stopwatch};
+use crate::db::accounts::{AuditEntry, audit_writes};
 use crate::db::deliveries::{DeliveryState, OutboxRow, insert};
 use crate::db::state::{self, Document};
 use crate::db::{Db, Write};
@@ -29,6 +33,14 @@ const QUESTIONS_MAX: usize = 256;
 /// Changes that are recorded together at most.
 const BATCH_MAX: usize = 512;
 const RECORD_WAIT_MAX: Span = Span::from_secs(10);
+/// The watch gives a sign of life at least this often, also when nothing happens.
+const IDLE: Span = Span::from_secs(5);
+/// Failures of one record, each of which would come again, after which the process ends.
+const LASTING_MAX: usize = 5;
+/// How long a client waits for an answer.
+const CLIENT_WAIT: Duration = Duration::from_secs(10);
+/// Alerts from outside that may wait to be taken in, in KiB.
+const ALERTS_KIB_MAX: u32 = 64 << 10;
 
 /// What the watch owns.
 pub struct State {
@@ -47,11 +59,61 @@ pub struct Judged {
     pub early: bool,
 }
 
+impl State {
+    /// Takes the result of an evaluation; adds to the writes what it changes beside the plane.
+    pub fn judge(&mut self, judged: Judged, now: Timestamp, writes: &mut Vec<Write>) {
+        let Judged { rule, terms, active, at, early } = judged;
+        let news = self.ledger.judge(&rule, &terms, active, at, early, writes);
+        self.feed(news, now);
+    }
+
+    /// Ends the alerts of rules that are gone, and gives the others the labels that they have from now on.
+    pub fn replace_rules(&mut self, keys: &[RuleKey], outward: Outward, now: Timestamp, writes: &mut Vec<Write>) {
+        self.ledger.set_outward(outward);
+        let news = self.ledger.keep_only(keys, now, writes);
+        self.feed(news, now);
+        // What fires under new labels is told before its old labels end, so that there is no gap in which all seems well.
+        let unheard = self.ledger.unheard(|fingerprint| self.plane.is_firing(fingerprint, now));
+        self.feed(unheard, now);
+        // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
+        let orphans = self.ledger.orphans(self.plane.alerts(now).iter().map(|view| &view.alert), now);
+        self.feed(orphans, now);
+    }
+
+    /// Hands alerts of our own rules to routing. What it refuses is offered again with the next evaluations.
+    fn feed(&mut self, news: Vec<IncomingAlert>, now: Timestamp) {
+        if news.is_empty() {
+            return;
+        }
+        match self.plane.accept(Event::Alerts(news), now) {
+            Ok(Reply::Alerts { refused, .. }) => {
+                if let Some((_, reason)) = refused.first() {
+                    tracing::error!(count = refused.len(), %reason, "alerts of our own rules cannot be routed; they are offered again");
+                }
+                let refused: Vec<Fingerprint> = refused.into_iter().map(|(fingerprint, _)| fingerprint).collect();
+                self.ledger.forget_told(&refused);
+            }
+            Ok(_) => {}
+            Err(reason) => tracing::error!(%reason, "alerts of our own rules cannot be routed"),
+        }
+    }
+}
+
 enum Message {
     Judged(Judged, oneshot::Sender<Vec<(LabelSet, f64)>>),
-    Event(Box<Event>, oneshot::Sender<Result<Reply, Refused>>),
+    Event(Asked, oneshot::Sender<Result<Reply, Refused>>),
     /// These are all the rules that there are now; others have ended, and with them their alerts.
     Rules(Vec<RuleKey>, Outward, oneshot::Sender<()>),
+}
+
+/// Returns what the audit is to say of how an event ended; None: nothing.
+pub type Note = Box<dyn FnOnce(&Result<Reply, Refused>) -> Option<AuditEntry> + Send>;
+
+struct Asked {
+    event: Box<Event>,
+    note: Option<Note>,
+    /// Room for what came from outside, given back once it is taken in.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 type Question = Box<dyn FnOnce(&State) + Send>;
@@ -61,6 +123,7 @@ type Question = Box<dyn FnOnce(&State) + Send>;
 pub struct Watch {
     changes: mpsc::Sender<Message>,
     questions: mpsc::Sender<Question>,
+    room: Arc<Semaphore>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +132,8 @@ pub enum WatchError {
     Stopping,
     #[error("too many requests are waiting; try again")]
     Busy,
+    #[error("the database does not answer; what was asked waits, and may still be done")]
+    Slow,
 }
 
 /// What the watch works with.
@@ -78,6 +143,9 @@ pub struct Parts {
     pub outbox: Arc<Notify>,
     pub metrics: Arc<Metrics>,
     pub last_delivery_id: i64,
+    pub pulse: Pulse,
+    /// How the restored state differs from the stored one; recorded with the first change.
+    pub opening: Vec<Write>,
 }
 
 impl Watch {
@@ -85,7 +153,10 @@ impl Watch {
     pub fn new(state: State, parts: Parts) -> (Watch, impl Future<Output = ()>) {
         let (changes, change_queue) = mpsc::channel(CHANGES_MAX);
         let (questions, question_queue) = mpsc::channel(QUESTIONS_MAX);
-        (Watch { changes, questions }, work(state, parts, change_queue, question_queue))
+        (
+            Watch { changes, questions, room: Arc::new(Semaphore::new(ALERTS_KIB_MAX as usize)) },
+            work(state, parts, change_queue, question_queue),
+        )
     }
 
     async fn change<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, WatchError> {
@@ -99,9 +170,20 @@ impl Watch {
         self.change(|reply| Message::Judged(judged, reply)).await
     }
 
-    /// Hands in an event; returns once what follows from it is recorded.
+    /// Hands in an event of the service itself; returns once what follows from it is recorded, however long that takes.
     pub async fn event(&self, event: Event) -> Result<Result<Reply, Refused>, WatchError> {
-        self.change(|reply| Message::Event(Box::new(event), reply)).await
+        let asked = Asked { event: Box::new(event), note: None, room: None };
+        self.change(|reply| Message::Event(asked, reply)).await
+    }
+
+    /// Hands in what a client asks for; returns once what follows from it is recorded, together with what the note says of it.
+    ///
+    /// Errors: `Slow` when that takes too long, and it may be done later all the same; `Busy` when too much is waiting.
+    pub async fn request(&self, event: Event, note: Option<Note>) -> Result<Result<Reply, Refused>, WatchError> {
+        let weight = u32::try_from(kib(&event)).unwrap_or(u32::MAX).min(ALERTS_KIB_MAX);
+        let room = self.room.clone().try_acquire_many_owned(weight).map_err(|_| WatchError::Busy)?;
+        let asked = Asked { event: Box::new(event), note, room: Some(room) };
+        in_time(self.change(|reply| Message::Event(asked, reply))).await
     }
 
     /// Says which rules there are from now on.
@@ -120,8 +202,23 @@ impl Watch {
             mpsc::error::TrySendError::Full(_) => WatchError::Busy,
             mpsc::error::TrySendError::Closed(_) => WatchError::Stopping,
         })?;
-        answer.await.map_err(|_| WatchError::Stopping)
+        in_time(async { answer.await.map_err(|_| WatchError::Stopping) }).await
     }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, WatchError>>) -> Result<T, WatchError> {
+    tokio::time::timeout(CLIENT_WAIT, work).await.unwrap_or(Err(WatchError::Slow))
+}
+
+/// Returns about how much memory an event from outside takes, in KiB.
+fn kib(event: &Event) -> usize {
+    let Event::Alerts(alerts) = event else { return 1 };
+    let text = |alert: &IncomingAlert| {
+        let labels: usize = alert.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let annotations: usize = alert.annotations.iter().map(|(name, value)| name.len() + value.len()).sum();
+        labels + annotations + alert.generator_url.len() + 256
+    };
+    1 + alerts.iter().map(text).sum::<usize>() / 1024
 }
 
 /// An answer that waits for the record.
@@ -136,13 +233,17 @@ fn answer<T: Send + 'static>(reply: oneshot::Sender<T>, value: T) -> Answer {
 
 async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Message>, mut questions: mpsc::Receiver<Question>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut opening = std::mem::take(&mut parts.opening);
     loop {
-        let deadline = state.plane.next_deadline();
+        parts.pulse.beat();
+        crash::fault("in-watch");
+        let rest = clock::now() + IDLE;
+        let deadline = state.plane.next_deadline().map_or(rest, |deadline| deadline.min(rest));
         tokio::select! {
             // Changes first: a flood of questions must not hold back an alert.
             biased;
             count = changes.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
-            () = until(deadline) => {}
+            () = clock::sleep_until(deadline) => {}
             question = questions.recv() => {
                 if let Some(question) = question {
                     question(&state);
@@ -151,7 +252,7 @@ async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Me
             }
         }
         let now = clock::now();
-        let (mut writes, mut answers) = (Vec::new(), Vec::new());
+        let (mut writes, mut answers) = (std::mem::take(&mut opening), Vec::new());
         for message in batch.drain(..) {
             answers.push(take(&mut state, message, &mut writes, now));
         }
@@ -165,51 +266,28 @@ async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Me
     }
 }
 
-async fn until(deadline: Option<Timestamp>) {
-    match deadline {
-        Some(at) => clock::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Takes one message into the state; adds to the writes what it changes beside the plane.
 fn take(state: &mut State, message: Message, writes: &mut Vec<Write>, now: Timestamp) -> Answer {
     match message {
         Message::Judged(judged, reply) => {
-            let Judged { rule, terms, active, at, early } = judged;
-            let news = state.ledger.judge(&rule, &terms, active, at, early, writes);
-            feed(&mut state.plane, news, now);
+            let rule = judged.rule.clone();
+            state.judge(judged, now, writes);
             let series = state.ledger.series(&rule);
             answer(reply, series)
         }
-        Message::Event(event, reply) => {
+        Message::Event(Asked { event, note, room }, reply) => {
+            drop(room);
             let result = state.plane.accept(*event, now);
+            // In the transaction of what it tells of: nothing is done without its line in the audit.
+            if let Some(entry) = note.and_then(|note| note(&result)) {
+                writes.extend(audit_writes(&entry));
+            }
             answer(reply, result)
         }
         Message::Rules(keys, outward, reply) => {
-            state.ledger.set_outward(outward);
-            let news = state.ledger.keep_only(&keys, now, writes);
-            feed(&mut state.plane, news, now);
-            // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
-            let orphans = state.ledger.orphans(state.plane.alerts(now).iter().map(|view| &view.alert), now);
-            feed(&mut state.plane, orphans, now);
+            state.replace_rules(&keys, outward, now, writes);
             answer(reply, ())
         }
-    }
-}
-
-fn feed(plane: &mut Plane, news: Vec<tocsin_core::route::alert::IncomingAlert>, now: Timestamp) {
-    if news.is_empty() {
-        return;
-    }
-    match plane.accept(Event::Alerts(news), now) {
-        Ok(Reply::Alerts { refused, .. }) => {
-            for reason in refused {
-                tracing::error!(%reason, "an alert of our own rules cannot be routed");
-            }
-        }
-        Ok(_) => {}
-        Err(reason) => tracing::error!(%reason, "alerts of our own rules cannot be routed"),
     }
 }
 
@@ -299,15 +377,30 @@ async fn record(parts: &Parts, writes: &[Write]) {
     }
     crash::point("before-record");
     let watch = Stopwatch::start();
-    let mut wait = Span(100);
+    let (mut wait, mut lasting) = (Span(100), 0);
     while let Err(error) = parts.db.apply(writes).await {
+        parts.pulse.beat();
         parts.metrics.record_errors.inc();
+        parts.metrics.ballast_gone.set(parts.db.is_without_ballast().into());
+        lasting += usize::from(error.is_lasting());
+        if lasting >= LASTING_MAX {
+            tracing::error!(error = with_causes(&error), "cannot record the state of alerts");
+            give_up("the database refuses the state of alerts, and would refuse it for ever");
+        }
         tracing::error!(error = with_causes(&error), "cannot record the state of alerts; trying again, nobody is told before");
         tokio::time::sleep(wait.to_std()).await;
         wait = Span((wait.0 * 2).min(RECORD_WAIT_MAX.0));
     }
+    parts.metrics.ballast_gone.set(parts.db.is_without_ballast().into());
     parts.metrics.record_seconds.observe(watch.seconds());
     crash::point("after-record");
+}
+
+/// Ends the process at once. Going on would mean that nobody is told of anything while all looks well; the next start reads what is
+/// recorded and evaluates anew.
+pub(super) fn give_up(reason: &str) -> ! {
+    tracing::error!("{reason}; this process aborts");
+    std::process::abort();
 }
 
 fn announce(parts: &Parts, state: &State, told: &BTreeMap<Topic, usize>) {
@@ -321,16 +414,4 @@ fn announce(parts: &Parts, state: &State, told: &BTreeMap<Topic, usize>) {
         parts.metrics.alerts_firing.set(state.ledger.firing() as i64);
         parts.metrics.pages_open.set(state.plane.pages().iter().filter(|page| page.is_open()).count() as i64);
     }
-}
-
-/// Returns a row of samples at one instant; series that the store refuses are left out and counted.
-pub fn row(
-    at: Timestamp,
-    samples: &[(LabelSet, f64)],
-    mut resolve: impl FnMut(&LabelSet) -> Option<tocsin_core::model::SeriesRef>,
-) -> Row {
-    let cells = samples.iter().filter_map(|(labels, value)| {
-        Some(tocsin_core::model::Cell { series: resolve(labels)?, at: None, value: tocsin_core::model::Value::Float(*value) })
-    });
-    Row { at, cells: cells.collect() }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde::Deserialize;
-use tocsin_core::config::pattern_matches;
+use tocsin_core::config::{pattern_matches, without_password};
 use tocsin_core::model::LabelSet;
-use tocsin_core::scrape::job::{FileDiscovery, HttpDiscovery, TargetGroup};
+use tocsin_core::scrape::job::{HttpDiscovery, TargetGroup};
 use tocsin_core::yaml;
 
 use crate::client::{self, ClientError};
@@ -108,19 +108,16 @@ fn expand(path: &str) -> Result<Vec<PathBuf>, DiscoveryError> {
     Ok(files)
 }
 
-/// Reads every file of a discovery. A file that cannot be read is an error of its own; the others still count.
-pub fn read_files(discovery: &FileDiscovery) -> Vec<Result<Vec<TargetGroup>, DiscoveryError>> {
-    let mut results = Vec::new();
-    for pattern in &discovery.files {
-        match expand(pattern) {
-            Ok(files) => results.extend(files.iter().map(|file| read_file(file))),
-            Err(error) => results.push(Err(error)),
-        }
-    }
-    results
+/// A list as a file gave it.
+pub type FileList = Result<Vec<TargetGroup>, DiscoveryError>;
+
+/// Reads every file that a pattern names, by path. A file that cannot be read is an error of its own; the others still count.
+pub fn read_files(pattern: &str) -> Result<BTreeMap<String, FileList>, DiscoveryError> {
+    let files = expand(pattern)?;
+    Ok(files.iter().map(|file| (file.display().to_string(), read_file(file))).collect())
 }
 
-fn read_file(path: &Path) -> Result<Vec<TargetGroup>, DiscoveryError> {
+fn read_file(path: &Path) -> FileList {
     let name = path.display().to_string();
     let fault = |cause| DiscoveryError::File { path: name.clone(), cause };
     if std::fs::metadata(path).map_err(fault)?.len() > LIST_BYTES_MAX as u64 {
@@ -137,11 +134,13 @@ fn read_file(path: &Path) -> Result<Vec<TargetGroup>, DiscoveryError> {
 
 /// Asks an HTTP endpoint for its groups.
 pub async fn ask(discovery: &HttpDiscovery) -> Result<Vec<TargetGroup>, DiscoveryError> {
-    let url = &discovery.url;
+    // The password of the address is nobody's but the endpoint's: labels and messages have it masked.
+    let shown = without_password(&discovery.url).unwrap_or_else(|| discovery.url.clone());
+    let url = &shown;
     let fault = |cause| DiscoveryError::Http { url: url.clone(), cause };
     let http = client::build(&discovery.client, Duration::from_secs(10)).await?;
     let request = http
-        .get(url)
+        .get(&discovery.url)
         .timeout(discovery.refresh.to_std().clamp(Duration::from_secs(1), Duration::from_secs(60)))
         .header("accept", "application/json")
         .header("x-prometheus-refresh-interval-seconds", discovery.refresh.seconds().to_string());

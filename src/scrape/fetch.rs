@@ -9,11 +9,19 @@ use libdeflater::{DecompressionError, Decompressor};
 use memchr::memmem;
 use reqwest::header;
 use tocsin_core::scrape::job::Job;
+use tocsin_core::scrape::media::TIMEOUT_HEADER;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::client::{self, ClientError};
 
 /// No body may be larger than this when unpacked, whatever the configuration says; it bounds memory, not honest exporters.
 const BODY_BYTES_MAX: usize = 1 << 30;
+/// The limit of a job that sets no `body_size_limit`.
+const BODY_BYTES_DEFAULT: usize = 64 << 20;
+/// What all bodies that are being read may take together; further ones wait. The first MiB of each is not counted.
+const BODIES_BYTES_MAX: usize = 1 << 30;
+/// Bodies longer than this are unpacked away from the threads that drive the network.
+const BIG_BODY_BYTES: usize = 64 << 10;
 /// A first guess at how much smaller gzip makes exposition text.
 const GZIP_RATIO: usize = 12;
 
@@ -23,6 +31,35 @@ pub struct Fetched {
     /// Unpacked, at most as long as the job allows.
     pub body: Vec<u8>,
     pub content_type: Option<String>,
+    /// Given back with the body.
+    _room: Room,
+}
+
+/// The part that one body has of what all bodies may take.
+#[derive(Debug, Default)]
+struct Room {
+    permit: Option<SemaphorePermit<'static>>,
+}
+
+impl Room {
+    const UNIT_BYTES: usize = 1 << 20;
+
+    /// Waits until there is room for so many bytes in all. A body alone has room however big it is.
+    async fn grow(&mut self, bytes: usize) {
+        const UNITS: usize = BODIES_BYTES_MAX / Room::UNIT_BYTES;
+        static ROOM: Semaphore = Semaphore::const_new(UNITS);
+        let has = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let wanted = (bytes / Room::UNIT_BYTES).min(UNITS);
+        // The room is never closed, and a u32 holds all of it.
+        if wanted > has
+            && let Ok(more) = ROOM.acquire_many((wanted - has) as u32).await
+        {
+            match &mut self.permit {
+                Some(permit) => permit.merge(more),
+                None => self.permit = Some(more),
+            }
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +72,7 @@ pub enum FetchError {
     Timeout(Duration),
     #[error("server returned HTTP status {0}")]
     Status(reqwest::StatusCode),
-    #[error("body size limit exceeded: more than {0} bytes")]
+    #[error("body size limit exceeded: more than {0} bytes (body_size_limit)")]
     TooLarge(usize),
     #[error("the body is not the gzip that its header promises")]
     Gzip,
@@ -62,10 +99,7 @@ pub async fn fetch(http: &reqwest::Client, url: &str, job: &Job, accept: &str, t
 }
 
 async fn exchange(http: &reqwest::Client, url: &str, job: &Job, accept: &str, timeout: Duration) -> Result<Fetched, FetchError> {
-    let mut request = http
-        .get(url)
-        .header(header::ACCEPT, accept)
-        .header("x-prometheus-scrape-timeout-seconds", timeout.as_secs_f64().to_string());
+    let mut request = http.get(url).header(header::ACCEPT, accept).header(TIMEOUT_HEADER, timeout.as_secs_f64().to_string());
     if job.enable_compression {
         request = request.header(header::ACCEPT_ENCODING, "gzip");
     }
@@ -76,47 +110,68 @@ async fn exchange(http: &reqwest::Client, url: &str, job: &Job, accept: &str, ti
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (content_type, encoding) = (text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING));
     let limit = match usize::try_from(job.limits.body_bytes) {
-        Ok(0) | Err(_) => BODY_BYTES_MAX,
+        Ok(0) => BODY_BYTES_DEFAULT,
+        Err(_) => BODY_BYTES_MAX,
         Ok(limit) => limit.min(BODY_BYTES_MAX),
     };
     let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(1 << 20) as usize);
-    let mut pieces = response.bytes_stream();
+    let (mut pieces, mut room) = (response.bytes_stream(), Room::default());
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
         if body.len() + piece.len() > limit {
             return Err(FetchError::TooLarge(limit));
         }
+        room.grow(body.len() + piece.len()).await;
         body.extend_from_slice(&piece);
     }
     if encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")) {
-        body = unzip(&body, limit)?;
+        body = unpack(&body, limit, &mut room).await?;
     }
-    Ok(Fetched { body, content_type })
+    Ok(Fetched { body, content_type, _room: room })
 }
 
 /// What each member of a gzip file begins with.
 const GZIP_MARK: [u8; 3] = [0x1f, 0x8b, 8];
 
-/// Unpacks gzip into at most `limit` bytes.
-fn unzip(packed: &[u8], limit: usize) -> Result<Vec<u8>, FetchError> {
-    let mut size = (packed.len() * GZIP_RATIO).clamp(4096, limit.max(4096));
-    let mut whole = Vec::new();
-    let written = loop {
-        whole.resize(size, 0);
-        match Decompressor::new().gzip_decompress(packed, &mut whole) {
-            Ok(written) => break written,
-            Err(DecompressionError::InsufficientSpace) if size < limit => size = (size * 2).min(limit),
-            Err(DecompressionError::InsufficientSpace) => return Err(FetchError::TooLarge(limit)),
-            Err(DecompressionError::BadData) => return Err(FetchError::Gzip),
+/// Unpacks gzip into at most `limit` bytes, once there is room for it.
+async fn unpack(packed: &[u8], limit: usize, room: &mut Room) -> Result<Vec<u8>, FetchError> {
+    let mut size = first_size(packed, limit);
+    loop {
+        room.grow(packed.len() + size).await;
+        let unpacked = if size > BIG_BODY_BYTES {
+            tokio::task::block_in_place(|| unzip(packed, size, limit))?
+        } else {
+            unzip(packed, size, limit)?
+        };
+        match unpacked {
+            Some(whole) => return Ok(whole),
+            None => size = (size * 2).min(limit),
         }
-    };
-    whole.truncate(written);
+    }
+}
+
+fn first_size(packed: &[u8], limit: usize) -> usize {
+    (packed.len() * GZIP_RATIO).clamp(4096, limit.max(4096))
+}
+
+/// Unpacks gzip into at most `size` bytes; None when it takes more, and more is allowed.
+fn unzip(packed: &[u8], size: usize, limit: usize) -> Result<Option<Vec<u8>>, FetchError> {
+    let mut whole = vec![0; size];
+    match Decompressor::new().gzip_decompress(packed, &mut whole) {
+        Ok(written) => whole.truncate(written),
+        Err(DecompressionError::InsufficientSpace) if size < limit => return Ok(None),
+        Err(DecompressionError::InsufficientSpace) => return Err(FetchError::TooLarge(limit)),
+        Err(DecompressionError::BadData) => return Err(FetchError::Gzip),
+    }
     // A second head says that there may be several members, of which only the first was unpacked.
     if packed.get(1..).is_some_and(|rest| memmem::find(rest, &GZIP_MARK).is_some()) {
         whole.clear();
-        MultiGzDecoder::new(packed).take(limit as u64 + 1).read_to_end(&mut whole).map_err(|_| FetchError::Gzip)?;
+        MultiGzDecoder::new(packed).take(size as u64 + 1).read_to_end(&mut whole).map_err(|_| FetchError::Gzip)?;
+        if whole.len() > size && size < limit {
+            return Ok(None);
+        }
     }
-    if whole.len() > limit { Err(FetchError::TooLarge(limit)) } else { Ok(whole) }
+    if whole.len() > limit { Err(FetchError::TooLarge(limit)) } else { Ok(Some(whole)) }
 }
 
 #[cfg(test)]
@@ -131,6 +186,30 @@ mod tests {
         packed
     }
 
+    fn unzip(packed: &[u8], limit: usize) -> Result<Vec<u8>, FetchError> {
+        let mut size = first_size(packed, limit);
+        loop {
+            match super::unzip(packed, size, limit)? {
+                Some(whole) => return Ok(whole),
+                None => size = (size * 2).min(limit),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn bodies_share_the_room_for_all() {
+        let (mut one, mut other) = (Room::default(), Room::default());
+        one.grow(1000).await;
+        assert!(one.permit.is_none(), "small bodies are not counted");
+        one.grow(BODIES_BYTES_MAX - (5 << 20)).await;
+        other.grow(5 << 20).await;
+        let wait = std::time::Duration::from_millis(50);
+        assert!(tokio::time::timeout(wait, other.grow(6 << 20)).await.is_err(), "there is no room for more");
+        drop(one);
+        other.grow(2 * BODIES_BYTES_MAX).await;
+        assert_eq!(other.permit.as_ref().unwrap().num_permits(), BODIES_BYTES_MAX >> 20, "a body alone has all of it");
+    }
+
     #[test]
     fn gzip_unpacks_within_its_limit() {
         let text = "up 1\n".repeat(10_000);
@@ -142,5 +221,8 @@ mod tests {
         assert!(unzip(&packed[..packed.len() / 2], 1 << 20).is_err());
         let two = [zip(b"a 1\n"), zip(b"b 2\n")].concat();
         assert_eq!(unzip(&two, 1 << 20).unwrap(), b"a 1\nb 2\n");
+        let two = [packed.clone(), packed.clone()].concat();
+        assert_eq!(unzip(&two, 1 << 20).unwrap().len(), 2 * text.len());
+        assert!(matches!(unzip(&two, 2 * text.len() - 1), Err(FetchError::TooLarge(_))));
     }
 }

@@ -219,6 +219,51 @@ async fn guessing_passwords_is_slowed_down() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_passwords_is_counted_before_it_is_looked_at() {
+    let service = start().await;
+    let guesses = (0..40).map(|_| log_in(&service, "admin", "wrong wrong wrong"));
+    let mut wrong = 0;
+    for answer in futures_util::future::join_all(guesses).await {
+        match answer.status().as_u16() {
+            401 => wrong += 1,
+            status => assert_eq!(status, 429),
+        }
+    }
+    assert!((1..=8).contains(&wrong), "{wrong} guesses were looked at");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_change_their_own_password_and_every_other_login_of_theirs_ends() {
+    let service = start().await;
+    let first = service.first_password();
+    let admin = Browser::log_in(&service, "admin", &first).await;
+    let user = json!({ "name": "ada", "password": PASSWORD, "role": "viewer" });
+    assert_eq!(admin.ask(Method::POST, "/api/tocsin/v1/users", &user).await.0, 201);
+    let (desk, phone) = (Browser::log_in(&service, "ada", PASSWORD).await, Browser::log_in(&service, "ada", PASSWORD).await);
+    let path = "/api/tocsin/v1/session/password";
+    let change = |current: &str, new: &str| json!({ "current": current, "new": new });
+    let good = change(PASSWORD, "another horse battery");
+    assert_eq!(desk.send(Method::POST, path, &good, None).await.0, 403, "another site could send it");
+    assert_eq!(desk.ask(Method::POST, path, &change("wrong", "another horse battery")).await.0, 401);
+    assert_eq!(desk.ask(Method::POST, path, &change(PASSWORD, "short")).await.0, 400);
+    assert_eq!(phone.ask(Method::GET, "/api/tocsin/v1/alerts", &json!({})).await.0, 200);
+    let (status, session) = desk.ask(Method::POST, path, &good).await;
+    assert_eq!((status, &session["user"]["name"]), (200, &json!("ada")), "{session}");
+    for browser in [&desk, &phone] {
+        assert_eq!(browser.ask(Method::GET, "/api/tocsin/v1/alerts", &json!({})).await.0, 401);
+    }
+    assert_eq!(log_in(&service, "ada", PASSWORD).await.status(), 401);
+    let ada = Browser::log_in(&service, "ada", "another horse battery").await;
+    assert_eq!(ada.ask(Method::DELETE, "/api/tocsin/v1/session", &json!({})).await.0, 204);
+    let (_, audit) = admin.ask(Method::GET, "/api/tocsin/v1/audit", &json!({})).await;
+    for (action, outcome) in [("change own password", "refused"), ("change own password", "done"), ("log out", "done")] {
+        let has = |entry: &Value| entry["who"] == "ada" && entry["action"] == action && entry["outcome"] == outcome;
+        assert!(audit["entries"].as_array().expect("a list").iter().any(has), "{action} {outcome}: {audit}");
+    }
+    assert!(!audit.to_string().contains("horse"), "no password in the audit");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_works_until_it_is_revoked_and_all_of_it_is_audited() {
     let mut service = start().await;
     let first = service.first_password();

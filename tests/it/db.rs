@@ -1,5 +1,6 @@
 //! One contract of the state, held against SQLite and against PostgreSQL.
 
+mod absence;
 mod accounts;
 mod outbox;
 mod records;
@@ -49,12 +50,16 @@ async fn hold(mut place: impl FnMut(&str) -> Place) {
         schema: opening_twice_changes_nothing, a_newer_database_is_refused, a_transaction_happens_whole_or_not_at_all,
             null_and_unicode_come_back_as_they_went, concurrent_writers_all_get_through;
         accounts: names_are_unique, a_change_ends_the_logins_of_that_person, a_login_ends_by_time_by_word_and_by_disabling,
-            a_token_opens_until_it_is_revoked, the_audit_is_read_newest_first, audit_lines_of_many_callers_all_land;
+            a_token_opens_until_it_is_revoked,
+            a_token_ends_by_time_and_with_the_rights_of_its_maker, what_is_done_and_its_line_in_the_audit_are_one_step,
+            a_person_changes_their_own_password, the_audit_is_read_newest_first, audit_lines_of_many_callers_all_land;
         outbox: a_delivery_comes_back_as_it_went, the_same_key_is_taken_once, a_lane_offers_its_first_pending_delivery,
             an_attempt_is_recorded_once_and_never_revives, an_expired_delivery_frees_its_lane, filters_choose_deliveries,
-            counts_are_of_pending_ones_and_of_recent_ones, the_inbox_takes_a_message_once;
+            counts_are_of_pending_ones_and_of_recent_ones, the_inbox_takes_a_message_once, a_value_that_no_column_takes_holds_up_nothing;
         records: documents_are_put_replaced_and_removed, instances_belong_to_their_rule, pages_are_listed_newest_first,
-            an_alerts_history_is_read_newest_first, the_sign_of_life_is_the_last_one, the_sweep_takes_what_ended_and_is_old;
+            an_alerts_history_is_read_newest_first, the_sign_of_life_is_the_last_one, the_sweep_takes_what_ended_and_is_old,
+            a_start_reads_every_open_page_and_the_newest_others, a_sweep_goes_in_steps_until_nothing_is_left,
+            a_key_may_be_longer_than_an_index_takes;
     }
 }
 

@@ -94,6 +94,27 @@ async fn a_mailbox_that_is_not_there_is_rejected_and_one_that_is_busy_is_tried_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mailbox_that_is_not_there_keeps_the_mail_from_nobody_else() {
+    let server = SmtpServer::start(Protection::StartTls, "PLAIN").await;
+    let three = receiver(&server, "'unknown@example.com, greylisted@example.com, team@example.com'", false)
+        + "        html: '{{ (index .Alerts 99).Status }}'\n";
+    let scene = Scene::start(Script { receiver: three, ..Script::default() }).await;
+    scene.break_shop();
+    let delivery = soon("the mail has ended", async || {
+        scene.service.deliveries().await.into_iter().find(|one| one["channel"] == "email" && one["state"] != "pending")
+    })
+    .await;
+    let to: Vec<String> = server.mails().iter().map(|mail| mail["to"].to_string()).collect();
+    assert_eq!(to, [r#"["team@example.com"]"#, r#"["greylisted@example.com"]"#], "each gets it once");
+    let detail = delivery["attempts"][1]["detail"].as_str().expect("a text");
+    assert_eq!((&delivery["state"], &delivery["attempts"][0]["outcome"]), (&"rejected".into(), &"retry".into()), "{delivery}");
+    assert!(detail.contains("unknown@example.com: ") && detail.contains("taken for greylisted@example.com, team@"), "{detail}");
+    // A template that cannot be expanded costs its layout, not the mail.
+    let html = part(&mail(&server, 0).await, "text/html");
+    assert!(html.contains("ShopDown") && html.contains("the configured template cannot be expanded"), "{html}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_of_an_unknown_authority_is_told_nothing() {
     let (server, other) =
         (SmtpServer::start(Protection::StartTls, "PLAIN").await, SmtpServer::start(Protection::StartTls, "PLAIN").await);

@@ -72,6 +72,57 @@ async fn it_reloads_by_signal_and_by_request_and_refuses_what_is_bad() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_says_which_changes_wait_for_a_restart() {
+    let service = Service::start(Setup::new(ROUTE)).await;
+    let path = service.path("tocsin.yml");
+    std::fs::write(&path, format!("{ROUTE}web: {{external_url: 'http://new.example'}}\nstorage: {{retention: 3d}}\n"))
+        .expect("a file");
+    let said = service.post("/-/reload", &json!({})).await;
+    let said = said.as_str().expect("a text");
+    assert!(said.contains("warning: web: ") && said.contains("warning: storage: ") && !said.contains("database"), "{said}");
+    std::fs::write(&path, ROUTE).expect("a file");
+    assert_eq!(service.post("/-/reload", &json!({})).await, "", "what is as it was at the start waits for nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_filter_that_cannot_be_read_is_refused() {
+    let output = run(&["--log", "tocsin=loud", "check", "config", "/dev/null"]).await;
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("--log") && said.contains("tocsin=loud"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_prometheus_find_what_they_ask_for() {
+    let scene = Scene::start(Script { more: "storage: {tsdb: {retention: {size: 2GB}}}".to_owned(), ..Script::default() }).await;
+    let service = &scene.service;
+    soon("a sample", async || service.value("shop_up").await).await;
+    let none = service.get("/api/v1/query_exemplars?query=up&start=0&end=1").await;
+    assert_eq!(none, json!({ "status": "success", "data": [] }));
+    assert_eq!(service.send(Method::GET, "/api/v1/query_exemplars?query=up(", None).await.0, 400);
+    let others = service.get("/api/v1/alertmanagers").await;
+    assert_eq!(others["data"], json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }));
+    let flags = service.get("/api/v1/status/flags").await;
+    assert_eq!(flags["data"]["storage.tsdb.retention.size"], "2147483648B", "{flags}");
+    let runtime = service.get("/api/v1/status/runtimeinfo").await;
+    assert_eq!(runtime["data"]["storageRetention"], "15d or 2147483648B", "{runtime}");
+    let tsdb = service.get("/api/v1/status/tsdb").await;
+    assert!(tsdb["data"]["headStats"]["numSeries"].as_u64().is_some_and(|series| series > 0), "{tsdb}");
+    scene.exporter.set("# HELP shop_rooms how many\n# TYPE shop_rooms gauge\nshop_rooms", 3.0);
+    let known = soon("what is known of a metric", async || {
+        let answer = service.get("/api/v1/targets/metadata?metric=shop_rooms").await;
+        answer["data"].as_array().and_then(|list| list.first()).cloned()
+    })
+    .await;
+    assert_eq!((&known["type"], &known["help"], &known["target"]["job"]), (&json!("gauge"), &json!("how many"), &json!("shop")));
+    let elsewhere = service.get("/api/v1/targets/metadata?match_target=%7Bjob%3D%22other%22%7D").await;
+    assert_eq!(elsewhere["data"], json!([]));
+    let answer = service.client.get(service.url("/api/v1/labels")).send().await.expect("an answer");
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    assert_eq!(service.get("/api/v1/labels").await["status"], "success");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_stops_within_ten_seconds_even_when_everything_hangs() {
     let mut scene = Scene::start(Script::default()).await;
     scene.pagerduty.be(crate::harness::stand_in::Mode::Holds);
@@ -162,7 +213,7 @@ async fn its_own_metrics_can_be_read() {
     let names = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(['{', ' ']).next());
     let foreign: Vec<&str> = names.filter(|name| !name.starts_with("tocsin_") && !name.starts_with("process_")).collect();
     assert!(foreign.is_empty(), "{foreign:?}");
-    for line in ["tocsin_alerts_firing 1", "tocsin_pages_open 1"] {
+    for line in ["tocsin_alerts_firing 1", "tocsin_pages_open 1", "tocsin_panics_total 0"] {
         assert!(text.lines().any(|own| own == line), "{line} is missing in {text}");
     }
     // It can watch itself.
@@ -253,6 +304,15 @@ async fn answers_travel_small_and_the_stream_at_once() {
     assert_eq!(small.headers()["content-encoding"], "gzip");
     let small = small.bytes().await.expect("a body");
     assert!(small.len() * 2 < plain.len(), "{} bytes of {}", small.len(), plain.len());
+    let page = scene.service.client.get(scene.service.url("/")).send().await.expect("an answer").text().await.expect("a page");
+    if let Some(script) = page.split('"').find(|word| word.ends_with(".js")) {
+        let packed = ask(script).await;
+        assert_eq!(
+            (&packed.headers()["content-encoding"], &packed.headers()["vary"]),
+            (&"gzip".parse().expect("a value"), &"accept-encoding".parse().expect("a value"))
+        );
+        assert!(packed.headers().contains_key("content-length"), "it is packed already, not while it travels");
+    }
     let stream = ask("/api/tocsin/v1/stream").await;
     assert!(!stream.headers().contains_key("content-encoding"), "a compressor would hold events back");
 }

@@ -220,6 +220,28 @@ async fn an_answer_that_is_long_in_coming_does_not_hold_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_a_stop_meets_is_made_once() {
+    let mut scene = Scene::start(Script::default()).await;
+    soon("the rule sees a shop that is well", async || scene.service.value("shop:up:count").await).await;
+    scene.webhooks.be(Mode::Holds);
+    scene.break_shop();
+    soon("the webhook is under way", async || scene.webhooks.received().first().map(drop)).await;
+    scene.service.signal("TERM").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    scene.webhooks.be(Mode::Up);
+    assert!(scene.service.ended().await);
+    scene.service.restart().await;
+    let webhook = soon("its end is known", async || {
+        let all = scene.service.deliveries().await;
+        all.into_iter().find(|delivery| delivery["channel"] == "webhook" && delivery["state"] == "delivered")
+    })
+    .await;
+    assert_eq!(webhook["attempts"].as_array().map_or(0, Vec::len), 1, "{webhook}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(scene.webhooks.received().len(), 1, "it is not sent again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rejected_delivery_is_there_to_be_seen() {
     let scene = Scene::start(Script::default()).await;
     scene.pagerduty.be(Mode::Answers { status: 400, retry_after: None });
@@ -242,6 +264,55 @@ async fn a_rejected_delivery_is_there_to_be_seen() {
     let fingerprint = scene.service.alerts("ShopDown").await[0]["fingerprint"].as_str().expect("a text").to_owned();
     let alert = scene.service.get(&format!("/api/tocsin/v1/alerts/{fingerprint}")).await;
     assert!(alert["deliveries"].as_array().is_some_and(|list| list.iter().any(|one| one["state"] == "rejected")), "{alert}");
+}
+
+/// Waits for a delivery of a channel that has had an attempt.
+async fn attempted(scene: &Scene, channel: &str) -> Value {
+    soon("an attempt", async || {
+        scene.service.deliveries().await.into_iter().find(|one| one["channel"] == channel && !one["attempts"][0].is_null())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_can_mend_is_no_refusal() {
+    let scene = Scene::start(Script::default()).await;
+    scene.pagerduty.be(Mode::Answers { status: 404, retry_after: None });
+    scene.webhooks.be(Mode::Redirects { status: 302 });
+    scene.break_shop();
+    for (channel, word) in [("pagerduty", "404"), ("webhook", "302")] {
+        let delivery = attempted(&scene, channel).await;
+        assert_eq!((&delivery["state"], &delivery["attempts"][0]["outcome"]), (&json!("pending"), &json!("retry")), "{delivery}");
+        assert!(delivery["attempts"][0]["detail"].as_str().is_some_and(|detail| detail.contains(word)), "{delivery}");
+        let at =
+            |value: &Value| tocsin_core::time::Timestamp::parse_rfc3339(value.as_str().expect("a text")).expect("an instant");
+        let wait = at(&delivery["next_attempt_at"]) - at(&delivery["attempts"][0]["at"]);
+        assert!(wait >= tocsin_core::time::Span::from_secs(60), "{wait}");
+    }
+    let methods: Vec<String> = scene.webhooks.received().into_iter().map(|one| one.method).collect();
+    assert_eq!(methods, ["POST"], "a redirect that turns a post into a get loses the message");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirect_that_keeps_the_message_is_followed_and_a_stalled_answer_is_an_answer() {
+    let scene = Scene::start(Script::default()).await;
+    scene.webhooks.be(Mode::Redirects { status: 308 });
+    scene.pagerduty.be(Mode::Stalls);
+    scene.break_shop();
+    for channel in ["pagerduty", "webhook"] {
+        let delivery = attempted(&scene, channel).await;
+        assert_eq!((&delivery["state"], &delivery["attempts"][1]), (&json!("delivered"), &Value::Null), "{delivery}");
+    }
+    let posts = scene.webhooks.received();
+    assert!(
+        posts.iter().all(|post| post.key == posts[0].key && post.body == posts[0].body),
+        "one message has one key: {posts:?}"
+    );
+    assert!(posts[0].key.as_ref().is_some_and(|key| key.len() == 64), "{posts:?}");
+    assert_eq!(scene.pagerduty.received().len(), 1);
+    scene.mend_shop();
+    soon("the end has another key", async || scene.webhooks.received().iter().any(|post| post.key != posts[0].key).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -124,6 +124,11 @@ impl Postgres {
         }
     }
 
+    /// Returns the socket that the server listens on.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
+    }
+
     /// Makes an empty database; returns its URL.
     pub fn database(&self, name: &str) -> String {
         let made = Command::new(self.programs.join("createdb"))

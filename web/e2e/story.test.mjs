@@ -44,6 +44,25 @@ test("a wrong password is refused in words", async (t) => {
   return undefined;
 });
 
+test("people change their own password", async (t) => {
+  const { page, under } = await stage(t, {}, "/settings");
+  const card = page.locator("section").filter({ has: page.getByRole("heading", { name: "Your password" }) });
+  if (!(await card.isVisible())) return t.skip("this server asks for no password");
+  const change = async (current, fresh) => {
+    await card.getByLabel("Password now").fill(current);
+    await card.getByLabel("New password").fill(fresh);
+    await card.getByRole("button", { name: "Change password" }).click();
+  };
+  await change("not the password", "a new password of mine");
+  await card.getByRole("alert").getByText(/Not changed/).waitFor();
+  await change(under.password, "a new password of mine");
+  await page.getByText("Changed your password").first().waitFor();
+  assert.equal(await card.getByRole("alert").count(), 0);
+  const back = await api(page, "POST", "/api/tocsin/v1/session/password", { current: "a new password of mine", new: under.password });
+  assert.equal(back.status, 200, "the login goes on");
+  return undefined;
+});
+
 test("a log-in leads to the place that was asked for", async (t) => {
   const { page } = await stage(t, {}, "/alerts/rules");
   await page.getByRole("heading", { name: "Rules", level: 1 }).waitFor();

@@ -86,6 +86,13 @@ export function routes(context) {
   const safe = method === "GET" || path.startsWith("/api/v1/");
   if (!safe && auth !== "off" && request.headers["x-tocsin-csrf"] !== session.csrf) return done(problem(403, "The request is not from this page", "The CSRF token is missing or old."));
   if (is("DELETE", "/session")) return done(sessions.delete(cookie), json(204));
+  if (is("POST", "/session/password")) {
+    const user = world.users.find((each) => each.name === session.name);
+    if (user.password !== body.current) return done(problem(401, "The name or the password is wrong", "Check it and try again."));
+    user.password = body.new;
+    session.csrf = randomBytes(8).toString("hex");
+    return done(json(200, sessionAnswer(context)));
+  }
   if (is("GET", "/overview")) return done(json(200, overview(world)));
   if (is("GET", "/alerts")) return done(json(200, alertList(world, url.searchParams)));
 

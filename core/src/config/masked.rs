@@ -125,7 +125,7 @@ fn conceal(path: &[&str], node: &Node) -> Option<String> {
 }
 
 /// Returns a URL with its password masked; `None` for a text that holds none.
-pub(super) fn without_password(text: &str) -> Option<String> {
+pub fn without_password(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (user, _password) = rest[..end].rsplit_once('@')?.0.split_once(':')?;

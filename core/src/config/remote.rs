@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::client::HttpClient;
-use crate::model::relabel::RelabelRule;
 use crate::time::Span;
 use crate::yaml::{Table, Value};
 
@@ -11,40 +9,26 @@ use super::client;
 use super::place::Folder;
 use super::relabel;
 
-/// An entry of `remote_write`. It is decoded and kept; nothing is sent yet.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RemoteWrite {
-    /// Empty when the entry has none.
-    pub name: String,
-    pub url: String,
-    pub timeout: Span,
-    pub relabel: Vec<RelabelRule>,
-    pub client: HttpClient,
-}
-
 const MESSAGES: [&str; 2] = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"];
 const REMOTE_AUTHORIZATION: &str =
     "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter";
 
-/// Reads `remote_write`.
-pub(super) fn write(table: &mut Table<'_, '_>, folder: &Folder, classic_names: bool) -> Vec<RemoteWrite> {
+/// Checks `remote_write`, which is not served.
+pub(super) fn write(table: &mut Table<'_, '_>, folder: &Folder, classic_names: bool) {
     let mut names = BTreeSet::new();
-    let mut all = Vec::new();
     for value in table.list("remote_write") {
         if value.is_null() {
             value.error("empty or null remote write config section; remove the lone dash");
             continue;
         }
-        let Some(remote) = quietly(&value, |value| write_entry(value, folder, classic_names)) else { continue };
-        if !remote.name.is_empty() && !names.insert(remote.name.clone()) {
-            value.error(format!("found multiple remote write configs with job name {:?}; give each its own name", remote.name));
+        let name = quietly(&value, |value| write_entry(value, folder, classic_names));
+        if !name.is_empty() && !names.insert(name.clone()) {
+            value.error(format!("found multiple remote write configs with job name {name:?}; give each its own name"));
         }
-        all.push(remote);
     }
     if let Some(value) = table.value("remote_write") {
         value.warning("remote_write is not served yet; samples stay on this server");
     }
-    all
 }
 
 /// Runs a reader and keeps its errors only: one warning says already that the section is not served.
@@ -55,19 +39,15 @@ pub(super) fn quietly<T>(value: &Value<'_, '_>, read: impl FnOnce(&Value<'_, '_>
     result
 }
 
-fn write_entry(value: &Value<'_, '_>, folder: &Folder, classic_names: bool) -> Option<RemoteWrite> {
+fn write_entry(value: &Value<'_, '_>, folder: &Folder, classic_names: bool) -> String {
     let mut table = value.table();
-    let url = table.text("url");
-    if url.is_none() {
+    if table.text("url").is_none() {
         table.error("url for remote_write is empty; write url");
     }
-    let remote = RemoteWrite {
-        name: table.text("name").unwrap_or_default(),
-        url: url.clone().unwrap_or_default(),
-        timeout: table.span("remote_timeout").unwrap_or(Span::from_secs(30)),
-        relabel: relabel::rules(&mut table, "write_relabel_configs", "relabeling rule in remote write config", classic_names),
-        client: client::inline(&mut table, folder),
-    };
+    let name = table.text("name").unwrap_or_default();
+    table.span("remote_timeout");
+    relabel::rules(&mut table, "write_relabel_configs", "relabeling rule in remote write config", classic_names);
+    client::inline(&mut table, folder);
     client::check_remote_headers(table.value("headers"), REMOTE_AUTHORIZATION);
     for key in ["send_exemplars", "send_native_histograms", "round_robin_dns"] {
         table.boolean(key);
@@ -102,7 +82,7 @@ fn write_entry(value: &Value<'_, '_>, folder: &Folder, classic_names: bool) -> O
         ));
     }
     table.finish();
-    url.map(|_| remote)
+    name
 }
 
 /// Checks the signing of requests for a cloud, which is not served.

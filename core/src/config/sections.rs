@@ -18,6 +18,8 @@ use super::remote::{check_sigv4, quietly};
 pub struct Storage {
     /// None: the default of the store.
     pub retention: Option<Span>,
+    /// The length of blocks at which the oldest samples go. None: no limit.
+    pub retention_bytes: Option<u64>,
     /// Samples may be this much older than the newest of their series; zero: not at all.
     pub out_of_order_window: Span,
 }
@@ -183,7 +185,7 @@ pub(super) fn storage(table: &mut Table<'_, '_>) -> Storage {
         if let Some(mut retention) = tsdb.table("retention") {
             let time = positive_span(&mut retention, "time");
             storage.retention = storage.retention.or(time);
-            retention_limits(&mut retention);
+            storage.retention_bytes = retention_size(&mut retention);
             retention.finish();
         }
         if let Some(mut encoding) = tsdb.table("chunk_encoding") {
@@ -215,37 +217,55 @@ fn positive_span(table: &mut Table<'_, '_>, key: &'static str) -> Option<Span> {
     table.span(key).filter(|span| *span != Span::ZERO)
 }
 
-fn retention_limits(retention: &mut Table<'_, '_>) {
-    if let Some(size) = retention.value("size") {
-        let negative = size.node.text().is_some_and(|text| text.starts_with('-'));
-        if negative {
-            size.error("'storage.tsdb.retention.size' must be greater than or equal to 0");
-        } else {
-            size.bytes();
-        }
-        size.warning("retention by size is not served yet; write retention by time");
-    }
+/// Reads `size`, where zero means no limit, and checks `percentage`, which is not served.
+fn retention_size(retention: &mut Table<'_, '_>) -> Option<u64> {
     if let Some(percentage) = retention.value("percentage") {
         if percentage.float().is_some_and(|number| !(0.0..=100.0).contains(&number)) {
             percentage.error("'storage.tsdb.retention.percentage' must be in the range [0, 100]");
         }
-        percentage.warning("retention by share of the disk is not served yet; write retention by time");
+        percentage.warning("retention by share of the disk is not served yet; write retention by time or size");
     }
+    let size = retention.value("size")?;
+    if size.node.text().is_some_and(|text| text.starts_with('-')) {
+        size.error("'storage.tsdb.retention.size' must be greater than or equal to 0");
+        return None;
+    }
+    size.bytes().filter(|bytes| *bytes > 0)
 }
 
 /// Reads `web` and `database`.
 pub(super) fn tocsin(table: &mut Table<'_, '_>, folder: &Folder) -> Tocsin {
     let web = table.table("web").map(web).unwrap_or_default();
     let database = table.table("database").and_then(|mut table| {
-        let database = client::secret(&mut table, "url", "url_file", folder);
+        let database = client::secret(&mut table, "url", "url_file", folder).map(from_environment);
+        if let Some(Secret::Inline(url)) = &database
+            && let Some(remedy) = database_fault(url)
+        {
+            table.error(format!("the database's url is not one of PostgreSQL; {remedy}"));
+        }
         if database.is_none() {
             table
                 .error("the database has no address; write url or url_file, or remove the section for a file beside the samples");
         }
         table.finish();
-        database.map(from_environment)
+        database
     });
     Tocsin { web, database }
+}
+
+/// Returns what to write in place of an address that is not one of PostgreSQL; None when it is.
+pub fn database_fault(url: &str) -> Option<&'static str> {
+    let (scheme, _) = url.split_once(':').unwrap_or((url, ""));
+    match scheme {
+        "postgres" | "postgresql" => {
+            (!url[scheme.len()..].starts_with("://")).then_some("write postgres://user:password@host/database")
+        }
+        "sqlite" | "file" => Some("SQLite needs none: remove the section, and the state is kept in a file beside the samples"),
+        "mysql" | "mariadb" | "mssql" | "mongodb" | "redis" => {
+            Some("state is kept in PostgreSQL or SQLite; write postgres://…, or remove the section for a file beside the samples")
+        }
+        _ => Some("write postgres://user:password@host/database, or remove the section for a file beside the samples"),
+    }
 }
 
 /// A text that is one `${NAME}` and nothing else stands for an environment variable.

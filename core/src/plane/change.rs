@@ -54,8 +54,8 @@ pub struct Delivery {
     pub sequence: i64,
     pub page_id: Option<String>,
     pub receiver: String,
-    /// The index of the integration in its receiver.
-    pub integration: usize,
+    /// The integration of the receiver, by the name that `Receiver::named` gives it.
+    pub integration: String,
     /// The kind of the channel, as `Channel::kind` says it.
     pub channel: String,
     pub action: Action,

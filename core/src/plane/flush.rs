@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::Fingerprint;
 use crate::page::{Page, State};
 use crate::route::alert::Alert;
-use crate::route::dispatch::decision::{Reason, Sight, decide};
-use crate::route::dispatch::group::{Group, GroupId, LogEntry};
+use crate::route::dispatch::decision::{LogEntry, Reason, Sight, decide};
+use crate::route::dispatch::group::{Group, GroupId};
 use crate::route::notification::NotificationData;
 use crate::route::silence::Silence;
 use crate::route::time_interval::silent_by;
@@ -157,9 +157,9 @@ impl Plane {
         let Some(receiver) = routing.receivers.get(&group.id.receiver) else { return };
         let taken = flush.page.as_ref().and_then(|id| self.pages.get(id)).is_some_and(|page| page.state == State::Acknowledged);
         let mut said: Vec<(&str, Reason)> = Vec::new();
-        for (index, integration) in receiver.integrations.iter().enumerate() {
+        for (name, integration) in receiver.named() {
             let send_resolved = integration.send_resolved;
-            let entry = group.log.get(&index).cloned();
+            let entry = group.log.get(&name).cloned();
             let owed = entry.as_ref().map(|entry| entry.owed.clone()).unwrap_or_default();
             let ended: BTreeSet<Fingerprint> = survey.ended.intersection(&owed).copied().collect();
             let repeat_due = !taken
@@ -167,7 +167,7 @@ impl Plane {
             let departed_fires = group.departed.iter().any(|one| owed.contains(one) && !survey.ended.contains(one));
             let sight = Sight { visible: &survey.visible, ended: &ended, departed_fires, send_resolved, repeat_due };
             let Some(reason) = decide(entry.as_ref(), sight) else {
-                if !send_resolved && let Some(entry) = group.log.get_mut(&index) {
+                if !send_resolved && let Some(entry) = group.log.get_mut(&name) {
                     entry.owed.retain(|one| !ended.contains(one));
                 }
                 continue;
@@ -181,12 +181,12 @@ impl Plane {
                 sequence = now.0.max(sequence.saturating_add(1));
                 let action = Action::on(&integration.channel, !survey.visible.is_empty());
                 said.push((integration.channel.kind(), reason));
-                let message = Message { index, action, reason, sequence, channel: integration.channel.kind() };
+                let message = Message { integration: &name, action, reason, sequence, channel: integration.channel.kind() };
                 self.deliver(group, &shown, message, flush.page.clone(), now);
             }
             let still_owed = owed.union(&survey.visible).filter(|one| !ended.contains(one)).copied().collect();
             let entry = LogEntry { at: flush.told_at, reason, firing: survey.visible.clone(), owed: still_owed, sequence };
-            group.log.insert(index, entry);
+            group.log.insert(name, entry);
         }
         if let (Some(id), Some((_, reason))) = (&flush.page, said.first())
             && let Some(page) = self.pages.get_mut(id)
@@ -209,14 +209,14 @@ impl Plane {
         let alerts: Vec<&Alert> = shown.iter().filter_map(|fingerprint| self.alerts.get(fingerprint)).collect();
         let data = NotificationData::new(&group.id, &group.labels, alerts, message.reason, &self.external_url, now);
         let dedup_key = group.id.dedup_key();
-        let lane = format!("{dedup_key}/{}/{}", group.id.receiver, message.index);
+        let lane = format!("{dedup_key}/{}/{}", group.id.receiver, message.integration);
         self.unsaved.deliveries.push(Delivery {
             key: format!("{lane}/{}/{}", message.action.as_str(), message.sequence),
             lane,
             sequence: message.sequence,
             page_id,
             receiver: group.id.receiver.clone(),
-            integration: message.index,
+            integration: message.integration.to_owned(),
             channel: message.channel.to_owned(),
             action: message.action,
             dedup_key,
@@ -270,7 +270,7 @@ impl Plane {
 /// What distinguishes one message of a group from the others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Message<'a> {
-    pub index: usize,
+    pub integration: &'a str,
     pub action: Action,
     pub reason: Reason,
     pub sequence: i64,

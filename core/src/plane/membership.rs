@@ -31,9 +31,10 @@ impl Plane {
     pub(super) fn take_alerts(&mut self, incoming: Vec<IncomingAlert>, now: Timestamp) -> Reply {
         let (mut accepted, mut refused) = (0, Vec::new());
         for news in incoming {
+            let fingerprint = news.labels.fingerprint();
             match news.receive(now, self.routing.resolve_timeout).and_then(|alert| self.take_alert(alert, now)) {
                 Ok(()) => accepted += 1,
-                Err(bad) => refused.push(bad),
+                Err(bad) => refused.push((fingerprint, bad)),
             }
         }
         Reply::Alerts { accepted, refused }
@@ -42,6 +43,9 @@ impl Plane {
     fn take_alert(&mut self, news: Alert, now: Timestamp) -> Result<(), BadAlert> {
         let fingerprint = news.fingerprint;
         let alert = match self.alerts.get(&fingerprint) {
+            // A rule of ours sees for itself whether the trouble lasts, and it does not say so twice: what another sender says of it,
+            // such as a Prometheus with the same rule, is taken and changes nothing.
+            Some(known) if known.is_of_rule() && known.is_firing(now) && !news.is_of_rule() => return Ok(()),
             Some(known) => Alert::follow(known, news, now),
             // The end of something that we do not hold changes nothing.
             None if !news.is_firing(now) => return Ok(()),
@@ -119,8 +123,8 @@ impl Plane {
         let before = std::mem::take(&mut self.groups);
         for (id, old) in &before {
             let mut group = Group { strands: BTreeMap::new(), departed: BTreeSet::new(), ..old.clone() };
-            let integrations = self.routing.receivers.get(&id.receiver).map_or(0, |receiver| receiver.integrations.len());
-            group.log.retain(|index, _| *index < integrations);
+            let receiver = self.routing.receivers.get(&id.receiver);
+            group.log.retain(|name, _| receiver.is_some_and(|receiver| receiver.find(name).is_some()));
             self.keep_strands(&mut group, old, now, timers);
             let routed: BTreeSet<Fingerprint> = group.strands.values().flat_map(|strand| &strand.alerts).copied().collect();
             let paged = self.open_pages.get(id).and_then(|page| self.pages.get(page));

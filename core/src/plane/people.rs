@@ -77,12 +77,12 @@ impl Plane {
         let Some(receiver) = routing.receivers.get(&page.group.receiver) else { return };
         let Some(mut group) = self.groups.remove(&page.group) else { return };
         let firing: BTreeSet<Fingerprint> = page.firing().filter(|one| self.alerts.contains_key(one)).collect();
-        for (index, integration) in receiver.integrations.iter().enumerate() {
+        for (name, integration) in receiver.named() {
             let Channel::PagerDuty(_) = integration.channel else { continue };
-            let Some(entry) = group.log.get_mut(&index).filter(|entry| !entry.owed.is_empty()) else { continue };
+            let Some(entry) = group.log.get_mut(&name).filter(|entry| !entry.owed.is_empty()) else { continue };
             entry.sequence = now.0.max(entry.sequence.saturating_add(1));
             let message = Message {
-                index,
+                integration: &name,
                 action: Action::Acknowledge,
                 reason: Reason::Acknowledged,
                 sequence: entry.sequence,

@@ -34,7 +34,7 @@ pub(crate) use notes::{HistogramOperation, Note, Notes};
 pub(crate) use selectors::{RangeSeries, Ranges};
 
 /// How an expression is evaluated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// How long a sample counts as the current one.
     pub lookback: Span,

@@ -10,6 +10,9 @@ use crate::time::{Span, Timestamp};
 /// The label that holds an alert's name.
 pub const ALERT_NAME: &str = "alertname";
 
+/// Alerts of our own rules carry a source that begins so; the file and the group of the rule follow.
+pub const RULE_SOURCE: &str = "rule/";
+
 /// An alert: a label set under which something is, or was, wrong.
 ///
 /// It fires until `ends_at`, which its sender keeps pushing ahead while the trouble lasts.
@@ -69,8 +72,23 @@ pub enum BadAlert {
 /// Labels above this many bytes are refused: they are copied into every notification.
 const LABELS_BYTES_MAX: usize = 32 << 10;
 const ANNOTATIONS_BYTES_MAX: usize = 128 << 10;
+const CUT: &str = "…";
 
 impl IncomingAlert {
+    /// Returns the news with annotations short enough to be accepted: where they are not, each keeps its share, and the cut is shown.
+    pub fn shortened(mut self) -> IncomingAlert {
+        let names: usize = self.annotations.keys().map(String::len).sum();
+        let texts: usize = self.annotations.values().map(String::len).sum();
+        if names + texts > ANNOTATIONS_BYTES_MAX {
+            let share = ANNOTATIONS_BYTES_MAX.saturating_sub(names) / self.annotations.len();
+            for text in self.annotations.values_mut().filter(|text| text.len() > share) {
+                text.truncate(text.floor_char_boundary(share.saturating_sub(CUT.len())));
+                text.push_str(CUT);
+            }
+        }
+        self
+    }
+
     /// Returns the alert that this news alone describes, with missing times filled in.
     ///
     /// A missing start is now, or the end where one is given; a missing end is `resolve_timeout` from now.
@@ -121,6 +139,11 @@ impl Alert {
         self.labels.get(ALERT_NAME)
     }
 
+    /// Returns whether the last word on it came from a rule of ours.
+    pub fn is_of_rule(&self) -> bool {
+        self.source.starts_with(RULE_SOURCE)
+    }
+
     /// Returns what is known once `news` of the same labels arrives.
     ///
     /// News of a span that does not overlap the known one is a new occurrence and replaces it.
@@ -131,11 +154,13 @@ impl Alert {
     }
 
     /// Folds a younger word on an alert into an older one: the younger rules, save that the earliest start is kept, that an end
-    /// named outright outlasts a younger one that still fires, and that of two ends in the past the later one counts.
+    /// named outright outlasts a younger one that still fires, and that of two ends in the past the later one counts. Our own rules
+    /// say no end that they do not mean, so theirs always counts while it lies ahead.
     ///
     /// Source: Alertmanager `Alert.Merge`.
     fn merge(older: &Alert, younger: Alert, now: Timestamp) -> Alert {
-        let keep_end = if younger.is_firing(now) { !older.timeout_derived } else { !older.is_firing(now) };
+        let keep_end =
+            if younger.is_firing(now) { !older.timeout_derived && !younger.is_of_rule() } else { !older.is_firing(now) };
         Alert {
             starts_at: older.starts_at.min(younger.starts_at),
             ends_at: if keep_end { older.ends_at.max(younger.ends_at) } else { younger.ends_at },

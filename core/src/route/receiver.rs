@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use crate::client::{HttpClient, Secret, Tls};
 use crate::time::Span;
+
+use super::dispatch::group::hex;
 
 /// A named list of places that all hear of a notification.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +25,26 @@ pub struct Integration {
     pub channel: Channel,
 }
 
+impl Receiver {
+    /// Returns the integrations, each with the name under which is remembered what it was told: its kind, and a digest of where it
+    /// sends to. So it stays the same one when others come, go or change places, and becomes another when it sends elsewhere, where
+    /// nobody has heard of anything yet.
+    pub fn named(&self) -> Vec<(String, &Integration)> {
+        let mut named: Vec<(String, &Integration)> = Vec::new();
+        for integration in &self.integrations {
+            let name = integration.channel.name();
+            let twins = named.iter().filter(|(_, other)| other.channel.name() == name).count();
+            named.push((if twins == 0 { name } else { format!("{name}-{}", twins + 1) }, integration));
+        }
+        named
+    }
+
+    /// Returns the integration of a name; None when the receiver has it no more.
+    pub fn find(&self, name: &str) -> Option<&Integration> {
+        self.named().into_iter().find(|(own, _)| own == name).map(|(_, integration)| integration)
+    }
+}
+
 /// There are as many of these as the configuration has lines for them, so their size does not matter.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant)]
@@ -36,7 +60,23 @@ pub enum Channel {
     },
 }
 
+/// The digest is short on purpose: it tells the places of one receiver apart and gives nothing of a secret away.
+const DIGEST_BYTES: usize = 4;
+
 impl Channel {
+    fn name(&self) -> String {
+        let place = match self {
+            Channel::Webhook(webhook) => secret_text(&webhook.url),
+            Channel::PagerDuty(pagerduty) => {
+                let key = pagerduty.routing_key.as_ref().or(pagerduty.service_key.as_ref());
+                format!("{} {}", pagerduty.url, key.map(secret_text).unwrap_or_default())
+            }
+            Channel::Email(email) => email.to.clone(),
+            Channel::Inbox | Channel::Unserved { .. } => String::new(),
+        };
+        format!("{}/{}", self.kind(), hex(&Sha256::digest(place.as_bytes())[..DIGEST_BYTES]))
+    }
+
     /// Returns the kind in one word: `webhook`, `pagerduty`, `email`, `inbox`, or the key of a kind that is not served.
     pub fn kind(&self) -> &str {
         match self {
@@ -46,6 +86,15 @@ impl Channel {
             Channel::Inbox => "inbox",
             Channel::Unserved { kind } => kind,
         }
+    }
+}
+
+/// Returns what a secret is named by; a value that is rotated in its file stays the same secret.
+fn secret_text(secret: &Secret) -> String {
+    match secret {
+        Secret::Inline(value) => format!("text {value}"),
+        Secret::File(path) => format!("file {path}"),
+        Secret::Env(name) => format!("env {name}"),
     }
 }
 

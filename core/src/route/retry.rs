@@ -8,6 +8,8 @@ pub enum Class {
     Delivered,
     /// The provider is in trouble or wants us to slow down.
     Retry,
+    /// The place or the credentials are wrong, or the way there leads elsewhere: a deploy, a rotation or a person may mend that.
+    Mendable,
     /// The provider has understood and refuses; the same request would be refused again.
     Rejected,
 }
@@ -17,9 +19,26 @@ pub fn class(status: u16) -> Class {
     match status {
         200..=299 => Class::Delivered,
         408 | 425 | 429 | 500..=599 => Class::Retry,
-        _ => Class::Rejected,
+        400 | 413 | 415 | 422 => Class::Rejected,
+        _ => Class::Mendable,
     }
 }
+
+/// Returns what the code of a mail server's refusal means for one recipient.
+///
+/// Source: RFC 5321 section 4.2.3, RFC 4954 section 6, RFC 7504.
+pub fn smtp_class(code: u16) -> Class {
+    match code {
+        200..=299 => Class::Delivered,
+        // 554 says only that it failed: also that we may not relay, or that nobody is served now.
+        550..=553 | 555 | 556 => Class::Rejected,
+        500..=599 => Class::Mendable,
+        _ => Class::Retry,
+    }
+}
+
+/// The wait where somebody has to mend something: shorter ones would lock accounts and fill logs.
+pub const MENDING_WAIT: Span = Span::from_mins(1);
 
 /// The first wait; each later one is twice as long.
 const WAIT_MIN: Span = Span::from_secs(1);
@@ -54,10 +73,12 @@ mod tests {
     }
 
     #[test]
-    fn too_many_requests_is_never_a_refusal() {
-        assert_eq!([200, 202, 429, 503, 400, 401, 404, 302].map(class), {
-            use Class::{Delivered, Rejected, Retry};
-            [Delivered, Delivered, Retry, Retry, Rejected, Rejected, Rejected, Rejected]
-        });
+    fn only_what_would_be_refused_again_is_final() {
+        use Class::{Delivered, Mendable, Rejected, Retry};
+        assert_eq!([200, 202, 429, 503].map(class), [Delivered, Delivered, Retry, Retry]);
+        assert_eq!([400, 413, 422].map(class), [Rejected, Rejected, Rejected]);
+        assert_eq!([401, 403, 404, 302].map(class), [Mendable, Mendable, Mendable, Mendable]);
+        assert_eq!([250, 421, 451, 535, 550, 554].map(smtp_class), [Delivered, Retry, Retry, Mendable, Rejected, Mendable]);
+        assert_eq!(next_attempt(Timestamp(0), 1, Some(MENDING_WAIT), 0), Timestamp(60_000));
     }
 }

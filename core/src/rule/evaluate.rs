@@ -20,7 +20,7 @@ pub trait Queries {
 }
 
 /// What templates know beside the sample.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Environment {
     pub external_labels: LabelSet,
     /// The address of our own pages, without a slash at the end.

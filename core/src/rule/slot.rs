@@ -19,6 +19,13 @@ impl RuleGroup {
         self.slot(now) + self.interval
     }
 
+    /// Returns the first slot after `now` that is not `last`, which was evaluated, nor before it.
+    ///
+    /// A clock that shows more than an interval before `last` was stepped back: the slots go on from what it shows.
+    pub fn slot_after(&self, last: Timestamp, now: Timestamp) -> Timestamp {
+        self.next_slot(if last.since(now) > self.interval { now } else { now.max(last) })
+    }
+
     /// Returns how far behind a multiple of the interval the group's slots lie.
     ///
     /// Prometheus counts nanoseconds; cut to milliseconds they name the same stored timestamps.
@@ -110,6 +117,11 @@ mod tests {
             assert_eq!(group.slot(slot), slot);
             assert_eq!(group.next_slot(slot), slot + Span::from_secs(30));
         }
+        let slot = group.slot(Timestamp(1_795_231_655_926));
+        let late = |millis: i64| group.slot_after(slot, slot + Span(millis)).since(slot).0 / 30_000;
+        assert_eq!([late(5), late(29_999), late(30_000), late(95_000)], [1, 1, 2, 4]);
+        assert_eq!([late(-5), late(-29_000)], [1, 1], "a slot is not evaluated twice");
+        assert_eq!(late(-2 * 3600 * 1000), 1 - 240, "a clock that was stepped back leads");
         let other = RuleGroup::empty("rules.yml", "other", Span::from_secs(30));
         assert_ne!(group.slot(Timestamp(0)), other.slot(Timestamp(0)));
     }

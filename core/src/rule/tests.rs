@@ -246,5 +246,25 @@ fn damaged_files_never_panic() {
 #[test]
 fn the_address_of_a_rule_shows_its_expression() {
     let group = one("  - alert: A\n    expr: up==0\n");
-    assert_eq!(group.rules[0].generator_url("http://tocsin:9090"), "http://tocsin:9090/graph?g0.expr=up+%3D%3D+0&g0.tab=1");
+    assert_eq!(group.rules[0].generator_url("http://tocsin:9090"), "http://tocsin:9090/explore?expr=up%3D%3D0");
+}
+
+#[test]
+fn groups_are_equal_when_they_do_the_same() {
+    let text = "  - alert: A\n    expr: up == 0\n    labels: {team: x}\n";
+    assert_eq!(one(text), one(&format!("# moved by a line\n{text}")));
+    for other in [text.replace("== 0", "== 1"), text.replace("x}", "y}"), text.replace("A", "B"), format!("{text}    for: 1m\n")]
+    {
+        assert_ne!(one(text), one(&other), "{other}");
+    }
+    assert_ne!(one(text), RuleGroup { early: false, ..one(text) });
+}
+
+#[test]
+fn a_fault_of_an_expression_tells_its_place() {
+    let group = one("  - record: r\n    expr: up + label_replace(up, 'a', '', 'b', '(')\n");
+    let (options, cancel) = (Options::default(), Cancel::new());
+    let local = Local { source: &Recording(Vec::new()), options: &options, cancel: &cancel };
+    let error = evaluate(&group.rules[0], Timestamp(0), &local, &Environment::default()).unwrap_err();
+    assert!(error.to_string().ends_with("(at byte 5 of the expression)"), "{error}");
 }

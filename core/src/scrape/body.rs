@@ -74,6 +74,8 @@ pub struct TargetState {
     succeeded_at: Timestamp,
     /// The attempt whose tracked series are alive in the store; 0 for none.
     alive: u32,
+    /// Series, in order, that the target's work before this one left alive; the next scrape goes on with them or ends them.
+    inherited: Vec<SeriesRef>,
     reported_at: Timestamp,
     report_series: ReportSeries,
     metadata_hash: u64,
@@ -130,6 +132,7 @@ impl TargetState {
             succeeded: 0,
             succeeded_at: Timestamp::MIN,
             alive: 0,
+            inherited: Vec::new(),
             reported_at: Timestamp::MIN,
             report_series: ReportSeries::default(),
             metadata_hash: 0,
@@ -143,6 +146,15 @@ impl TargetState {
     pub fn with_extra_metrics(mut self) -> TargetState {
         self.settings.extra = true;
         self
+    }
+
+    /// Returns the state for a target of the same labels that takes this one's place: series that are alive go on, and the first
+    /// scrape ends those that it does not bring.
+    pub fn passed_on(&self, target: &Target, job: Arc<Job>) -> TargetState {
+        let mut inherited: Vec<SeriesRef> = self.alive_series().chain(self.inherited.iter().copied()).collect();
+        inherited.sort_unstable();
+        inherited.dedup();
+        TargetState { inherited, ..TargetState::new(target, job) }
     }
 
     /// Returns the row of a scrape that brought a body: its samples, the ends of series that vanished, and the report.
@@ -180,6 +192,7 @@ impl TargetState {
                     metadata = Some(report::metadata(body, format));
                 }
                 self.end_vanished(&mut reading);
+                self.end_inherited(&mut reading);
                 self.row_len = reading.row.cells.len() + 8;
                 if body.is_empty() {
                     // Prometheus forgets nothing over an empty body, which some targets send by mistake.
@@ -376,7 +389,9 @@ impl TargetState {
         }
         if is_new {
             reading.fresh.push(series);
-            reading.report.series_added += 1;
+            if self.inherited.binary_search(&series).is_err() {
+                reading.report.series_added += 1;
+            }
         }
         if time.is_none() || self.job.track_timestamps_staleness {
             known.tracked = attempt;
@@ -428,7 +443,7 @@ impl TargetState {
             if present.binary_search(&series).is_ok() {
                 continue;
             }
-            reading.row.cells.push(Cell { series, at: None, value: Value::Float(STALE) });
+            reading.row.cells.push(end(series));
             reading.report.ended += 1;
         }
     }
@@ -457,18 +472,35 @@ impl TargetState {
         present
     }
 
+    /// Appends the ends of inherited series that the first body does not bring.
+    fn end_inherited(&mut self, reading: &mut Reading<'_>) {
+        let inherited = std::mem::take(&mut self.inherited);
+        if inherited.is_empty() {
+            return;
+        }
+        let mut present: Vec<SeriesRef> = reading.row.cells.iter().map(|cell| cell.series).collect();
+        present.sort_unstable();
+        let vanished = inherited.into_iter().filter(|series| present.binary_search(series).is_err());
+        let before = reading.row.cells.len();
+        reading.row.cells.extend(vanished.map(end));
+        reading.report.ended += reading.row.cells.len() - before;
+    }
+
     /// Appends the ends of all series that are alive.
     fn end_all(&mut self, row: &mut Row, report: &mut Report) {
-        if self.alive > 0 {
-            // An attempt that failed midway may have touched some of them.
-            let is_alive = |known: &&Known| known.tracked == self.alive || known.tracked > self.succeeded;
-            for known in self.known.iter().filter(is_alive) {
-                let Fate::Kept(series) = known.fate else { continue };
-                row.cells.push(Cell { series, at: None, value: Value::Float(STALE) });
-            }
-            report.ended = row.cells.len();
-        }
+        row.cells.extend(self.alive_series().map(end));
+        row.cells.extend(std::mem::take(&mut self.inherited).into_iter().map(end));
+        report.ended = row.cells.len();
         self.alive = 0;
+    }
+
+    fn alive_series(&self) -> impl Iterator<Item = SeriesRef> {
+        // An attempt that failed midway may have touched some of them.
+        let is_alive = |known: &&Known| self.alive > 0 && (known.tracked == self.alive || known.tracked > self.succeeded);
+        self.known.iter().filter(is_alive).filter_map(|known| match known.fate {
+            Fate::Kept(series) => Some(series),
+            Fate::Dropped | Fate::Refused => None,
+        })
     }
 
     /// Puts the keys into the order of the last body and drops those that it had not, when that will save work.
@@ -492,6 +524,10 @@ impl TargetState {
         self.order.wanted = is_disordered && self.order.pause == 0;
         self.order.pause = self.order.pause.saturating_sub(1);
     }
+}
+
+fn end(series: SeriesRef) -> Cell {
+    Cell { series, at: None, value: Value::Float(STALE) }
 }
 
 /// Returns whether a series of new texts, in order, is in the row more than once.

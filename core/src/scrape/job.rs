@@ -37,6 +37,39 @@ pub struct Job {
     pub formats: Vec<Format>,
 }
 
+impl Job {
+    /// Returns whether what is found for either job is asked and read alike; where and when is said by the targets.
+    pub fn reads_like(&self, other: &Job) -> bool {
+        let Job {
+            name,
+            interval: _,
+            timeout: _,
+            metrics_path: _,
+            scheme: _,
+            params: _,
+            honor_labels,
+            honor_timestamps,
+            track_timestamps_staleness,
+            enable_compression,
+            client,
+            static_groups: _,
+            file_sd: _,
+            http_sd: _,
+            relabel: _,
+            metric_relabel,
+            limits,
+            classic_names_only,
+            fallback_format,
+            formats,
+        } = self;
+        (name, client, metric_relabel, limits) == (&other.name, &other.client, &other.metric_relabel, &other.limits)
+            && (honor_labels, honor_timestamps, track_timestamps_staleness)
+                == (&other.honor_labels, &other.honor_timestamps, &other.track_timestamps_staleness)
+            && (enable_compression, classic_names_only) == (&other.enable_compression, &other.classic_names_only)
+            && (fallback_format, formats) == (&other.fallback_format, &other.formats)
+    }
+}
+
 /// What one scrape may bring; zero means no limit. A scrape beyond a limit fails as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {

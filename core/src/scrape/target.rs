@@ -32,6 +32,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Returns whether both are scraped alike; what was discovered is for people.
+    pub fn is_scraped_like(&self, other: &Target) -> bool {
+        (&self.labels, &self.url, self.interval, self.timeout) == (&other.labels, &other.url, other.interval, other.timeout)
+    }
+
     /// Returns where in the interval the target is scraped, so that a job's targets are spread over it.
     ///
     /// It depends on the target and on `seed`, which tells the replicas of a server apart, and on nothing else.
@@ -49,6 +54,13 @@ impl Target {
         let interval = self.interval.0.max(1);
         let phase = (self.offset(seed).0 - now.0 % interval).rem_euclid(interval);
         now + Span(if phase == 0 { interval } else { phase })
+    }
+
+    /// Returns when the target is due next, once it was due at `due`; a scrape that came a little early does not come twice.
+    ///
+    /// A clock that shows more than an interval before `due` was stepped back: the grid goes on from what it shows.
+    pub fn due_after(&self, due: Timestamp, now: Timestamp, seed: u64) -> Timestamp {
+        self.next_due(if due.since(now) > self.interval { now } else { now.max(due) }, seed)
     }
 }
 

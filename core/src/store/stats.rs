@@ -62,13 +62,17 @@ impl<T: Ord> Top<T> {
 }
 
 impl Store {
-    /// Returns what the store holds, with the `top` largest of each list, largest first, ties by name.
+    /// Returns what the store holds, with the `top` largest of each list, largest first, ties by name. Lists of nothing cost no walk
+    /// over the values.
     pub fn stats(&self, top: usize) -> Stats {
         let (mut metrics, mut labels, mut pairs) = (Top::new(top), Top::new(top), Top::new(top));
         let index = self.index();
         let mut label_pairs = 0;
         for (name, values, _) in index.names() {
             label_pairs += values;
+            if top == 0 {
+                continue;
+            }
             let mut bytes = 0;
             for (value, series) in index.values(name) {
                 bytes += value.len() * series;

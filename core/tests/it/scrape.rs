@@ -14,6 +14,7 @@ use tocsin_core::time::{Span, Timestamp};
 
 mod corpus;
 mod discovery;
+mod replacing;
 mod rows;
 mod steady;
 
@@ -84,6 +85,14 @@ impl Story {
             content_type: "text/plain",
             resolved: 0,
         }
+    }
+
+    /// Puts a job in the place of the story's own, as a reload does.
+    pub fn replace(&mut self, job: Job) {
+        let Some(Found::Target(target)) = targets(&job, &[group(&["a:1"], &[])]).into_iter().next() else {
+            panic!("the story needs a target")
+        };
+        self.state = self.state.passed_on(&target, Arc::new(job));
     }
 
     pub fn with_extra_metrics(mut self) -> Story {

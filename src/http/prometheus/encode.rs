@@ -106,10 +106,13 @@ fn list(out: &mut String, name: &str, lines: &[String]) {
     }
 }
 
-/// Returns the body that answers a query.
+/// The body of an answer is at most this long.
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// Returns the body that answers a query; None when it would be longer than `BODY_BYTES_MAX`.
 ///
 /// `limit` cuts the list of series; the cut is said as a warning.
-pub fn answer(answer: &Answer, limit: usize, stats: bool) -> String {
+pub fn answer(answer: &Answer, limit: usize, stats: bool) -> Option<String> {
     let mut out = String::with_capacity(1024);
     let mut warnings = answer.warnings.clone();
     let mut cut = |len: usize| {
@@ -146,6 +149,9 @@ pub fn answer(answer: &Answer, limit: usize, stats: bool) -> String {
                     }
                 }
                 out.push('}');
+                if out.len() > BODY_BYTES_MAX {
+                    return None;
+                }
             }
             out.push(']');
         }
@@ -156,6 +162,9 @@ pub fn answer(answer: &Answer, limit: usize, stats: bool) -> String {
                     out.push(',');
                 }
                 series(&mut out, line);
+                if out.len() > BODY_BYTES_MAX {
+                    return None;
+                }
             }
             out.push(']');
         }
@@ -171,7 +180,7 @@ pub fn answer(answer: &Answer, limit: usize, stats: bool) -> String {
     list(&mut out, "warnings", &warnings);
     list(&mut out, "infos", &answer.infos);
     out.push('}');
-    out
+    Some(out)
 }
 
 #[cfg(test)]

@@ -1,26 +1,29 @@
-//! `series`, `labels`, `label/NAME/values` and `metadata`.
+//! `series`, `labels`, `label/NAME/values`, `metadata` and `targets/metadata`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::{Router, routing};
 use serde_json::json;
-use tocsin_core::model::Matcher;
+use tocsin_core::model::matcher::all_match;
+use tocsin_core::model::{LabelSet, METRIC_NAME, Matcher};
 use tocsin_core::promql::parse::parse_selector;
 use tocsin_core::store::{Listing, Store};
 use tocsin_core::time::Timestamp;
 
+use super::query::Queries;
 use super::{ApiError, Parameters, success_text};
-use crate::pipeline::scrapes::MetadataBook;
+use crate::pipeline::scrapes::Scrapes;
 
 /// Entries that one answer may hold.
 const ENTRIES_MAX: usize = 100_000;
 
 #[derive(Clone)]
 pub struct SeriesState {
-    pub store: Arc<Store>,
-    pub metadata: MetadataBook,
+    pub queries: Queries,
+    pub scrapes: Arc<Scrapes>,
 }
 
 /// What a list asks: the sets of matchers, and the span of time.
@@ -44,20 +47,24 @@ fn asked(parameters: &Parameters) -> Result<Asked, ApiError> {
     Ok(Asked { sets, start, end, limit: parameters.limit(ENTRIES_MAX)? })
 }
 
-fn listed<T: serde::Serialize>(listing: &Listing<T>) -> Response {
+fn listed<T: serde::Serialize>(listing: &Listing<T>) -> String {
     let mut body = json!({ "status": "success", "data": listing.items });
     if listing.cut {
         body["warnings"] = json!(["results truncated due to limit"]);
     }
-    success_text(body.to_string())
+    body.to_string()
 }
 
-/// Runs a look into the store on a thread of its own.
-async fn look<T: Send + 'static>(store: &Arc<Store>, look: impl FnOnce(&Store) -> T + Send + 'static) -> Result<T, ApiError> {
-    let store = store.clone();
-    tokio::task::spawn_blocking(move || look(&store))
-        .await
-        .map_err(|_| ApiError::internal("the look into the store ended in a fault"))
+impl SeriesState {
+    /// Answers with a list out of the store. It takes a slot as a query does: rules need threads, too.
+    async fn look<T: serde::Serialize>(
+        &self,
+        look: impl FnOnce(&Store) -> Listing<T> + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let store = self.queries.store.clone();
+        let body = self.queries.with_slot(self.queries.timeout, move || listed(&look(&store))).await?;
+        Ok(success_text(body))
+    }
 }
 
 async fn series(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
@@ -65,14 +72,12 @@ async fn series(State(state): State<SeriesState>, parameters: Parameters) -> Res
     if asked.sets.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let listing = look(&state.store, move |store| store.series(&asked.sets, asked.start, asked.end, asked.limit)).await?;
-    Ok(listed(&listing))
+    state.look(move |store| store.series(&asked.sets, asked.start, asked.end, asked.limit)).await
 }
 
 async fn labels(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
     let asked = asked(&parameters)?;
-    let listing = look(&state.store, move |store| store.label_names(&asked.sets, asked.start, asked.end, asked.limit)).await?;
-    Ok(listed(&listing))
+    state.look(move |store| store.label_names(&asked.sets, asked.start, asked.end, asked.limit)).await
 }
 
 /// Returns a label's name from a path: names beyond the classic alphabet come as `U__` with escapes.
@@ -104,19 +109,61 @@ async fn values(
         .filter(|name| !name.is_empty())
         .ok_or_else(|| ApiError::bad_data(format!("invalid label name: {name:?}")))?;
     let asked = asked(&parameters)?;
-    let listing =
-        look(&state.store, move |store| store.label_values(&name, &asked.sets, asked.start, asked.end, asked.limit)).await?;
-    Ok(listed(&listing))
+    state.look(move |store| store.label_values(&name, &asked.sets, asked.start, asked.end, asked.limit)).await
 }
 
 async fn metadata(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
     let limit = parameters.limit(ENTRIES_MAX)?;
-    let book = state.metadata.read().expect("no holder of this lock panics");
+    let book = state.scrapes.metadata.read().expect("no holder of this lock panics");
     let mut data = serde_json::Map::new();
     for (name, said) in book.iter().filter(|(name, _)| parameters.get("metric").is_none_or(|metric| metric == *name)).take(limit)
     {
         data.insert(name.clone(), json!([{ "type": said.kind.name(), "help": said.help, "unit": said.unit }]));
     }
+    Ok(success_text(json!({ "status": "success", "data": data }).to_string()))
+}
+
+/// Endings that the series of a family may have beside its name.
+const FAMILY_ENDINGS: [&str; 6] = ["", "_total", "_bucket", "_sum", "_count", "_info"];
+
+/// Tells what is known of the metrics of targets. Which metrics a target has is read off its series.
+async fn targets_metadata(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
+    let limit = parameters.limit(ENTRIES_MAX)?;
+    let metric = parameters.get("metric").map(str::to_owned);
+    let wanted = match parameters.get("match_target") {
+        Some(text) => parse_selector(text).map_err(|errors| ApiError::parse("match_target", text, &errors))?,
+        None => Vec::new(),
+    };
+    let (store, timeout) = (state.queries.store.clone(), state.queries.timeout);
+    let targets: Vec<LabelSet> = state
+        .scrapes
+        .view()
+        .into_iter()
+        .flat_map(|job| job.targets)
+        .map(|view| view.target.labels.clone())
+        .filter(|labels| all_match(&wanted, labels))
+        .collect();
+    let work = move || {
+        let mut data = Vec::new();
+        for labels in targets {
+            let own: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+            let names = store.label_values(METRIC_NAME, &[own], Timestamp::MIN, Timestamp::MAX, ENTRIES_MAX).items;
+            let names: BTreeSet<String> = names.into_iter().collect();
+            let book = state.scrapes.metadata.read().expect("no holder of this lock panics");
+            for (family, said) in book.iter().filter(|(family, _)| metric.as_ref().is_none_or(|metric| metric == *family)) {
+                if data.len() == limit {
+                    return data;
+                }
+                if FAMILY_ENDINGS.iter().any(|ending| names.contains(&format!("{family}{ending}"))) {
+                    data.push(json!({
+                        "target": labels, "metric": family, "type": said.kind.name(), "help": said.help, "unit": said.unit
+                    }));
+                }
+            }
+        }
+        data
+    };
+    let data = state.queries.with_slot(timeout, work).await?;
     Ok(success_text(json!({ "status": "success", "data": data }).to_string()))
 }
 
@@ -126,6 +173,7 @@ pub fn routes(state: SeriesState) -> Router {
         .route("/api/v1/labels", routing::get(labels).post(labels))
         .route("/api/v1/label/{name}/values", routing::get(values))
         .route("/api/v1/metadata", routing::get(metadata))
+        .route("/api/v1/targets/metadata", routing::get(targets_metadata))
         .with_state(state)
 }
 

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tocsin_core::alert::{Instance, Instances};
 use tocsin_core::model::LabelSet;
 use tocsin_core::rule::{Kind, Rule};
-use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::watch;
 
+use super::query::{QUERIES_MAX, Queries};
 use super::{ApiError, Parameters, success};
 use crate::clock;
 use crate::pipeline::ledger::RuleKey;
@@ -29,9 +29,11 @@ pub struct StatusState {
     pub watch: Watch,
     pub rules: Arc<Rules>,
     pub scrapes: Arc<Scrapes>,
-    pub store: Arc<Store>,
     pub started_at: Timestamp,
     pub retention: Span,
+    pub retention_bytes: Option<u64>,
+    pub external_url: String,
+    pub queries: Queries,
     /// The configuration as YAML, secrets masked.
     pub config: watch::Receiver<Arc<str>>,
 }
@@ -241,17 +243,40 @@ async fn runtimeinfo(State(state): State<StatusState>) -> Response {
     success(json!({
         "startTime": state.started_at.rfc3339(),
         "serverTime": clock::now().rfc3339(),
-        "timeSeriesCount": state.store.stats(0).series,
-        "storageRetention": state.retention.to_string(),
+        "timeSeriesCount": state.queries.store.stats(0).series,
+        "storageRetention": match state.retention_bytes {
+            Some(bytes) => format!("{} or {bytes}B", state.retention),
+            None => state.retention.to_string(),
+        },
     }))
 }
 
+/// Tells those of Prometheus' flags that have a meaning here, with the values that hold.
+async fn flags(State(state): State<StatusState>) -> Response {
+    let options = &state.queries.options;
+    success(json!({
+        "query.lookback-delta": options.lookback.to_string(),
+        "query.max-concurrency": QUERIES_MAX.to_string(),
+        "query.max-samples": options.samples_max.to_string(),
+        "query.timeout": format!("{}s", state.queries.timeout.as_secs()),
+        "storage.tsdb.retention.size": format!("{}B", state.retention_bytes.unwrap_or(0)),
+        "storage.tsdb.retention.time": state.retention.to_string(),
+        "web.enable-lifecycle": "true",
+        "web.external-url": state.external_url,
+    }))
+}
+
+/// Alerts are routed here, so no other Alertmanager is told.
+async fn alertmanagers() -> Response {
+    success(json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }))
+}
+
 async fn tsdb(State(state): State<StatusState>, parameters: Parameters) -> Result<Response, ApiError> {
-    let stats = state.store.stats(parameters.limit(100)?.min(100));
+    let stats = state.queries.store.stats(parameters.limit(100)?.min(100));
     let pairs =
         |list: &[(String, usize)]| list.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>();
     Ok(success(json!({
-        "headStats": { "numSeries": stats.series, "numLabelPairs": stats.label_pairs, "chunkCount": 0, "minTime": 0, "maxTime": clock::now().0 },
+        "headStats": { "numSeries": stats.series, "numLabelPairs": stats.label_pairs },
         "seriesCountByMetricName": pairs(&stats.metrics),
         "labelValueCountByLabelName": stats.labels.iter().map(|label| json!({ "name": label.name, "value": label.values })).collect::<Vec<_>>(),
         "memoryInBytesByLabelName": stats.labels.iter().map(|label| json!({ "name": label.name, "value": label.bytes })).collect::<Vec<_>>(),
@@ -268,6 +293,8 @@ pub fn routes(state: StatusState) -> Router {
         .route("/api/v1/status/config", routing::get(config))
         .route("/api/v1/status/runtimeinfo", routing::get(runtimeinfo))
         .route("/api/v1/status/tsdb", routing::get(tsdb))
+        .route("/api/v1/status/flags", routing::get(flags))
+        .route("/api/v1/alertmanagers", routing::get(alertmanagers))
         .with_state(state)
 }
 

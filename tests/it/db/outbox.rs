@@ -80,12 +80,18 @@ pub async fn a_lane_offers_its_first_pending_delivery(place: Place) {
     let db = place.open().await;
     put(&db, &[row(1, "a"), row(2, "a"), row(3, "b"), OutboxRow { next_attempt_at: at(0), ..row(4, "c") }, row(5, "b")]).await;
     assert_eq!(heads(&db).await, [4, 1, 3], "by when they are due");
-    assert_eq!(db.lane_heads(1).await.expect("heads").len(), 1);
+    let other = OutboxRow { receiver: "other".to_owned(), ..row(6, "d") };
+    put(&db, &[other]).await;
+    let firsts: Vec<i64> = db.lane_heads(1).await.expect("heads").iter().map(|head| head.id).collect();
+    assert_eq!(firsts, [4, 6], "so many of each place, and none of them crowds out another");
+    db.expire_delivery(6, at(7)).await.expect("a write");
     // A delivery that waits for its next attempt holds its lane: what follows it must not overtake it.
     db.record_attempt(&attempt(1, 1, "retry"), &Verdict::RetryAt(at(600))).await.expect("a write");
     assert_eq!(heads(&db).await, [4, 3, 1]);
     let waiting = db.lane_heads(100).await.expect("heads").into_iter().find(|row| row.id == 1).expect("it is a head still");
-    assert_eq!((waiting.next_attempt_at, waiting.attempts, waiting.state), (at(600), 1, DeliveryState::Pending));
+    assert_eq!((waiting.next_attempt_at, waiting.attempts), (at(600), 1));
+    assert_eq!(db.delivery(1).await.expect("an answer").map(|row| row.state), Some(DeliveryState::Pending));
+    assert_eq!(db.delivery(99).await.expect("an answer"), None);
     db.record_attempt(&attempt(1, 2, "rejected"), &Verdict::Finished(DeliveryState::Rejected)).await.expect("a write");
     assert_eq!(heads(&db).await, [4, 2, 3], "a rejected delivery frees its lane");
     db.close().await;
@@ -194,4 +200,21 @@ pub async fn the_inbox_takes_a_message_once(place: Place) {
     assert_eq!(db.inbox(10).await.expect("messages"), [message("b", 3), without_page, message("a", 1)]);
     assert_eq!(db.inbox(1).await.expect("messages"), [message("b", 3)]);
     db.close().await;
+}
+
+pub async fn a_value_that_no_column_takes_holds_up_nothing(place: Place) {
+    let db = place.open().await;
+    let nul = OutboxRow { title: "a\0b".to_owned(), ..row(1, "a") };
+    put(&db, &[nul, row(2, "b")]).await;
+    assert_eq!(db.delivery(1).await.expect("an answer").expect("it is there").title, "a\u{fffd}b");
+    let detail = Attempt { detail: "502 \0\0".to_owned(), ..attempt(1, 1, "retry") };
+    db.record_attempt(&detail, &Verdict::RetryAt(at(9))).await.expect("a provider's answer is no reason to fail");
+    assert_eq!(db.attempts(&[1]).await.expect("attempts")[0].detail, "502 \u{fffd}\u{fffd}");
+    // A number that is taken by another delivery cannot be recorded however often it is tried; a fault that passes is another thing.
+    let taken =
+        db.apply(&[insert(&OutboxRow { key: "another".to_owned(), ..row(2, "c") })]).await.expect_err("the number is taken");
+    assert!(taken.is_lasting(), "{taken:?}");
+    db.close().await;
+    let closed = db.apply(&[insert(&row(3, "c"))]).await.expect_err("it is closed");
+    assert!(!closed.is_lasting(), "{closed:?}");
 }

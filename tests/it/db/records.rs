@@ -71,6 +71,8 @@ pub async fn an_alerts_history_is_read_newest_first(place: Place) {
         add_alert_event("aa", at(2), "firing", "Down"),
         add_alert_event("bb", at(3), "pending", "Slow"),
         add_alert_event("aa", at(4), "resolved", "Down"),
+        // As when a commit got no answer and is made again.
+        add_alert_event("aa", at(4), "resolved", "Down"),
     ])
     .await
     .expect("writes");
@@ -158,5 +160,43 @@ pub async fn the_sweep_takes_what_ended_and_is_old(place: Place) {
     assert_eq!(attempts, [2]);
     let kept: Vec<String> = db.inbox(10).await.expect("messages").into_iter().map(|message| message.key).collect();
     assert_eq!(kept, ["new"]);
+    db.close().await;
+}
+
+pub async fn a_start_reads_every_open_page_and_the_newest_others(place: Place) {
+    let db = place.open().await;
+    let mut writes =
+        vec![put_page("old", "triggered", at(1), "1".to_owned()), put_page("taken", "acknowledged", at(2), "2".to_owned())];
+    writes.extend((10..40).map(|number| put_page(&format!("r{number}"), "resolved", at(number), number.to_string())));
+    db.apply(&writes).await.expect("writes");
+    assert_eq!(db.pages_to_restore::<i64>(3).await.expect("pages"), [39, 38, 37, 2, 1]);
+    db.close().await;
+}
+
+pub async fn a_sweep_goes_in_steps_until_nothing_is_left(place: Place) {
+    let db = place.open().await;
+    let mut writes: Vec<_> =
+        (0..1_203).map(|number| put_page(&format!("p{number}"), "resolved", at(number / 7), "0".to_owned())).collect();
+    writes.extend((0..1_203).map(|number| add_alert_event(&format!("{number}"), at(number / 700), "firing", "Down")));
+    db.apply(&writes).await.expect("writes");
+    db.sweep(at(10_000)).await.expect("a sweep");
+    for table in ["page", "alert_event"] {
+        let rows = db.rows("any", format!("SELECT COUNT(*) FROM {table}"), []).await.expect("a count");
+        assert_eq!(rows[0].int(0).expect("a number"), 0, "{table}");
+    }
+    db.close().await;
+}
+
+pub async fn a_key_may_be_longer_than_an_index_takes(place: Place) {
+    let db = place.open().await;
+    // Nothing that a database could fold into fewer bytes.
+    let long: String = (0..2_000_u32).map(|number| format!("{:08x}", number.wrapping_mul(2_654_435_761))).collect();
+    for text in ["1", "2"] {
+        db.apply(&[put(Document::Group, &long, text.to_owned())]).await.expect("a group with long labels is recorded");
+    }
+    db.apply(&[put(Document::Group, &format!("{long}x"), "3".to_owned())]).await.expect("a write");
+    assert_eq!(db.documents::<i64>(Document::Group).await.expect("documents").len(), 2);
+    assert_eq!(db.apply(&[remove(Document::Group, &long)]).await.expect("a write"), [1]);
+    assert_eq!(db.documents::<i64>(Document::Group).await.expect("documents"), [3]);
     db.close().await;
 }

@@ -39,7 +39,7 @@ async fn openssl(folder: &Path, arguments: &str) {
 }
 
 /// Makes an authority (`ca.pem`) and a certificate of it for localhost (`server.pem`, `server.key`).
-async fn make_certificates(folder: &Path) {
+pub async fn make_certificates(folder: &Path) {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     openssl(folder, &format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority")).await;
     openssl(folder, &format!("req {key} -keyout server.key -out server.csr -subj /CN=localhost")).await;

@@ -24,11 +24,20 @@ pub enum Mode {
     },
     /// Requests are taken and answered only when the mode changes.
     Holds,
+    /// Every request is sent on to `/elsewhere` of the same host, where it is taken.
+    Redirects {
+        status: u16,
+    },
+    /// Requests are taken, but the answer's body never comes.
+    Stalls,
 }
 
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Received {
+    pub method: String,
+    /// The header `Idempotency-Key`.
+    pub key: Option<String>,
     pub body: Value,
     /// None while the answer is held.
     pub status: Option<u16>,
@@ -163,6 +172,9 @@ impl StandIn {
 async fn answer(State(own): State<StandIn>, request: Request) -> Response {
     let is_json =
         request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let method = request.method().to_string();
+    let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
+    let is_elsewhere = request.uri().path() == "/elsewhere";
     let bytes = axum::body::to_bytes(request.into_body(), 4 << 20).await.unwrap_or_default();
     let mut faults = Vec::new();
     if !is_json {
@@ -176,7 +188,7 @@ async fn answer(State(own): State<StandIn>, request: Request) -> Response {
     let number = {
         let mut inner = own.lock();
         inner.faults.extend(faults.iter().cloned());
-        inner.received.push(Received { body: body.clone(), status: None });
+        inner.received.push(Received { method, key, body: body.clone(), status: None });
         inner.received.len() - 1
     };
     let mut modes = own.mode.subscribe();
@@ -184,7 +196,10 @@ async fn answer(State(own): State<StandIn>, request: Request) -> Response {
     let mode = *modes.wait_for(|mode| *mode != Mode::Holds).await.expect("the sender is alive");
     let (status, retry_after) = match mode {
         Mode::Answers { status, retry_after } => (status, retry_after),
-        Mode::Up | Mode::Down | Mode::Holds => (if faults.is_empty() { 202 } else { 400 }, None),
+        Mode::Redirects { status } if !is_elsewhere => (status, None),
+        Mode::Up | Mode::Down | Mode::Holds | Mode::Redirects { .. } | Mode::Stalls => {
+            (if faults.is_empty() { 202 } else { 400 }, None)
+        }
     };
     own.lock().received[number].status = Some(status);
     let said = if status == 202 {
@@ -195,6 +210,13 @@ async fn answer(State(own): State<StandIn>, request: Request) -> Response {
     let mut response = (StatusCode::from_u16(status).expect("a status"), Json(said)).into_response();
     // Each request comes on a connection of its own, so that hanging up is a matter of the door alone.
     response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    if (300..400).contains(&status) {
+        response.headers_mut().insert(header::LOCATION, header::HeaderValue::from_static("/elsewhere"));
+    }
+    if mode == Mode::Stalls {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = axum::body::Body::from_stream(futures_util::stream::pending::<std::io::Result<Vec<u8>>>());
+    }
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }

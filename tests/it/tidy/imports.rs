@@ -12,7 +12,7 @@ pub type Table = &'static [(&'static str, &'static [&'static str])];
 pub const CORE: Table = &[
     ("time", &[]),
     ("problem", &[]),
-    ("access", &[]),
+    ("access", &["time"]),
     ("client", &[]),
     ("yaml", &["problem", "time"]),
     ("model", &["time"]),
@@ -57,6 +57,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("utoipa", &["http", "demo"]),
     ("rust_embed", &["http"]),
     ("argon2", &["http"]),
+    ("hyper_util", &["http"]),
     ("reqwest", &["client", "demo", "main", "notify", "pipeline", "scrape"]),
     ("rustls", &["client", "serve", "main"]),
     ("getrandom", &["id"]),

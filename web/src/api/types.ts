@@ -274,6 +274,7 @@ export interface Token {
   created_at?: string;
   created_by?: string;
   revoked_at?: string | null;
+  expires_at?: string | null;
 }
 
 export interface AuditEntry {

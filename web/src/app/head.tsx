@@ -2,23 +2,20 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useEffect, type ReactNode } from "react";
 import { overviewQuery } from "../api/queries.ts";
-import { useIsLead, useMayAudit, useSession } from "./session.ts";
+import { useIsLead, useMayAudit } from "./session.ts";
 
 export interface Place {
   to: "/alerts" | "/alerts/silences" | "/alerts/notifications" | "/alerts/rules" | "/alerts/inbox" | "/explore" | "/explore/targets" | "/settings" | "/settings/users" | "/settings/tokens" | "/settings/audit";
   label: string;
 }
 
-export function useAlertPlaces(): Place[] {
-  const { demo } = useSession();
-  return [
-    { to: "/alerts", label: "Alerts" },
-    { to: "/alerts/silences", label: "Silences" },
-    { to: "/alerts/notifications", label: "Notifications" },
-    { to: "/alerts/rules", label: "Rules" },
-    ...(demo ? [{ to: "/alerts/inbox", label: "Inbox" } as const] : []),
-  ];
-}
+export const ALERT_PLACES: Place[] = [
+  { to: "/alerts", label: "Alerts" },
+  { to: "/alerts/silences", label: "Silences" },
+  { to: "/alerts/notifications", label: "Notifications" },
+  { to: "/alerts/rules", label: "Rules" },
+  { to: "/alerts/inbox", label: "Inbox" },
+];
 
 export const EXPLORE_PLACES: Place[] = [
   { to: "/explore", label: "Query" },

@@ -4,7 +4,7 @@ import { useId, useState } from "react";
 import { alertsQuery } from "../api/queries.ts";
 import { Icon, type IconName } from "../ui/icons.tsx";
 import { Dialog } from "../ui/overlays.tsx";
-import { EXPLORE_PLACES, useAlertPlaces, useSettingsPlaces } from "./head.tsx";
+import { ALERT_PLACES, EXPLORE_PLACES, useSettingsPlaces } from "./head.tsx";
 
 interface Destination {
   key: string;
@@ -27,7 +27,7 @@ export function Palette({ open, onClose }: { open: boolean; onClose: () => void 
 
 function Finder({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
-  const places = [...useAlertPlaces(), ...EXPLORE_PLACES, ...useSettingsPlaces()];
+  const places = [...ALERT_PLACES, ...EXPLORE_PLACES, ...useSettingsPlaces()];
   const alerts = useQuery(alertsQuery({})).data?.alerts ?? [];
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);

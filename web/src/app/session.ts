@@ -39,6 +39,9 @@ export function useMayAudit(): boolean {
   return role === "sre-lead" || role === "auditor";
 }
 
+/** The service refuses shorter ones. */
+export const SHORTEST_PASSWORD = 12;
+
 export const ROLES: readonly { value: Role; label: string }[] = [
   { value: "viewer", label: "Viewer: reads" },
   { value: "responder", label: "Responder: acknowledges and silences" },

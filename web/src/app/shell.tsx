@@ -7,7 +7,7 @@ import { IconButton } from "../ui/button.tsx";
 import { Icon, Mark, type IconName } from "../ui/icons.tsx";
 import { ActionMenu, type MenuEntry } from "../ui/overlays.tsx";
 import { Toasts } from "../ui/toasts.tsx";
-import { EXPLORE_PLACES, useAlertPlaces, type Place } from "./head.tsx";
+import { ALERT_PLACES, EXPLORE_PLACES, type Place } from "./head.tsx";
 import { LiveState, SkewNotice } from "./live-state.tsx";
 import { useIsLead, useMayAudit, useSession } from "./session.ts";
 import { changeSettings, useTheme } from "./settings.ts";
@@ -41,7 +41,6 @@ function RailLink({ to, icon, label, count, alarming }: { to: Place["to"] | "/";
 
 function Rail() {
   const overview = useQuery(overviewQuery).data;
-  const places = useAlertPlaces();
   const firing = overview ? overview.firing.critical + overview.firing.warning : 0;
   return (
     <aside className="rail" aria-label="Places">
@@ -51,7 +50,7 @@ function Rail() {
       </Link>
       <nav className="rail-nav" aria-label="Main">
         <RailLink to="/" icon="overview" label="Overview" />
-        {places.map((place) =>
+        {ALERT_PLACES.map((place) =>
           place.to === "/alerts" ? (
             <RailLink key={place.to} to={place.to} icon="bell" label={place.label} count={firing} alarming={(overview?.firing.critical ?? 0) > 0} />
           ) : (

@@ -5,8 +5,21 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Fingerprint;
+use crate::time::Timestamp;
 
-use super::group::LogEntry;
+/// What one integration was told of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// When it was last told anything.
+    pub at: Timestamp,
+    pub reason: Reason,
+    /// The alerts that the last notification called firing, less those that have ended since.
+    pub firing: BTreeSet<Fingerprint>,
+    /// All alerts that some notification called firing and whose end it has not heard of.
+    pub owed: BTreeSet<Fingerprint>,
+    /// The number of the last delivery in this lane: its time in milliseconds, or one more than the number before it.
+    pub sequence: i64,
+}
 
 /// Why a notification is sent; the texts are those of Alertmanager's webhook field `notification_reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

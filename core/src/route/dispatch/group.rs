@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{Fingerprint, LabelSet};
 use crate::time::Timestamp;
 
-use super::decision::Reason;
+use super::decision::LogEntry;
 use super::group_labels_text;
 
 /// What tells groups apart: the key of Alertmanager, and who hears of them.
@@ -42,9 +42,9 @@ pub struct Group {
     /// Alerts that the receiver was told of and that a new configuration routes elsewhere: it still hears of their end.
     #[serde(default)]
     pub departed: BTreeSet<Fingerprint>,
-    /// What each integration of the receiver was told, by its index.
+    /// What each integration of the receiver was told, by the name that `Receiver::named` gives it.
     #[serde(default)]
-    pub log: BTreeMap<usize, LogEntry>,
+    pub log: BTreeMap<String, LogEntry>,
 }
 
 /// The alerts that one node of the tree brings to a group, and the group's timer there.
@@ -55,20 +55,6 @@ pub struct Strand {
     pub next_flush_at: Timestamp,
     /// Whether the first flush, which `group_wait` delays, is over.
     pub flushed: bool,
-}
-
-/// What one integration was told of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogEntry {
-    /// When it was last told anything.
-    pub at: Timestamp,
-    pub reason: Reason,
-    /// The alerts that the last notification called firing, less those that have ended since.
-    pub firing: BTreeSet<Fingerprint>,
-    /// All alerts that some notification called firing and whose end it has not heard of.
-    pub owed: BTreeSet<Fingerprint>,
-    /// The number of the last delivery in this lane: its time in milliseconds, or one more than the number before it.
-    pub sequence: i64,
 }
 
 impl Group {

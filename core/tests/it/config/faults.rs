@@ -289,3 +289,19 @@ time_intervals: [{name: t, time_intervals: [{times: [{start_time: "09:00", end_t
         }
     }
 }
+
+#[test]
+fn a_database_of_another_kind_is_refused_with_the_remedy() {
+    for (url, remedy) in [
+        ("sqlite:///var/lib/tocsin.db", "remove the section"),
+        ("mysql://a:hunter2@h/d", "PostgreSQL or SQLite"),
+        ("/var/lib/tocsin.db", "postgres://user:password@host/database"),
+    ] {
+        let (config, printed) = read(&format!("database: {{url: '{url}'}}\n"));
+        assert!(config.is_none() && printed.contains("database") && printed.contains(remedy), "{printed}");
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
+    for url in ["postgres://h/d", "postgresql://h/d", "${DATABASE}"] {
+        assert!(read(&format!("database: {{url: '{url}'}}\n")).0.is_some(), "{url}");
+    }
+}

@@ -52,7 +52,7 @@ scrape_configs:
     static_configs:
       - targets: [a:1, b:2]
         labels: {env: prod, port: 0080}
-storage: {retention: 30d, tsdb: {out_of_order_time_window: 1h, retention: {time: 1d}}}
+storage: {retention: 30d, tsdb: {out_of_order_time_window: 1h, retention: {time: 1d, size: 10GB}}}
 web: {listen: ["0.0.0.0:9090"], external_url: "https://tocsin.example.org/"}
 database: {url: "${DATABASE_URL}"}
 "#,
@@ -78,11 +78,26 @@ database: {url: "${DATABASE_URL}"}
     let labels = &config.global.external_labels;
     assert_eq!((labels.get("region"), labels.get("price"), labels.get("zone")), ("eu-1", "$5", "a"));
     assert_eq!(
-        (config.storage.retention, config.storage.out_of_order_window),
-        (Some(Span::from_mins(30 * 24 * 60)), Span::from_mins(60))
+        (config.storage.retention, config.storage.out_of_order_window, config.storage.retention_bytes),
+        (Some(Span::from_mins(30 * 24 * 60)), Span::from_mins(60), Some(10 << 30))
     );
     assert_eq!(config.tocsin.web.external_url.as_deref(), Some("https://tocsin.example.org"));
     assert_eq!(config.tocsin.database, Some(Secret::Env("DATABASE_URL".to_owned())));
+}
+
+#[test]
+fn what_a_reload_cannot_change_is_known() {
+    let start = read(
+        "web: {listen: ['127.0.0.1:1']}\nstorage: {retention: 1d}\ndatabase: {url: 'postgres://a'}\nroute: {receiver: a}\nreceivers: [{name: a}]\n",
+    );
+    let same = read(
+        "route: {receiver: b}\nreceivers: [{name: b}]\nstorage: {retention: 24h}\nweb: {listen: ['127.0.0.1:1']}\ndatabase: {url: 'postgres://a'}\n",
+    );
+    let other = read(
+        "route: {receiver: a}\nreceivers: [{name: a}]\nstorage: {tsdb: {retention: {size: 1GB}}}\ndatabase: {url: 'postgres://b'}\n",
+    );
+    assert_eq!(same.held_since(&start), [""; 0]);
+    assert_eq!(other.held_since(&start), ["web", "database", "storage"]);
 }
 
 #[test]

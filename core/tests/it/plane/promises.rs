@@ -81,6 +81,67 @@ fn a_restart_with_another_configuration_is_as_good_as_a_reload() {
 }
 
 #[test]
+fn an_integration_is_known_by_where_it_sends_to_and_not_by_its_place() {
+    let with = |integrations: &[&str]| calm(integrations);
+    // A pager joins before the webhook that was told: it hears at once, and the webhook nothing twice.
+    check(
+        with(&["webhook"]),
+        &[with(&["pagerduty", "webhook"])],
+        "
+        1 fire test @1
+        3 reload 0
+        5 fire test @1 ..5
+        9 end
+        ",
+        "
+        2 page team triggered 1
+        2 team/0 notify (first notification) test@1
+        3 team/0 trigger (first notification) test@1
+        6 page team resolved 0
+        6 team/0 resolve (all alerts resolved)  - test@1..5
+        6 team/1 notify (all alerts resolved)  - test@1..5
+        ",
+    );
+    // One goes, two others change places, one sends elsewhere from now on.
+    let after = with(&["webhook@c", "webhook@b", "webhook@d"]);
+    check(
+        with(&["webhook@a", "webhook@b", "webhook@c"]),
+        &[after],
+        "
+        1   fire test @1
+        2.5 restart 0
+        5   fire test @1 ..5
+        9   end
+        ",
+        "
+        2 page team triggered 1
+        2 team/0 notify (first notification) test@1
+        2 team/1 notify (first notification) test@1
+        2 team/2 notify (first notification) test@1
+        3 team/2 notify (first notification) test@1
+        6 page team resolved 0
+        6 team/0 notify (all alerts resolved)  - test@1..5
+        6 team/1 notify (all alerts resolved)  - test@1..5
+        6 team/2 notify (all alerts resolved)  - test@1..5
+        ",
+    );
+    // Two that send to the same place are two.
+    check(
+        with(&["webhook@a", "webhook@a"]),
+        &[],
+        "
+        1 fire test @1
+        3 end
+        ",
+        "
+        2 page team triggered 1
+        2 team/0 notify (first notification) test@1
+        2 team/1 notify (first notification) test@1
+        ",
+    );
+}
+
+#[test]
 fn a_receiver_that_is_gone_hears_nothing_but_its_page_still_ends() {
     let before = calm(&["webhook"]);
     let mut after = before.clone();

@@ -8,6 +8,7 @@ use tocsin_core::page::Page;
 use tocsin_core::plane::{Delivery, Event, Refused, Reply};
 use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::route::notification::{NotifiedAlert, Status};
+use tocsin_core::route::receiver::Receiver;
 use tocsin_core::route::silence::SilenceRequest;
 use tocsin_core::route::tree::Routing;
 use tocsin_core::time::Timestamp;
@@ -110,7 +111,7 @@ impl Story {
         };
         match reply {
             Ok(Reply::Alerts { refused, .. }) => {
-                self.out.extend(refused.iter().map(|bad| format!("{} refused {bad}", seconds(self.world.now))));
+                self.out.extend(refused.iter().map(|(_, bad)| format!("{} refused {bad}", seconds(self.world.now))));
             }
             Ok(Reply::Silence { .. } | Reply::Page(_) | Reply::Done) => {}
             Err(refused) => self.out.push(format!("{} refused {}", seconds(self.world.now), plain(&refused))),
@@ -132,7 +133,7 @@ impl Story {
             }
         }
         for delivery in &self.world.store.deliveries[self.printed..] {
-            self.out.push(format!("{now} {}", delivery_text(delivery)));
+            self.out.push(format!("{now} {}", delivery_text(delivery, &self.world.routing)));
         }
         self.printed = self.world.store.deliveries.len();
     }
@@ -152,7 +153,10 @@ fn page_text(page: &Page) -> String {
     format!("{} {}{by} {}", page.group.receiver, page.state, page.firing().count())
 }
 
-fn delivery_text(delivery: &Delivery) -> String {
+fn delivery_text(delivery: &Delivery, routing: &Routing) -> String {
+    let names = routing.receivers.get(&delivery.receiver).map(Receiver::named).unwrap_or_default();
+    let position = names.iter().position(|(name, _)| *name == delivery.integration);
+
     let list = |status: Status| {
         let alerts = delivery.data.alerts.iter().filter(|alert| alert.status == status);
         alerts.map(alert_text).collect::<Vec<_>>().join(" ")
@@ -162,7 +166,7 @@ fn delivery_text(delivery: &Delivery) -> String {
     format!(
         "{}/{} {} ({}) {}{resolved}",
         delivery.receiver,
-        delivery.integration,
+        position.map_or("none".to_owned(), |position| position.to_string()),
         delivery.action.as_str(),
         delivery.data.reason.as_str(),
         list(Status::Firing),

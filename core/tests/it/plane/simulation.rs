@@ -105,7 +105,7 @@ struct Audit {
     /// Since when an alert has been firing, unmuted and due to an integration without a break.
     due_since: BTreeMap<(Fingerprint, GroupId, u32), Timestamp>,
     /// Since when an integration that wants ends has been owed one that nothing holds back.
-    owed_since: BTreeMap<(Fingerprint, GroupId, usize, bool), Timestamp>,
+    owed_since: BTreeMap<(Fingerprint, GroupId, String, bool), Timestamp>,
     deliveries: usize,
 }
 
@@ -312,8 +312,11 @@ impl Simulation {
                 }
                 let id = GroupId { key: node.group_key(&node.group_labels(&alert.labels)), receiver: node.receiver.clone() };
                 let log = self.store.groups.get(&id).map(|group| group.log.clone()).unwrap_or_default();
-                let integrations = self.routing.receivers[&node.receiver].integrations.len();
-                if (0..integrations).all(|index| log.get(&index).is_some_and(|entry| entry.firing.contains(&alert.fingerprint))) {
+                let integrations = self.routing.receivers[&node.receiver].named();
+                if integrations
+                    .iter()
+                    .all(|(name, _)| log.get(name).is_some_and(|entry| entry.firing.contains(&alert.fingerprint)))
+                {
                     continue;
                 }
                 let since = *self.audit.due_since.get(&(alert.fingerprint, id.clone(), node.twin)).unwrap_or(&self.now);
@@ -346,13 +349,13 @@ impl Simulation {
                 continue;
             }
             let waits = nodes.iter().map(|node| node.group_wait.max(node.group_interval).0).max().unwrap_or(0);
-            for (index, entry) in &group.log {
-                if !self.routing.receivers[&group.id.receiver].integrations[*index].send_resolved {
+            for (name, entry) in &group.log {
+                if !self.routing.receivers[&group.id.receiver].find(name).unwrap().send_resolved {
                     continue;
                 }
                 for fingerprint in entry.owed.iter().filter(|one| !fires(one)) {
                     // A reload that takes a group's route away makes the end due at once.
-                    let key = (*fingerprint, group.id.clone(), *index, nodes.is_empty());
+                    let key = (*fingerprint, group.id.clone(), name.clone(), nodes.is_empty());
                     let since = *self.audit.owed_since.get(&key).unwrap_or(&self.now);
                     let waited = self.now - since;
                     assert!(

@@ -117,7 +117,9 @@ fn limits_refuse_clearly_and_hold_what_was_there() {
     let limits = Limits { alerts: 3, groups: 2, silences: 1, pages: 10 };
     world.plane = Plane::restore(world.routing.clone(), "", Records::default()).with_limits(limits);
     let refused = |reply: Reply| match reply {
-        Reply::Alerts { accepted, refused } => (accepted, refused.iter().map(BadAlert::to_string).collect::<Vec<_>>()),
+        Reply::Alerts { accepted, refused } => {
+            (accepted, refused.iter().map(|(_, bad)| BadAlert::to_string(bad)).collect::<Vec<_>>())
+        }
         Reply::Silence { .. } | Reply::Page(_) | Reply::Done => panic!("a post of alerts is answered as one"),
     };
     assert_eq!(refused(fire(&mut world, &[("alertname", "A")])), (1, vec![]));
@@ -144,7 +146,7 @@ fn a_delivery_carries_what_an_outbox_needs() {
     let [delivery] = world.store.deliveries.as_slice() else { panic!("one delivery is expected") };
     // SHA-256 of {}:{alertname="Down"}
     assert_eq!(delivery.dedup_key, "af94c9e8f6a3043625e36c6f472fe6be85ac23a9117184ee4cb7b4ad7401a47e");
-    assert_eq!((delivery.action, delivery.integration), (Action::Trigger, 0));
+    assert_eq!((delivery.action, delivery.integration.as_str()), (Action::Trigger, "pagerduty/07811038"));
     assert_eq!(delivery.key, format!("{}/trigger/{}", delivery.lane, delivery.sequence));
     assert_eq!((delivery.channel.as_str(), delivery.receiver.as_str()), ("pagerduty", "team"));
     assert_eq!(delivery.title, "[FIRING:1] Down");
@@ -170,11 +172,13 @@ fn people_are_told_why_they_cannot() {
 
 #[test]
 fn records_of_an_earlier_version_are_read() {
-    // Only the fields without which a record has no meaning.
+    // Only the fields without which a record has no meaning, and a log of a name that no integration has.
     let text = r#"{
         "alerts": [{"fingerprint": "9e1aafee8b9f1b8b", "labels": {"alertname": "Down"}, "starts_at": 1, "ends_at": 2, "updated_at": 1}],
         "groups": [{"id": {"key": "{}:{alertname=\"Down\"}", "receiver": "team"}, "labels": {"alertname": "Down"},
-                    "strands": {"0": {"alerts": ["9e1aafee8b9f1b8b"], "next_flush_at": 5, "flushed": true}}}],
+                    "strands": {"0": {"alerts": ["9e1aafee8b9f1b8b"], "next_flush_at": 5, "flushed": true}},
+                    "log": {"0": {"at": 1, "reason": "first notification", "firing": ["9e1aafee8b9f1b8b"], "owed": ["9e1aafee8b9f1b8b"],
+                                  "sequence": 1}}}],
         "silences": [{"id": "s", "matchers": [{"name": "a", "value": "b", "isRegex": false}],
                       "starts_at": 1, "ends_at": 2, "updated_at": 1}]
     }"#;

@@ -123,13 +123,15 @@ pub fn routing(root: Route, receivers: &[Receiver]) -> Routing {
     }
 }
 
-/// Returns a receiver with integrations named by words: `webhook`, `webhook-no-resolved`, `pagerduty`, `inbox`.
+/// Returns a receiver with integrations named by words: `webhook`, `webhook-no-resolved`, `pagerduty`, `inbox`; a webhook
+/// to another host as `webhook@host`.
 pub fn receiver(name: &str, integrations: &[&str]) -> Receiver {
     let integration = |word: &&str| {
         let channel = match *word {
-            "webhook" | "webhook-no-resolved" => webhook(),
+            "webhook" | "webhook-no-resolved" => webhook("hook.test"),
             "pagerduty" => pagerduty(),
             "inbox" => Channel::Inbox,
+            other if other.starts_with("webhook@") => webhook(&other["webhook@".len()..]),
             other => panic!("no integration is called {other}"),
         };
         Integration { send_resolved: *word != "webhook-no-resolved", channel }
@@ -141,9 +143,9 @@ pub fn receiver(name: &str, integrations: &[&str]) -> Receiver {
     }
 }
 
-fn webhook() -> Channel {
+fn webhook(host: &str) -> Channel {
     Channel::Webhook(Webhook {
-        url: Secret::Inline("http://hook.test".to_owned()),
+        url: Secret::Inline(format!("http://{host}")),
         client: HttpClient::default(),
         max_alerts: 0,
         timeout: Span::ZERO,

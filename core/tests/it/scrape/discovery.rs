@@ -103,6 +103,9 @@ fn targets_are_spread_over_the_interval_and_keep_their_place() {
         assert!(due.0 > 1_700_000_000_000 && due.0 <= 1_700_000_015_000 && due.0 % 15_000 == offset.0);
         assert_eq!(target.next_due(due, 7), due + Span::from_secs(15));
         assert_eq!(target.next_due(Timestamp(due.0 - 1), 7), due);
+        let after = |millis: i64| target.due_after(due, due + Span(millis), 7).since(due).0 / 15_000;
+        assert_eq!([after(-3), after(0), after(14_999), after(15_000)], [1, 1, 1, 2]);
+        assert_eq!(after(-2 * 3600 * 1000), 1 - 480, "a clock that was stepped back leads");
     }
     assert!(quarters.iter().all(|count| *count > 10), "{quarters:?}");
 }

@@ -3,7 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { alertsQuery, ALERT_LIMIT, pageQuery } from "../../api/queries.ts";
 import type { Alert, AlertView } from "../../api/types.ts";
-import { PageHead, useAlertPlaces } from "../../app/head.tsx";
+import { ALERT_PLACES, PageHead } from "../../app/head.tsx";
 import { useAcknowledge } from "../../app/acknowledge.ts";
 import { useWhyNotRespond } from "../../app/session.ts";
 import { useAsked, useKeys } from "../../app/shortcuts.ts";
@@ -43,7 +43,6 @@ export function AlertsScreen() {
   const search = useSearch({ from: "/alerts" });
   const navigate = useNavigate({ from: "/alerts" });
   const settings = useSettings();
-  const places = useAlertPlaces();
   const query = useQuery(alertsQuery(search));
   const by = search.group ?? "service";
   const alerts = query.data?.alerts ?? NO_ALERTS;
@@ -107,7 +106,7 @@ export function AlertsScreen() {
   return (
     <div className="page page-fill alerts" data-open={search.alert !== undefined || undefined}>
       <div className="alerts-top">
-        <PageHead title="Alerts" note={query.data && plural(query.data.total, "alert")} places={places}>
+        <PageHead title="Alerts" note={query.data && plural(query.data.total, "alert")} places={ALERT_PLACES}>
           <Button
             icon="bellOff"
             reason={mayNot}

@@ -2,7 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { inboxQuery, pageQuery } from "../../api/queries.ts";
 import type { InboxMessage } from "../../api/types.ts";
-import { PageHead, useAlertPlaces } from "../../app/head.tsx";
+import { ALERT_PLACES, PageHead } from "../../app/head.tsx";
+import { useSession } from "../../app/session.ts";
 import { plural } from "../../lib/units.ts";
 import { AckButton } from "../../ui/ack-button.tsx";
 import { Tag } from "../../ui/marks.tsx";
@@ -51,15 +52,15 @@ function Message({ message, tracked }: { message: InboxMessage; tracked: boolean
 
 export function InboxScreen() {
   const query = useQuery(inboxQuery);
-  const places = useAlertPlaces();
+  const { demo } = useSession();
   return (
     <div className="page page-narrow">
-      <PageHead title="Inbox" note={query.data ? plural(query.data.messages.length, "message") : "What the demo's receivers got"} places={places} />
+      <PageHead title="Inbox" note={query.data ? plural(query.data.messages.length, "message") : "What receivers with an inbox got"} places={ALERT_PLACES} />
       <Region query={query} what="the inbox">
         {(data) =>
           data.messages.length === 0 ? (
             <Empty icon="inbox" title="No message yet">
-              Break a service on the Overview: its page arrives here, as it would on a phone.
+              {demo ? "Break a service on the Overview: its page arrives here, as it would on a phone." : "Receivers with inbox_configs leave their messages here."}
             </Empty>
           ) : (
             <ul className="messages">

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { deliveriesQuery } from "../../api/queries.ts";
 import type { Attempt, Delivery } from "../../api/types.ts";
-import { PageHead, useAlertPlaces } from "../../app/head.tsx";
+import { ALERT_PLACES, PageHead } from "../../app/head.tsx";
 import { DELIVERY_STATES, type NotificationsSearch } from "../../lib/search.ts";
 import { formatSeconds, plural } from "../../lib/units.ts";
 import { Button, Toggle } from "../../ui/button.tsx";
@@ -94,14 +94,13 @@ export function NotificationsScreen() {
   const search = useSearch({ from: "/alerts/notifications" });
   const navigate = useNavigate({ from: "/alerts/notifications" });
   const query = useQuery(deliveriesQuery(search));
-  const places = useAlertPlaces();
   const change = (part: Partial<NotificationsSearch>, replace = true) => void navigate({ search: (now: NotificationsSearch) => ({ ...now, ...part }), replace });
   const counts = query.data?.counts;
   const channels = search.channel && !CHANNELS.includes(search.channel) ? [...CHANNELS, search.channel] : CHANNELS;
 
   return (
     <div className="page">
-      <PageHead title="Notifications" note="Each delivery and its attempts" places={places} />
+      <PageHead title="Notifications" note="Each delivery and its attempts" places={ALERT_PLACES} />
       <div className="bar">
         <div className="toggles" role="group" aria-label="Show only">
           {DELIVERY_STATES.map((state) => (

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { rulesQuery } from "../../api/queries.ts";
 import type { Rule, RuleGroup } from "../../api/types.ts";
-import { PageHead, useAlertPlaces } from "../../app/head.tsx";
+import { ALERT_PLACES, PageHead } from "../../app/head.tsx";
 import type { RulesSearch } from "../../lib/search.ts";
 import { formatDuration, parseInstant, toInstant } from "../../lib/time.ts";
 import { formatSeconds, plural } from "../../lib/units.ts";
@@ -98,13 +98,12 @@ export function RulesScreen() {
   const search = useSearch({ from: "/alerts/rules" });
   const navigate = useNavigate({ from: "/alerts/rules" });
   const query = useQuery(rulesQuery);
-  const places = useAlertPlaces();
   const change = (part: Partial<RulesSearch>) => void navigate({ search: (now: RulesSearch) => ({ ...now, ...part }), replace: true });
   const all = query.data?.groups.flatMap((group) => group.rules) ?? [];
 
   return (
     <div className="page">
-      <PageHead title="Rules" note={query.data && `${plural(all.length, "rule")} in ${plural(query.data.groups.length, "group")}`} places={places} />
+      <PageHead title="Rules" note={query.data && `${plural(all.length, "rule")} in ${plural(query.data.groups.length, "group")}`} places={ALERT_PLACES} />
       <div className="bar">
         <TextField label="Search rules" hideLabel type="search" placeholder="Name, file or expression" value={search.q ?? ""} onChange={(event) => change({ q: event.target.value || undefined })} />
         <div className="toggles" role="group" aria-label="Show only">

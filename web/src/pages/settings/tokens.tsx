@@ -16,12 +16,21 @@ import { Time } from "../../ui/time.tsx";
 import { toast } from "../../ui/toasts.tsx";
 import "../../styles/settings.css";
 
+const SPANS = [
+  { value: "", label: "When it is revoked" },
+  { value: "1", label: "After a day" },
+  { value: "30", label: "After 30 days" },
+  { value: "90", label: "After 90 days" },
+  { value: "365", label: "After a year" },
+];
+
 function NewToken({ onMade }: { onMade: (token: string) => void }) {
   const client = useQueryClient();
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>("viewer");
+  const [days, setDays] = useState("");
   const create = useMutation({
-    mutationFn: () => createToken({ name: name.trim(), role }),
+    mutationFn: () => createToken({ name: name.trim(), role, ...(days === "" ? {} : { expires_in_days: Number(days) }) }),
     onSuccess: async (answer) => {
       onMade(answer.token);
       await client.invalidateQueries({ queryKey: ["tokens"] });
@@ -38,6 +47,7 @@ function NewToken({ onMade }: { onMade: (token: string) => void }) {
       {create.isError && <Banner tone="critical">Not made: {wordsOf(create.error).title}</Banner>}
       <TextField label="Name" hint="What uses it" required autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} />
       <SelectField label="Role" choices={ROLES} value={role} onPick={(value) => setRole(ROLES.find((each) => each.value === value)?.value ?? "viewer")} />
+      <SelectField label="Ends" hint="A token also ends when its maker is disabled or may do less than it" choices={SPANS} value={days} onPick={setDays} />
       <Button submit look="solid" className="push" busy={create.isPending && "Making…"}>
         Make token
       </Button>
@@ -70,6 +80,11 @@ function TokenRow({ token, onRevoke }: { token: Token; onRevoke: () => void }) {
             <>
               made <Time at={token.created_at} show="stamp" />
               {token.created_by && ` by ${token.created_by}`}
+            </>
+          )}
+          {token.expires_at && (
+            <>
+              , ends <Time at={token.expires_at} show="stamp" />
             </>
           )}
         </p>

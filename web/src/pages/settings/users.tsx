@@ -5,7 +5,7 @@ import { wordsOf } from "../../api/client.ts";
 import { usersQuery } from "../../api/queries.ts";
 import type { Role, User } from "../../api/types.ts";
 import { PageHead, useSettingsPlaces } from "../../app/head.tsx";
-import { ROLES, useSession } from "../../app/session.ts";
+import { ROLES, SHORTEST_PASSWORD, useSession } from "../../app/session.ts";
 import { Button } from "../../ui/button.tsx";
 import { SelectField, TextField } from "../../ui/field.tsx";
 import { Tag } from "../../ui/marks.tsx";
@@ -15,7 +15,6 @@ import { Time } from "../../ui/time.tsx";
 import { toast } from "../../ui/toasts.tsx";
 import "../../styles/settings.css";
 
-const SHORTEST_PASSWORD = 8;
 
 function readRole(value: string): Role {
   return ROLES.find((role) => role.value === value)?.value ?? "viewer";

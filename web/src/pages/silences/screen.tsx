@@ -5,7 +5,7 @@ import { wordsOf } from "../../api/client.ts";
 import { silencesQuery } from "../../api/queries.ts";
 import type { Silence } from "../../api/types.ts";
 import { serverNow } from "../../app/clock.ts";
-import { PageHead, useAlertPlaces } from "../../app/head.tsx";
+import { ALERT_PLACES, PageHead } from "../../app/head.tsx";
 import { useWhyNotRespond } from "../../app/session.ts";
 import { useAsked } from "../../app/shortcuts.ts";
 import { formatShort, fromSilenceMatcher, parseMatcher } from "../../lib/matchers.ts";
@@ -108,7 +108,6 @@ export function SilencesScreen() {
   const search = useSearch({ from: "/alerts/silences" });
   const navigate = useNavigate({ from: "/alerts/silences" });
   const query = useQuery(silencesQuery);
-  const places = useAlertPlaces();
   const mayNot = useWhyNotRespond();
   const change = (part: Partial<SilencesSearch>, replace = true) => void navigate({ search: (now: SilencesSearch) => ({ ...now, ...part }), replace });
   const active = query.data?.filter((each) => each.status.state === "active").length;
@@ -119,7 +118,7 @@ export function SilencesScreen() {
 
   return (
     <div className="page">
-      <PageHead title="Silences" note={active !== undefined && `${active} active`} places={places}>
+      <PageHead title="Silences" note={active !== undefined && `${active} active`} places={ALERT_PLACES}>
         <Button look="solid" icon="plus" reason={mayNot} onClick={fresh}>
           New silence
         </Button>

@@ -1,0 +1,116 @@
+//! Keeps the house: samples reach the disk, old things go, and a sign of life is left behind. Each chore has its own time, so that a
+//! long one holds up no other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_core::store::Store;
+use tocsin_core::time::{Span, Timestamp};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::tasks::Tasks;
+use crate::clock;
+use crate::db::Db;
+use crate::disk::Disk;
+use crate::notify::with_causes;
+use crate::pipeline::crash;
+use crate::pipeline::pulse::Pulse;
+use crate::telemetry::Metrics;
+
+/// How often we note that we are alive, so that the next start knows how long nobody watched.
+pub const ALIVE_EVERY: Duration = Duration::from_secs(5);
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How long resolved pages, finished deliveries and histories are kept.
+const HISTORY: Span = Span::from_mins(90 * 24 * 60);
+/// A disk or a database that is slow is given this long before it counts as standing still.
+const STILL: Duration = Duration::from_secs(120);
+/// Moving much to blocks takes its time.
+const MAINTENANCE_STILL: Duration = Duration::from_secs(1800);
+
+/// What the chores work on.
+#[derive(Clone)]
+pub struct Chores {
+    pub db: Db,
+    pub disk: Arc<Disk>,
+    pub store: Arc<Store>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Chores {
+    /// Starts every chore; returns their signs of life.
+    pub fn start(&self, tasks: &mut Tasks) -> Vec<Pulse> {
+        let pulses = [
+            Pulse::new("the sync of samples", STILL),
+            Pulse::new("the sign of life", STILL),
+            Pulse::new("the maintenance of samples", MAINTENANCE_STILL),
+        ];
+        let [sync, alive, maintain] = pulses.clone();
+        tasks.start("chores", self.clone().sync(sync));
+        tasks.start("chores", self.clone().stay_alive(alive));
+        tasks.start("chores", self.clone().maintain(maintain));
+        tasks.start("chores", self.clone().sweep());
+        pulses.to_vec()
+    }
+
+    /// Makes samples safe on the disk. A fault in it ends the service: nobody would write them any more.
+    async fn sync(self, pulse: Pulse) {
+        let mut timer = every(SYNC_EVERY);
+        loop {
+            timer.tick().await;
+            pulse.beat();
+            crash::fault("in-chores");
+            let disk = self.disk.clone();
+            let synced = tokio::task::spawn_blocking(move || disk.sync()).await;
+            self.disk.leave_room(self.db.is_without_ballast());
+            if let Err(error) = synced.expect("the sync of samples ends without a fault") {
+                tracing::error!(%error, "samples cannot be made safe on the disk");
+            }
+            self.metrics.series.set(i64::try_from(self.store.stats(0).series).unwrap_or(i64::MAX));
+        }
+    }
+
+    async fn stay_alive(self, pulse: Pulse) {
+        let mut timer = every(ALIVE_EVERY);
+        loop {
+            timer.tick().await;
+            pulse.beat();
+            if let Err(error) = self.db.set_alive_at(clock::now()).await {
+                tracing::error!(error = with_causes(&error), "cannot leave a sign of life");
+            }
+        }
+    }
+
+    /// Moves samples out of memory. A fault in it ends the service: memory would fill up.
+    async fn maintain(self, pulse: Pulse) {
+        let mut timer = every(MAINTAIN_EVERY);
+        loop {
+            timer.tick().await;
+            pulse.beat();
+            let (disk, store) = (self.disk.clone(), self.store.clone());
+            let maintained = tokio::task::spawn_blocking(move || disk.maintain(&store, clock::now())).await;
+            if let Err(error) = maintained.expect("the maintenance of samples ends without a fault") {
+                tracing::error!(error = with_causes(&error), "the store cannot be tidied");
+            }
+        }
+    }
+
+    async fn sweep(self) {
+        // Not while a start has enough to do.
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        let mut timer = every(SWEEP_EVERY);
+        loop {
+            timer.tick().await;
+            if let Err(error) = self.db.sweep(Timestamp(clock::now().0 - HISTORY.0)).await {
+                tracing::error!(error = with_causes(&error), "old records cannot be swept out");
+            }
+        }
+    }
+}
+
+fn every(span: Duration) -> Interval {
+    let mut timer = tokio::time::interval(span);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}

@@ -1,0 +1,118 @@
+//! The reload: a configuration that is sound goes into force whole, any other one changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tocsin_core::config::Config;
+use tocsin_core::plane::Event;
+use tocsin_core::problem::{Position, Problem, Severity};
+use tocsin_core::promql::evaluate::Options;
+use tocsin_core::route::receiver::Receiver;
+use tocsin_core::rule::Environment;
+use tokio::sync::watch;
+
+use super::lines;
+use crate::config::{Loaded, Sources, load, syntax};
+use crate::http::alertmanager::RoutingView;
+use crate::pipeline::ledger::Outward;
+use crate::pipeline::outbox::Addressees;
+use crate::pipeline::rules::{self, Rules};
+use crate::pipeline::scrapes::Scrapes;
+use crate::pipeline::watch::Watch;
+use crate::telemetry::Metrics;
+
+/// The parts that a reload reaches.
+pub struct Live {
+    pub sources: Sources,
+    pub watch: Watch,
+    pub scrapes: Arc<Scrapes>,
+    pub rules: Arc<Rules>,
+    pub external_url: String,
+    pub metrics: Arc<Metrics>,
+    pub addressees: watch::Sender<Addressees>,
+    pub yaml: watch::Sender<Arc<str>>,
+    pub routing: watch::Sender<RoutingView>,
+    /// The configuration of the start, some keys of which hold until the stop.
+    pub started_with: Config,
+}
+
+pub fn addressees_of(loaded: &Loaded) -> Addressees {
+    let receivers: BTreeMap<String, Receiver> = loaded.config.routing.receivers.clone();
+    Addressees { receivers: Arc::new(receivers), templates: loaded.templates.clone() }
+}
+
+pub fn routing_of(loaded: &Loaded) -> RoutingView {
+    RoutingView {
+        yaml: loaded.routing_yaml.clone(),
+        receivers: Arc::new(loaded.config.routing.receivers.keys().cloned().collect()),
+    }
+}
+
+impl Live {
+    /// Reads the configuration anew and puts it into force; returns its warnings.
+    ///
+    /// Errors: every problem of a configuration that cannot be used; the old one stays.
+    pub async fn reload(&self) -> Result<Vec<Problem>, Vec<Problem>> {
+        let sources = self.sources.clone();
+        let read = tokio::task::spawn_blocking(move || load(&sources)).await;
+        let read = read.unwrap_or_else(|error| {
+            let message = format!("reading the configuration ended in a fault of the program: {error}");
+            Err(vec![self.problem(Severity::Error, "", message)])
+        });
+        match read {
+            Ok(loaded) => {
+                let mut warnings = loaded.warnings.clone();
+                warnings.extend(loaded.config.held_since(&self.started_with).into_iter().map(|key| {
+                    let message = "this has changed since the start; restart the service to use it".to_owned();
+                    self.problem(Severity::Warning, key, message)
+                }));
+                self.apply(loaded).await;
+                tracing::info!("the configuration was reloaded");
+                for warning in &warnings {
+                    tracing::warn!("{warning}");
+                }
+                Ok(warnings)
+            }
+            Err(problems) => {
+                self.metrics.config_reload_successful.set(0);
+                tracing::error!("the new configuration cannot be used, the old one stays\n{}", lines(&problems));
+                Err(problems)
+            }
+        }
+    }
+
+    fn problem(&self, severity: Severity, key: &str, message: String) -> Problem {
+        Problem {
+            severity,
+            file: self.sources.config.display().to_string().into(),
+            position: Position { line: 1, column: 1 },
+            key: key.to_owned(),
+            message,
+        }
+    }
+
+    /// Puts a configuration into force, whole.
+    pub async fn apply(&self, loaded: Loaded) {
+        self.addressees.send_replace(addressees_of(&loaded));
+        self.yaml.send_replace(loaded.yaml.clone());
+        self.routing.send_replace(routing_of(&loaded));
+        let Loaded { config, groups, .. } = loaded;
+        // Routing first: alerts of new rules must meet the routes that were written for them.
+        if self.watch.event(Event::Reload(Arc::new(config.routing))).await.is_err() {
+            return;
+        }
+        let settings = rules::Settings {
+            options: Options { default_step: config.global.evaluation_interval, ..Options::default() },
+            environment: Environment {
+                external_labels: config.global.external_labels.clone(),
+                external_url: self.external_url.clone(),
+                syntax: syntax(),
+                ..Environment::default()
+            },
+            outward: Outward { external_labels: config.global.external_labels, relabel: config.alert_relabel },
+        };
+        self.rules.replace(groups, &settings).await;
+        self.scrapes.replace(config.jobs).await;
+        self.metrics.config_reload_successful.set(1);
+    }
+}

@@ -1,0 +1,179 @@
+//! The start: ports first, then the store, the state, and the tasks between them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tocsin_core::plane::Event;
+use tocsin_core::problem::Problem;
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::chores::Chores;
+use super::listen::{Doors, external_url, listen};
+use super::open::{make_first_account, open_db, open_store, restore, retention};
+use super::reload::{Live, addressees_of, routing_of};
+use super::tasks::Tasks;
+use super::{Args, lines};
+use crate::clock;
+use crate::config::{load, syntax};
+use crate::db::Db;
+use crate::disk::Disk;
+use crate::http::access::Guard;
+use crate::http::prometheus::query::Queries;
+use crate::http::{self, Front};
+use crate::notify::Sender;
+use crate::pipeline::hub::Hub;
+use crate::pipeline::ingest::Ingest;
+use crate::pipeline::outbox::Outbox;
+use crate::pipeline::pulse::Pulse;
+use crate::pipeline::rules::{self, Rules};
+use crate::pipeline::scrapes::{self, Scrapes};
+use crate::pipeline::watch::{self as watch_room, Watch};
+use crate::telemetry::Metrics;
+
+/// Scrapes that may have landed before a rule group looks.
+const LANDED_MAX: usize = 1024;
+/// Reloads that wait.
+const RELOADS_MAX: usize = 8;
+/// The watch and the outbox go round every few seconds; a database that is away holds them up for less than this at a time.
+const STILL: Duration = Duration::from_secs(120);
+
+/// A reload that somebody waits for.
+pub type Reload = oneshot::Sender<Result<Vec<Problem>, Vec<Problem>>>;
+
+/// The service as it runs.
+pub struct Service {
+    pub tasks: Tasks,
+    pub live: Live,
+    pub reloads: mpsc::Receiver<Reload>,
+    pub hub: Hub,
+    pub ready: Arc<AtomicBool>,
+    /// True once no more connections are wanted.
+    pub stop: watch::Sender<bool>,
+    /// What connections take room from.
+    pub room: Arc<Semaphore>,
+    pub warm: JoinHandle<()>,
+    pub db: Db,
+    pub disk: Arc<Disk>,
+}
+
+/// Starts everything; returns once the rules run.
+pub async fn start(args: Args) -> anyhow::Result<Service> {
+    let loaded = load(&args.sources).map_err(|problems| anyhow!("the configuration cannot be used\n{}", lines(&problems)))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let listeners = listen(&args, &loaded).await?;
+    let external_url = external_url(&loaded, &listeners)?;
+    let started_at = clock::now();
+
+    // Whoever looks whether we are well gets an answer from here on, however long the log of samples is.
+    let mut tasks = Tasks::default();
+    let Doors { router, stop, room } = Doors::open(listeners, &mut tasks)?;
+
+    let storage = loaded.config.storage;
+    let (store, disk) = open_store(&args.data, &storage).await?;
+    let db = open_db(&args, &loaded).await?;
+    if args.auth {
+        make_first_account(&db).await?;
+    }
+    let metrics = Metrics::new();
+    let hub = Hub::new(u64::try_from(started_at.0).unwrap_or(1));
+    let ingest = Arc::new(Ingest { store: store.clone(), disk: disk.clone(), metrics: metrics.clone() });
+    let wake = Arc::new(Notify::new());
+
+    let (watch_pulse, outbox_pulse) = (Pulse::new("the watch", STILL), Pulse::new("the outbox", STILL));
+    let (state, opening) = restore(&db, &loaded, &external_url, started_at).await?;
+    let parts = watch_room::Parts {
+        opening,
+        last_delivery_id: db.last_delivery_id().await?,
+        db: db.clone(),
+        hub: hub.clone(),
+        outbox: wake.clone(),
+        metrics: metrics.clone(),
+        pulse: watch_pulse.clone(),
+    };
+    let (watch, watching) = Watch::new(state, parts);
+    tasks.start("watch", watching);
+
+    let (landed, _) = broadcast::channel(LANDED_MAX);
+    let scrapes = Arc::new(Scrapes::new(scrapes::Parts {
+        ingest: ingest.clone(),
+        hub: hub.clone(),
+        metrics: metrics.clone(),
+        landed: landed.clone(),
+        seed: 0,
+    }));
+    let rules = Arc::new(Rules::new(rules::Parts {
+        store: store.clone(),
+        ingest: ingest.clone(),
+        watch: watch.clone(),
+        hub: hub.clone(),
+        metrics: metrics.clone(),
+        landed,
+        targets: scrapes.targets(),
+    }));
+    let (addressees_sender, addressees) = watch::channel(addressees_of(&loaded));
+    let outbox = Outbox {
+        db: db.clone(),
+        sender: Arc::new(Sender::default()),
+        addressees,
+        hub: hub.clone(),
+        wake,
+        metrics: metrics.clone(),
+        pulse: outbox_pulse.clone(),
+    };
+    tasks.start("outbox", outbox.run(stop.subscribe()));
+    let chores = Chores { db: db.clone(), disk: disk.clone(), store: store.clone(), metrics: metrics.clone() };
+    let mut pulses = chores.start(&mut tasks);
+    pulses.extend([watch_pulse, outbox_pulse]);
+
+    let (yaml_sender, yaml) = watch::channel(loaded.yaml.clone());
+    let (routing_sender, routing) = watch::channel(routing_of(&loaded));
+    let (reload, reloads) = mpsc::channel(RELOADS_MAX);
+    let ready = Arc::new(AtomicBool::new(false));
+    let front = http::router(Front {
+        guard: Arc::new(Guard { db: db.clone(), asks: args.auth, external_url: external_url.clone() }),
+        watch: watch.clone(),
+        hub: hub.clone(),
+        db: db.clone(),
+        queries: Queries::new(store, syntax()),
+        rules: rules.clone(),
+        scrapes: scrapes.clone(),
+        metrics: metrics.clone(),
+        ready: ready.clone(),
+        pulses: pulses.into(),
+        reload,
+        config: yaml,
+        routing,
+        platform: args.platform.clone(),
+        external_url: external_url.clone(),
+        started_at,
+        retention: retention(&storage),
+        retention_bytes: storage.retention_bytes,
+    });
+    let live = Live {
+        sources: args.sources,
+        watch: watch.clone(),
+        scrapes,
+        rules: rules.clone(),
+        external_url: external_url.clone(),
+        metrics,
+        addressees: addressees_sender,
+        yaml: yaml_sender,
+        routing: routing_sender,
+        started_with: loaded.config.clone(),
+    };
+    live.apply(loaded).await;
+    drop(router.send_replace(front));
+    ready.store(true, Ordering::Release);
+    println!("Tocsin is ready: {external_url}");
+    let warm = tokio::spawn(async move {
+        rules.warm().await;
+        // Only a watch that has stopped does not take this.
+        let _ = watch.event(Event::Warm).await;
+    });
+    Ok(Service { tasks, live, reloads, hub, ready, stop, room, warm, db, disk })
+}

@@ -1,0 +1,80 @@
+//! The stop: over within 10 s, whatever hangs.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::timeout;
+
+use super::start::Service;
+use crate::clock;
+use crate::http::accept::{CONNECTIONS_MAX, DRAIN_MAX};
+
+/// Evaluations and scrapes that still run are given up after this long.
+const WORK_MAX: Duration = Duration::from_secs(3);
+/// Attempts in flight have this long to end and to be recorded.
+const DELIVER_MAX: Duration = Duration::from_secs(4);
+/// The watch has this long to record what it has taken in.
+const RECORD_MAX: Duration = Duration::from_secs(2);
+/// The last words to the database and the last samples to the disk have this long each.
+const LAST_MAX: Duration = Duration::from_secs(1);
+
+/// Stops: nothing new is taken in, what was decided is recorded, samples are synced.
+///
+/// Errors: when the last samples are not safe on the disk.
+pub async fn stop(service: Service) -> anyhow::Result<()> {
+    tracing::info!("stopping");
+    let Service { mut tasks, live, hub, ready, stop, room, warm, db, disk, .. } = service;
+    ready.store(false, Ordering::Release);
+    stop.send_replace(true);
+    hub.close();
+    warm.abort();
+    tasks.abort("chores");
+    let doors = tasks.take("http");
+    // Connections end by themselves within `DRAIN_MAX`.
+    let drained = timeout(DRAIN_MAX + LAST_MAX, async move {
+        for door in doors {
+            // Whether it ended well or not, it accepts no more.
+            let _ = door.await;
+        }
+        // The room is whole again once the last connection has gone; nobody closes it.
+        let _ = room.acquire_many(CONNECTIONS_MAX).await;
+    });
+    let worked = timeout(WORK_MAX, async {
+        live.scrapes.stop().await;
+        live.rules.stop().await;
+    });
+    let outbox = tasks.take("outbox");
+    let delivered = timeout(DELIVER_MAX, async move {
+        for outbox in outbox {
+            // It lets attempts in flight end and be recorded, so that none is made twice.
+            let _ = outbox.await;
+        }
+    });
+    let (drained, worked, delivered) = tokio::join!(drained, worked, delivered);
+    if delivered.is_err() {
+        tracing::warn!("attempts at deliveries did not end in time; they are made again after the next start");
+    }
+    if drained.is_err() {
+        tracing::warn!("connections did not end in time");
+    }
+    if worked.is_err() {
+        tracing::warn!("evaluations still ran and were given up");
+    }
+    drop(live);
+    // What the watch has taken in it still records; afterwards nobody can send it more.
+    for watching in tasks.take("watch") {
+        if timeout(RECORD_MAX, watching).await.is_err() {
+            tracing::warn!("the watch did not end in time; what it had recorded is safe");
+        }
+    }
+    // Without it the next start takes the sign of life before this one.
+    let _ = timeout(LAST_MAX, db.set_alive_at(clock::now())).await;
+    let synced = timeout(LAST_MAX, tokio::task::spawn_blocking(move || disk.sync())).await;
+    if timeout(LAST_MAX, db.close()).await.is_err() {
+        tracing::warn!("the database did not take leave in time");
+    }
+    synced.context("the last samples took too long to reach the disk")?.context("the last write ended in a fault")??;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! Stories of our own alerts on their way to routing: what ends, what goes on, and under which labels.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tocsin::pipeline::ledger::{Ledger, NEVER, Outward, RuleKey, RuleTerms};
+use tocsin::pipeline::watch::{Judged, State};
+use tocsin_core::alert::InstanceState;
+use tocsin_core::model::LabelSet;
+use tocsin_core::model::relabel::{Action, RelabelRule};
+use tocsin_core::plane::{Change, Event, Limits, Plane, Records, Refused, Reply};
+use tocsin_core::route::alert::{ALERT_NAME, IncomingAlert};
+use tocsin_core::route::receiver::{Channel, Integration, Receiver};
+use tocsin_core::route::tree::{GroupBy, Route, Routing};
+use tocsin_core::rule::{Active, RuleId};
+use tocsin_core::time::{Span, Timestamp};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp(1_000_000_000 + second * 1000)
+}
+
+fn routing() -> Arc<Routing> {
+    let inbox = Integration { send_resolved: true, channel: Channel::Inbox };
+    let team = Receiver { name: "team".to_owned(), integrations: vec![inbox], users: vec![] };
+    Arc::new(Routing {
+        root: Route {
+            receiver: "team".to_owned(),
+            matchers: vec![],
+            group_by: GroupBy::Labels(vec![ALERT_NAME.to_owned()]),
+            continues: false,
+            group_wait: Span::ZERO,
+            group_interval: Span::from_secs(10),
+            repeat_interval: Span::from_mins(240),
+            mute_time_intervals: vec![],
+            active_time_intervals: vec![],
+            routes: vec![],
+        },
+        receivers: BTreeMap::from([(team.name.clone(), team)]),
+        inhibitions: vec![],
+        time_intervals: BTreeMap::new(),
+        resolve_timeout: Span::from_mins(5),
+    })
+}
+
+/// The watch's state under a clock of our own.
+struct Story {
+    state: State,
+    now: Timestamp,
+    limit: usize,
+    hold: Span,
+    /// What was stored of the alerts of rules.
+    told: Vec<String>,
+}
+
+impl Story {
+    fn new() -> Story {
+        let plane = Plane::restore(routing(), "", Records::default());
+        let mut story =
+            Story { state: State { plane, ledger: Ledger::default() }, now: at(0), limit: 0, hold: Span::ZERO, told: vec![] };
+        story.state.plane.accept(Event::Warm, at(0)).unwrap();
+        story
+    }
+
+    /// Evaluates a rule: each word is the replica of an alert of the same name, with a summary where one follows a colon.
+    fn evaluate(&mut self, second: i64, rule: &str, replicas: &[&str]) {
+        self.run_until(second);
+        let active = replicas.iter().map(|word| {
+            let (replica, summary) = word.split_once(':').unwrap_or((word, ""));
+            Active {
+                labels: LabelSet::from_pairs([(ALERT_NAME, "Down"), ("replica", replica)]),
+                annotations: BTreeMap::from([("summary".to_owned(), summary.to_owned())]),
+                value: 1.0,
+            }
+        });
+        let terms = RuleTerms {
+            file: "rules.yml".to_owned(),
+            group: rule.to_owned(),
+            name: "Down".to_owned(),
+            expr: "up == 0".to_owned(),
+            hold: self.hold,
+            keep_firing: Span::ZERO,
+            limit: self.limit,
+            interval: Span::from_secs(10),
+            generator_url: "http://graph".to_owned(),
+        };
+        let judged = Judged { rule: key(rule), terms: Arc::new(terms), active: active.collect(), at: at(second), early: false };
+        self.state.judge(judged, at(second), &mut Vec::new());
+        self.run_until(second);
+    }
+
+    fn outward(&mut self, second: i64, rules: &[&str], outward: Outward) {
+        self.run_until(second);
+        let keys: Vec<RuleKey> = rules.iter().map(|rule| key(rule)).collect();
+        self.state.replace_rules(&keys, outward, at(second), &mut Vec::new());
+        self.run_until(second);
+    }
+
+    fn post(&mut self, second: i64, ends_at: Option<i64>) -> Result<Reply, Refused> {
+        self.run_until(second);
+        let alert = IncomingAlert {
+            labels: LabelSet::from_pairs([(ALERT_NAME, "Down"), ("replica", "a")]),
+            starts_at: Some(at(0)),
+            ends_at: ends_at.map(at),
+            source: "api".to_owned(),
+            ..IncomingAlert::default()
+        };
+        let reply = self.state.plane.accept(Event::Alerts(vec![alert]), at(second));
+        self.run_until(second);
+        reply
+    }
+
+    fn run_until(&mut self, second: i64) {
+        while let Some(deadline) = self.state.plane.next_deadline().filter(|deadline| *deadline <= at(second)) {
+            self.now = self.now.max(deadline);
+            self.state.plane.tick(self.now);
+            self.take_down();
+        }
+        self.now = at(second);
+        self.take_down();
+    }
+
+    fn take_down(&mut self) {
+        for change in self.state.plane.drain() {
+            if let Change::Deliver(delivery) = change {
+                let alerts: Vec<String> = delivery
+                    .data
+                    .alerts
+                    .iter()
+                    .map(|alert| format!("{}{}", alert.labels, alert.annotations.get("summary").map_or("", |text| text)))
+                    .collect();
+                let status = format!("{:?}", delivery.data.status).to_lowercase();
+                self.told.push(format!("{} {status} {}", (self.now - at(0)).seconds(), alerts.join(" ")));
+            }
+        }
+    }
+}
+
+fn key(rule: &str) -> RuleKey {
+    Arc::new(RuleId {
+        file: "rules.yml".to_owned(),
+        group: rule.to_owned(),
+        name: "Down".to_owned(),
+        labels: BTreeMap::new(),
+        nth: 0,
+    })
+}
+
+fn without_replica() -> Outward {
+    let drop = RelabelRule::new(Action::LabelDrop).with_pattern("replica").unwrap();
+    Outward { relabel: vec![drop], ..Outward::default() }
+}
+
+fn with_zone(zone: &str) -> Outward {
+    Outward { external_labels: LabelSet::from_pairs([("zone", zone)]), ..Outward::default() }
+}
+
+#[test]
+fn one_of_two_replicas_recovers_and_the_alert_that_both_make_goes_on() {
+    let mut story = Story::new();
+    story.outward(0, &["one"], without_replica());
+    story.evaluate(10, "one", &["a", "b"]);
+    story.evaluate(20, "one", &["b"]);
+    story.evaluate(100, "one", &["b"]);
+    assert_eq!(story.told, [r#"10 firing {alertname="Down"}"#]);
+    story.evaluate(200, "one", &[]);
+    story.run_until(300);
+    assert_eq!(story.told[1..], [r#"210 resolved {alertname="Down"}"#]);
+}
+
+#[test]
+fn an_alert_of_two_rules_ends_with_the_second_and_speaks_with_the_words_of_who_is_left() {
+    let mut story = Story::new();
+    story.evaluate(10, "one", &["a:from one"]);
+    story.evaluate(11, "two", &["a:from two"]);
+    story.evaluate(30, "one", &["a:from one"]);
+    // The rule that spoke last is gone from the files.
+    story.outward(40, &["one"], Outward::default());
+    let alert = story.state.plane.alerts(at(40)).remove(0).alert;
+    assert_eq!((alert.source.as_str(), alert.annotations["summary"].as_str()), ("rule/rules.yml/one", "from one"));
+    assert_eq!((alert.ends_at, alert.generator_url.as_str()), (NEVER, "http://graph"));
+    story.evaluate(50, "one", &[]);
+    story.run_until(100);
+    let first = r#"10 firing {alertname="Down", replica="a"}from one"#;
+    assert_eq!(story.told, [first, r#"60 resolved {alertname="Down", replica="a"}from one"#]);
+}
+
+#[test]
+fn another_sender_cannot_end_what_a_rule_holds() {
+    let mut story = Story::new();
+    story.evaluate(10, "one", &["a"]);
+    // It is not refused, for a sender with the same rule means well; neither its word nor its silence ends anything.
+    for (now, ends_at) in [(20, Some(19)), (30, None)] {
+        assert_eq!(story.post(now, ends_at), Ok(Reply::Alerts { accepted: 1, refused: vec![] }));
+    }
+    story.run_until(2000);
+    assert_eq!(story.told.len(), 1, "{:?}", story.told);
+    story.evaluate(2010, "one", &[]);
+    story.run_until(2100);
+    assert!(story.told[1].contains("resolved"), "{:?}", story.told);
+    // What no rule holds anybody may end.
+    story.post(2200, None).unwrap();
+    assert_eq!(story.post(2210, Some(2209)), Ok(Reply::Alerts { accepted: 1, refused: vec![] }));
+}
+
+#[test]
+fn alerts_under_new_labels_fire_before_those_under_the_old_ones_end() {
+    let mut story = Story::new();
+    story.outward(0, &["one"], with_zone("a"));
+    story.evaluate(10, "one", &["a:sad"]);
+    story.outward(25, &["one"], with_zone("b"));
+    let alerts = story.state.plane.alerts(at(25));
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts[0].alert.labels.to_string(), r#"{alertname="Down", replica="a", zone="b"}"#);
+    assert_eq!((alerts[0].alert.starts_at, alerts[0].alert.generator_url.as_str()), (at(10), "http://graph"));
+    assert_eq!(story.state.plane.pages().len(), 1, "the same group is one page");
+    // A reload that changes nothing tells nothing.
+    let told = story.told.len();
+    story.outward(28, &["one"], with_zone("b"));
+    story.evaluate(40, "one", &["a:sad"]);
+    story.run_until(60);
+    assert_eq!(
+        story.told[told..],
+        [r#"30 firing {alertname="Down", replica="a", zone="a"}sad {alertname="Down", replica="a", zone="b"}sad"#]
+    );
+}
+
+#[test]
+fn a_rule_with_too_many_alerts_lets_them_run_out() {
+    let mut story = Story::new();
+    story.limit = 2;
+    story.evaluate(10, "one", &["a"]);
+    story.evaluate(20, "one", &["a", "b", "c"]);
+    assert_eq!(story.state.plane.alerts(at(20))[0].alert.ends_at, at(20 + 240));
+    story.evaluate(30, "one", &["a", "b", "c"]);
+    story.run_until(300);
+    assert_eq!(story.told[1..], [r#"260 resolved {alertname="Down", replica="a"}"#]);
+    // A rule that is well again before that holds its alerts again.
+    story.evaluate(310, "one", &["a"]);
+    story.evaluate(320, "one", &["a", "b", "c"]);
+    story.evaluate(330, "one", &["a"]);
+    story.run_until(2000);
+    assert!(story.told.last().unwrap().contains("310 firing"), "{:?}", story.told);
+}
+
+#[test]
+fn an_alert_that_routing_has_no_room_for_is_offered_again() {
+    let mut story = Story::new();
+    let limits = Limits { alerts: 1, ..Limits::default() };
+    story.state.plane = Plane::restore(routing(), "", Records::default()).with_limits(limits);
+    story.state.plane.accept(Event::Warm, at(0)).unwrap();
+    story.evaluate(10, "one", &["a"]);
+    story.evaluate(10, "two", &["b"]);
+    story.evaluate(20, "one", &[]);
+    story.run_until(30);
+    assert_eq!(story.told, [r#"10 firing {alertname="Down", replica="a"}"#, r#"30 resolved {alertname="Down", replica="a"}"#]);
+    for second in [40, 60, 80, 100] {
+        story.evaluate(second, "two", &["b"]);
+    }
+    assert_eq!(story.told[2..], [r#"80 firing {alertname="Down", replica="b"}"#]);
+}
+
+#[test]
+fn words_that_are_too_long_are_cut_and_told() {
+    let mut story = Story::new();
+    let long = format!("a:{}", "ä".repeat(100_000));
+    story.evaluate(10, "one", &[&long]);
+    assert_eq!(story.told.len(), 1);
+    assert!(story.told[0].ends_with("ää…") && story.told[0].len() < 132_000, "{}", story.told[0].len());
+}
+
+#[test]
+fn the_gap_of_each_crash_is_left_out_of_the_hold() {
+    let mut story = Story::new();
+    story.hold = Span::from_secs(100);
+    let mut writes = Vec::new();
+    story.evaluate(0, "one", &["a"]);
+    let stored = |ledger: &Ledger| -> Vec<(String, InstanceState)> {
+        let states = ledger.of_rule(&key("one")).unwrap().states();
+        states.into_iter().map(|state| (serde_json::to_string(&*key("one")).unwrap(), state)).collect()
+    };
+    // Ten seconds seen, a gap of a thousand; it dies again before the rule has been evaluated.
+    let (ledger, shifted, _) = Ledger::restore(stored(&story.state.ledger), Span::from_secs(1000));
+    assert_eq!(shifted.len(), 1, "what was shifted must be stored, or the next start counts this gap towards the hold");
+    let (again, unchanged, _) = Ledger::restore(stored(&ledger), Span::ZERO);
+    assert!(unchanged.is_empty());
+    story.state.ledger = again;
+    story.state.ledger.keep_only(&[key("one")], at(1010), &mut writes);
+    story.evaluate(1010, "one", &["a"]);
+    assert!(story.told.is_empty(), "ten seconds are not a hundred: {:?}", story.told);
+    story.evaluate(1100, "one", &["a"]);
+    assert_eq!(story.told.len(), 1);
+}
