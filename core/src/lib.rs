@@ -21,6 +21,7 @@
 //! | `cloudwatch` | which metrics to ask Amazon CloudWatch for, and what its answers mean |
 //! | `atlas` | which measurements to ask MongoDB Atlas for, and what its answers mean |
 //! | `slo` | objectives: what is counted, how much budget is left, and when to alert |
+//! | `run` | runbooks, and the one durable machine that carries them out |
 //! | `config` | configuration files → settings, and every fault in them |
 
 pub mod access;
@@ -37,6 +38,7 @@ pub mod problem;
 pub mod promql;
 pub mod route;
 pub mod rule;
+pub mod run;
 pub mod scrape;
 pub mod slo;
 pub mod store;

@@ -17,6 +17,7 @@ mod promqltest;
 mod relabel;
 mod rule_files;
 mod rule_template;
+mod run;
 mod scrape;
 mod slo;
 mod store;

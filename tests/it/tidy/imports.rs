@@ -29,6 +29,7 @@ pub const CORE: Table = &[
     ("cloudwatch", &["client", "collect", "model", "time"]),
     ("atlas", &["client", "collect", "model", "time"]),
     ("slo", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
+    ("run", &["access", "model", "problem", "promql", "time", "yaml"]),
     ("config", &["atlas", "client", "cloudwatch", "collect", "model", "problem", "route", "scrape", "time", "yaml"]),
 ];
 
