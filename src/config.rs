@@ -8,6 +8,7 @@ use tocsin_core::problem::{Position, Problem, Severity, has_errors};
 use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::templates::Templates;
 use tocsin_core::rule::{self, RuleGroup};
+use tocsin_core::slo::{Definition, definitions, openslo};
 
 /// A file of the configuration is at most this long.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -188,4 +189,25 @@ pub fn read_rules(path: &Path) -> (Vec<RuleGroup>, Vec<Problem>) {
         Ok(file) => rule::read(&file.name, &file.text, &rule::Defaults { syntax: syntax(), ..rule::Defaults::default() }),
         Err(problem) => (Vec::new(), vec![problem]),
     }
+}
+
+/// Reads OpenSLO files together, as `tocsin check slo` does: what one names may stand in another. Returns the objectives that can be
+/// counted.
+pub fn read_objectives(paths: &[PathBuf]) -> (Vec<Definition>, Vec<Problem>) {
+    let (mut documents, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        match read_file(path) {
+            Ok(file) => {
+                let (read, found) = openslo::read(&file.name, &file.text);
+                documents.push(read);
+                problems.extend(found);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let (resolved, missing) = openslo::resolve(documents);
+    problems.extend(missing);
+    let (definitions, unread) = definitions(&resolved);
+    problems.extend(unread);
+    (definitions, problems)
 }

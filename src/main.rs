@@ -125,6 +125,11 @@ enum Check {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Objectives in OpenSLO v1, all files together: what one names may stand in another.
+    Slo {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -266,6 +271,16 @@ fn check(what: Check) -> ExitCode {
                     let rules: usize = groups.iter().map(|group| group.rules.len()).sum();
                     println!("{}: good: {rules} rules in {} groups", file.display(), groups.len());
                 }
+            }
+        }
+        Check::Slo { files } => {
+            let (definitions, problems) = config::read_objectives(&files);
+            if !problems.is_empty() {
+                println!("{}", lines(&problems));
+            }
+            failed = has_errors(&problems);
+            if !failed {
+                println!("good: {} objectives in {} files", definitions.len(), files.len());
             }
         }
     }

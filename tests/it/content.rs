@@ -153,3 +153,22 @@ async fn the_tests_notice_a_longer_wait_and_a_moved_threshold() {
         assert_eq!(alerts.difference(&noticed).collect::<Vec<_>>(), Vec::<&&str>::new(), "{change} of these are not noticed");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shipped_objectives_can_be_counted() {
+    let files = PLATFORMS.map(|platform| repository().join("rules/slo").join(platform).with_extension("yml"));
+    let files: Vec<&str> = files.iter().map(|path| text(path)).collect();
+    let checked = run(&[&["check", "slo"], files.as_slice()].concat()).await;
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success(), "{said}");
+    assert!(said.ends_with("objectives in 5 files\n"), "{said}");
+
+    let folder = TempDir::new().expect("a temporary folder");
+    let bad = folder.path().join("bad.yml");
+    let broken = read(Path::new(files[0])).replacen("target: 0.", "target: 7.", 1);
+    assert_ne!(broken, read(Path::new(files[0])));
+    fs::write(&bad, broken).expect("the folder takes files");
+    let checked = run(&["check", "slo", text(&bad)]).await;
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(!checked.status.success() && said.contains("bad.yml:") && said.contains("target"), "{said}");
+}
