@@ -53,7 +53,7 @@ mod tests {
         let text = restrict("sum(rate(errors{code=\"500\"}[5m])) / sum(rate(requests[5m]))", &labels).unwrap();
         assert_eq!(
             text,
-            "sum(rate(errors{service=\"x\\\"} or up{a=\\\"\",code=\"500\"}[5m])) / \
+            "sum(rate(errors{code=\"500\",service=\"x\\\"} or up{a=\\\"\"}[5m])) / \
              sum(rate(requests{service=\"x\\\"} or up{a=\\\"\"}[5m]))"
         );
         assert!(parse(&text, &Syntax::default()).is_ok());
