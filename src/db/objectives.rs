@@ -18,11 +18,10 @@ const FORGET_STEP: i64 = 2_000;
 const COLUMNS: [&str; 8] =
     ["objective", "definition", "tier_ms", "at_ms", "good", "good_millionths", "total", "total_millionths"];
 
-/// An objective that has rows.
+/// An objective that has rows, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct ObjectiveRows {
     pub id: String,
-    /// Until when it was counted.
     pub until: Timestamp,
 }
 
@@ -114,14 +113,14 @@ impl Db {
     }
 
     /// Returns the objectives that have rows.
-    pub async fn slo_ids(&self) -> Result<Vec<Counted>, DbError> {
+    pub async fn slo_ids(&self) -> Result<Vec<ObjectiveRows>, DbError> {
         // From one objective to the next by the index, rather than through all rows.
         let sql = "WITH RECURSIVE found (id) AS (SELECT MIN(objective) FROM slo_row UNION ALL \
                    SELECT (SELECT MIN(objective) FROM slo_row WHERE objective > found.id) FROM found WHERE found.id IS NOT NULL) \
                    SELECT id, (SELECT MAX(at_ms) FROM slo_row WHERE objective = found.id AND tier_ms = \
                    (SELECT MIN(tier_ms) FROM slo_row WHERE objective = found.id)) FROM found WHERE id IS NOT NULL LIMIT $1";
         let rows = self.rows("slo_row", sql, [OBJECTIVES_MAX.into()]).await?;
-        rows.iter().map(|row| Ok(Counted { id: row.text(0)?.to_owned(), until: Timestamp(row.int(1)?) })).collect()
+        rows.iter().map(|row| Ok(ObjectiveRows { id: row.text(0)?.to_owned(), until: Timestamp(row.int(1)?) })).collect()
     }
 
     /// Forgets the rows of a tier that are older than a cutoff.
