@@ -26,6 +26,7 @@ pub mod record;
 pub mod request;
 pub mod runbook;
 pub mod schedule;
+pub mod settings;
 pub mod trigger;
 pub mod value;
 pub mod webhook;
