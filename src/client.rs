@@ -80,6 +80,36 @@ pub async fn build_for_posts(settings: &HttpClient, connect_timeout: Duration) -
     build_with(settings, connect_timeout, policy).await
 }
 
+/// Builds a client for one request to one host, whose addresses the caller has looked at: it connects to these and to no others, by no
+/// proxy, tries once, and follows a redirect only to the same host and port, never from TLS to plain text. `reads`: the request
+/// changes nothing; another one follows only a redirect that keeps method and body.
+pub async fn build_pinned(
+    host: &str,
+    addresses: &[std::net::SocketAddr],
+    reads: bool,
+    connect_timeout: Duration,
+) -> Result<reqwest::Client, ClientError> {
+    let policy = Policy::custom(move |attempt| {
+        let stays = attempt.previous().last().is_some_and(|from| {
+            from.host_str() == attempt.url().host_str()
+                && from.port_or_known_default() == attempt.url().port_or_known_default()
+                && from.scheme() == attempt.url().scheme()
+        });
+        let fits = reads || matches!(attempt.status().as_u16(), 307 | 308);
+        if stays && fits && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
+    });
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(connect_timeout)
+        .no_proxy()
+        .redirect(policy)
+        .retry(reqwest::retry::never())
+        .resolve_to_addrs(host, addresses)
+        .tls_backend_preconfigured(tls_config(&Tls::default()).await?)
+        .build()
+        .map_err(ClientError::Build)
+}
+
 async fn build_with(settings: &HttpClient, connect_timeout: Duration, redirects: Policy) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)

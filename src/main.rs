@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use tocsin::act::step::watcher;
 use tocsin::config::{self, Sources};
 use tocsin::demo::{self, Kind, Platform};
 use tocsin::pipeline::crash;
@@ -54,6 +55,14 @@ enum Command {
     Query(QueryArgs),
     /// Prints the OpenAPI document of Tocsin's own API.
     Openapi,
+    /// Watches over one program of a run; the service starts these.
+    #[command(hide = true)]
+    ExecStep {
+        /// Become the program.
+        #[arg(long)]
+        begin: bool,
+        folder: PathBuf,
+    },
     /// One service of the demo platform; `tocsin demo` starts these.
     #[command(hide = true)]
     DemoService {
@@ -157,6 +166,10 @@ struct QueryArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before anything is opened or started that a program could inherit.
+    if let Command::ExecStep { begin, folder } = &cli.command {
+        return exec_step(*begin, folder);
+    }
     if let Err(reason) = telemetry::start_logging(&cli.log, cli.log_json) {
         eprintln!("tocsin: --log: {reason}");
         return ExitCode::FAILURE;
@@ -178,6 +191,17 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("tocsin: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn exec_step(begin: bool, folder: &std::path::Path) -> ExitCode {
+    let result = if begin { Err(watcher::begin(folder)) } else { watcher::watch(folder) };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tocsin: {}: {error}", folder.display());
             ExitCode::FAILURE
         }
     }
@@ -207,6 +231,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check { what } => Ok(check(what)),
         Command::Query(args) => query(args).await,
+        Command::ExecStep { begin, folder } => Ok(exec_step(begin, &folder)),
         Command::Openapi => {
             print!("{}", http::openapi::document());
             Ok(ExitCode::SUCCESS)

@@ -49,6 +49,7 @@ pub const EDGE: Table = &[
     ("notify", &["client", "clock", "id"]),
     ("demo", &["clock", "id"]),
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
+    ("act", &["client", "clock", "config", "db", "id", "pipeline"]),
     ("http", &["clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
     ("serve", &["client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"]),
 ];
@@ -56,7 +57,8 @@ pub const EDGE: Table = &[
 /// Crates that touch the world or decide a technology, and the rooms that may name them; other crates are free. The demo's services
 /// are programs of their own, so `demo` may name what a program needs.
 const CRATES: &[(&str, &[&str])] = &[
-    ("sqlx", &["db"]),
+    ("sqlx", &["act", "db"]),
+    ("rustix", &["act"]),
     ("lettre", &["notify"]),
     ("handlebars", &["notify"]),
     ("axum", &["http", "demo", "serve"]),
@@ -66,7 +68,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["http"]),
     ("aws_sigv4", &["cloudwatch"]),
     ("aws_credential_types", &["cloudwatch"]),
-    ("reqwest", &["atlas", "client", "cloudwatch", "demo", "main", "notify", "pipeline", "scrape"]),
+    ("reqwest", &["act", "atlas", "client", "cloudwatch", "demo", "main", "notify", "pipeline", "scrape"]),
     ("rustls", &["client", "serve", "main"]),
     ("getrandom", &["id"]),
     ("clap", &["main", "demo"]),

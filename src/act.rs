@@ -1,0 +1,3 @@
+//! Acting: the only room that changes other systems, and only as a run of core asks for it.
+
+pub mod step;
