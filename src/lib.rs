@@ -1,5 +1,6 @@
 //! The doing half of Tocsin: I/O, tasks and the one clock.
 
+pub mod act;
 pub mod atlas;
 pub mod client;
 pub mod clock;

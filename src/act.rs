@@ -1,0 +1,3 @@
+//! Carries out what runs order: the only room that changes other systems.
+
+pub mod fault;
