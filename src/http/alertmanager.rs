@@ -19,7 +19,7 @@ use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::watch;
 
 use super::access::{Caller, Guard};
-use super::alerts::MatcherForm;
+use super::alerts::preview::MatcherForm;
 use super::prometheus::Parameters;
 use crate::clock;
 use crate::id;

@@ -14,7 +14,8 @@ use tocsin_core::time::{Span, Timestamp};
 use utoipa::ToSchema;
 
 use super::access::{Caller, Guard};
-use super::alerts::{Page, page_view, severity_word};
+use super::alerts::pages::{Page, page_view};
+use super::alerts::severity_word;
 use super::problem::Problem;
 use super::prometheus::query::{Queries, When};
 use crate::clock;
