@@ -45,9 +45,9 @@ impl Receiver {
     }
 }
 
-/// There are as many of these as the configuration has lines for them, so their size does not matter.
+/// Where the messages of an integration go.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::large_enum_variant)]
+#[expect(clippy::large_enum_variant, reason = "there are as many of these as the configuration has lines for them")]
 pub enum Channel {
     Webhook(Webhook),
     PagerDuty(PagerDuty),

@@ -13,7 +13,6 @@ use crate::corpora;
 const INCOMPLETE: [(&str, usize); 1] = [("start_timestamps", 2)];
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "tests read files")]
 fn scripts_of_prometheus_pass() {
     let Some(folder) = corpora::path("prometheus/promqltest") else { return };
     let options = Options { delayed_name_removal: true, ..Options::default() };
