@@ -78,7 +78,7 @@ async fn add_headers(request: Request, next: Next) -> Response {
     for (name, value) in HEADERS {
         headers.insert(name, value);
     }
-    // An answer is for its asker and for now.
+    // An answer is for its asker alone, and old by the next moment.
     if is_api {
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }

@@ -187,7 +187,7 @@ impl Outbox {
                 tracing::error!(delivery = row.id, channel = row.channel, title = row.title, detail, "a delivery was rejected")
             }
             Verdict::RetryAt(at) => {
-                tracing::warn!(delivery = row.id, channel = row.channel, detail, again_at = %at, "a delivery failed for now");
+                tracing::warn!(delivery = row.id, channel = row.channel, detail, again_at = %at, "a delivery failed and is tried again");
             }
         }
         self.metrics.attempt(&row.channel, word, watch.seconds());

@@ -54,7 +54,7 @@ pub enum Channel {
     Email(Email),
     /// The inbox on our own web page.
     Inbox,
-    /// A kind that Alertmanager knows and we do not send to yet, such as `slack_configs`; a delivery to it is rejected, visibly.
+    /// A kind that Alertmanager knows and we do not send to, such as `slack_configs`; a delivery to it is rejected, visibly.
     Unserved {
         kind: String,
     },
