@@ -30,6 +30,7 @@ mod xxhash;
 pub(crate) use budget::Lease;
 pub(crate) use engine::{Engine, Evaluated, LineIndex};
 pub(crate) use grid::{Column, Grid, Line, Point};
+pub(super) use invariant::TIME_DEPENDENT;
 pub(crate) use notes::{HistogramOperation, Note, Notes};
 pub(crate) use selectors::{RangeSeries, Ranges};
 
