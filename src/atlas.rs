@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tocsin_core::atlas::{Level, Process, Source, Subject, answer, name, plan};
-use tocsin_core::collect::{Gathered, named};
+use tocsin_core::collect::{Gathered, must_list, named};
 use tocsin_core::model::LabelSet;
 use tocsin_core::time::{Span, Timestamp};
 
@@ -67,10 +67,7 @@ impl Collector {
         match tokio::time::timeout(timeout.to_std(), self.gather(now, &mut gathered)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => gathered.fail(told(&error)),
-            Err(_) => {
-                let trouble = self.api.trouble.take().map(|trouble| format!("; {trouble}")).unwrap_or_default();
-                gathered.fail(format!("the collection was not done within its timeout of {timeout}{trouble}"));
-            }
+            Err(_) => gathered.run_out(timeout, self.api.trouble.take()),
         }
         if gathered.error.is_none() {
             self.succeeded_at = Some(now);
@@ -100,7 +97,7 @@ impl Collector {
     }
 
     async fn gather(&mut self, now: Timestamp, gathered: &mut Gathered) -> Result<(), ApiError> {
-        if self.listed_at.is_none_or(|at| now.since(at) >= self.source.discovery_interval || now < at) {
+        if must_list(self.listed_at, self.source.discovery_interval, now) {
             match self.list().await {
                 Ok((processes, parts)) => (self.processes, self.parts, self.listed_at) = (processes, parts, Some(now)),
                 // What was found before is still worth asking for.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tocsin_core::cloudwatch::answer::{self, Points};
 use tocsin_core::cloudwatch::plan::{self, Batch, Queries, Query};
 use tocsin_core::cloudwatch::{Metric, Source};
-use tocsin_core::collect::{Gathered, named};
+use tocsin_core::collect::{Gathered, must_list, named};
 use tocsin_core::model::LabelSet;
 use tocsin_core::time::Timestamp;
 
@@ -59,10 +59,7 @@ impl Collector {
         match tokio::time::timeout(timeout.to_std(), self.gather(now, &mut gathered)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => gathered.fail(told(&error)),
-            Err(_) => {
-                let trouble = self.api.trouble.take().map(|trouble| format!("; {trouble}")).unwrap_or_default();
-                gathered.fail(format!("the collection was not done within its timeout of {timeout}{trouble}"));
-            }
+            Err(_) => gathered.run_out(timeout, self.api.trouble.take()),
         }
         if gathered.error.is_none() {
             self.succeeded_at = Some(now);
@@ -86,7 +83,7 @@ impl Collector {
 
     async fn gather(&mut self, now: Timestamp, gathered: &mut Gathered) -> Result<(), ApiError> {
         let account = self.api.account().await?;
-        if self.listed_at.is_none_or(|at| now.since(at) >= self.source.discovery_interval || now < at) {
+        if must_list(self.listed_at, self.source.discovery_interval, now) {
             match self.list().await {
                 Ok(found) => (self.found, self.listed_at) = (found, Some(now)),
                 // What was found before is still worth asking for.
