@@ -10,7 +10,7 @@ use tocsin_core::collect::{Gathered, must_list, named};
 use tocsin_core::model::LabelSet;
 use tocsin_core::time::{Span, Timestamp};
 
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 use crate::clock;
 use api::{Api, ApiError};
 
@@ -66,7 +66,7 @@ impl Collector {
         let timeout = self.source.timeout;
         match tokio::time::timeout(timeout.to_std(), self.gather(now, &mut gathered)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => gathered.fail(told(&error)),
+            Ok(Err(error)) => gathered.fail(with_causes(&error)),
             Err(_) => gathered.run_out(timeout, self.api.trouble.take()),
         }
         if gathered.error.is_none() {
@@ -101,7 +101,7 @@ impl Collector {
             match self.list().await {
                 Ok((processes, parts)) => (self.processes, self.parts, self.listed_at) = (processes, parts, Some(now)),
                 // What was found before is still worth asking for.
-                Err(error) if self.listed_at.is_some() && !error.is_about_credentials() => gathered.fail(told(&error)),
+                Err(error) if self.listed_at.is_some() && !error.is_about_credentials() => gathered.fail(with_causes(&error)),
                 Err(error) => return Err(error),
             }
         }
@@ -119,7 +119,7 @@ impl Collector {
             match self.read(subject, back, &common).await {
                 Ok(series) => gathered.series.extend(series),
                 // A subject that is refused, such as a disk that has gone, says nothing about the others.
-                Err(error) if error.is_about_this_request() => gathered.fail(told(&error)),
+                Err(error) if error.is_about_this_request() => gathered.fail(with_causes(&error)),
                 Err(error) => return Err(error),
             }
             self.first = self.first.wrapping_add(1);

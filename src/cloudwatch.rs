@@ -13,7 +13,7 @@ use tocsin_core::collect::{Gathered, must_list, named};
 use tocsin_core::model::LabelSet;
 use tocsin_core::time::Timestamp;
 
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 use crate::clock;
 use api::{Api, ApiError};
 
@@ -58,7 +58,7 @@ impl Collector {
         let timeout = self.source.timeout;
         match tokio::time::timeout(timeout.to_std(), self.gather(now, &mut gathered)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => gathered.fail(told(&error)),
+            Ok(Err(error)) => gathered.fail(with_causes(&error)),
             Err(_) => gathered.run_out(timeout, self.api.trouble.take()),
         }
         if gathered.error.is_none() {
@@ -87,7 +87,7 @@ impl Collector {
             match self.list().await {
                 Ok(found) => (self.found, self.listed_at) = (found, Some(now)),
                 // What was found before is still worth asking for.
-                Err(error) if self.listed_at.is_some() && !error.is_about_credentials() => gathered.fail(told(&error)),
+                Err(error) if self.listed_at.is_some() && !error.is_about_credentials() => gathered.fail(with_causes(&error)),
                 Err(error) => return Err(error),
             }
         }
@@ -111,8 +111,8 @@ impl Collector {
             match read {
                 Ok(()) => {}
                 // A batch that is refused for what it asks says nothing about the others.
-                Err(error @ (ApiError::Answer(_) | ApiError::Pages { .. })) => gathered.fail(told(&error)),
-                Err(error) if error.is_about_this_request() => gathered.fail(told(&error)),
+                Err(error @ (ApiError::Answer(_) | ApiError::Pages { .. })) => gathered.fail(with_causes(&error)),
+                Err(error) if error.is_about_this_request() => gathered.fail(with_causes(&error)),
                 Err(error) => return Err(error),
             }
         }

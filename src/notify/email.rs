@@ -18,8 +18,9 @@ use tocsin_core::route::receiver::Email;
 use tocsin_core::route::retry::{Class, smtp_class};
 use tocsin_core::route::templates::Templates;
 
-use super::{Outcome, with_causes};
+use super::Outcome;
 use crate::client;
+use crate::client::answer::with_causes;
 use crate::clock;
 
 const TIMEOUT: Duration = Duration::from_secs(20);

@@ -15,8 +15,8 @@ use super::super::hub::Topic;
 use super::super::{crash, fault};
 use super::{Landed, METADATA_MAX, MetadataBook, Parts, Stop, TargetId, TargetStatus};
 use crate::client;
+use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
-use crate::notify::with_causes;
 use crate::scrape::fetch::{Fetched, fetch};
 
 /// Bodies longer than this are read away from the threads that drive the network.
