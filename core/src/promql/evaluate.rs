@@ -87,6 +87,16 @@ impl Cancel {
     }
 }
 
+/// Stops an evaluation that nobody waits for any more: the future that holds this is dropped then.
+#[derive(Debug, Default)]
+pub struct CancelOnDrop(pub Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
 /// Why an expression has no value.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EvalError {
