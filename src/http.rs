@@ -101,7 +101,7 @@ pub fn starting() -> Router {
 /// Returns every route behind the guard.
 pub fn router(front: Front) -> Router {
     let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url);
-    let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone(), guard: front.guard.clone() };
+    let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone() };
     let overview = overview::OverviewState {
         watch: front.watch.clone(),
         db: front.db.clone(),

@@ -15,7 +15,6 @@ use tocsin_core::page::{self, Severity};
 use tocsin_core::time::Timestamp;
 use utoipa::ToSchema;
 
-use super::access::Guard;
 use super::problem::Problem;
 use super::prometheus::Parameters;
 use crate::clock;
@@ -29,7 +28,6 @@ use deliveries::{Delivery, deliveries};
 pub struct AlertsState {
     pub watch: Watch,
     pub db: Db,
-    pub guard: std::sync::Arc<Guard>,
 }
 
 impl From<WatchError> for Problem {
