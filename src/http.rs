@@ -122,12 +122,8 @@ pub fn router(front: Front) -> Router {
         retention_bytes: front.retention_bytes,
         config: front.config,
     };
-    let alertmanager = alertmanager::AlertmanagerState {
-        watch: front.watch,
-        guard: front.guard.clone(),
-        started_at: front.started_at,
-        routing: front.routing,
-    };
+    let alertmanager =
+        alertmanager::AlertmanagerState { watch: front.watch, started_at: front.started_at, routing: front.routing };
     let service = service::ServiceState {
         ready: front.ready,
         pulses: front.pulses,
