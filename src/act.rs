@@ -1,4 +1,9 @@
 //! Acting: the only room that changes other systems, and only as a run of core asks for it.
 
+pub mod desk;
+pub mod facts;
 pub mod fault;
+mod log;
+pub mod runner;
 pub mod step;
+pub mod triggers;

@@ -16,6 +16,9 @@ pub enum Topic {
     Rules,
     Inbox,
     Demo,
+    Runs,
+    Objectives,
+    Journeys,
 }
 
 impl Topic {
@@ -29,6 +32,9 @@ impl Topic {
             Topic::Rules => "rules",
             Topic::Inbox => "inbox",
             Topic::Demo => "demo",
+            Topic::Runs => "runs",
+            Topic::Objectives => "objectives",
+            Topic::Journeys => "journeys",
         }
     }
 }

@@ -166,6 +166,12 @@ pub fn next_due(runbook: &Runbook, last: impl Fn(&str) -> Timestamp) -> Option<T
     runbook.triggers.iter().enumerate().filter_map(of_trigger).min()
 }
 
+/// Returns the ids of the schedules of a runbook.
+pub fn schedule_ids(runbook: &Runbook) -> Vec<String> {
+    let schedules = runbook.triggers.iter().enumerate().filter(|(_, trigger)| matches!(trigger, Trigger::Schedule { .. }));
+    schedules.map(|(index, _)| schedule_id(runbook, index)).collect()
+}
+
 fn schedule_id(runbook: &Runbook, index: usize) -> String {
     format!("{}/{index}", runbook.metadata.id)
 }
