@@ -1,3 +1,4 @@
-//! Acting: the only room that changes other systems, and only as a run of core asks for it.
+//! Carries out what runs order: the only room that changes other systems.
 
+pub mod fault;
 pub mod step;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use tocsin::act::fault::{self, GuardArgs, Identity, ProxySetting};
 use tocsin::act::step::watcher;
 use tocsin::config::{self, Sources};
 use tocsin::demo::{self, Kind, Platform};
@@ -15,6 +16,7 @@ use tocsin::pipeline::crash;
 use tocsin::serve::{self, lines};
 use tocsin::{client, http, telemetry};
 use tocsin_core::problem::has_errors;
+use tocsin_core::time::Span;
 
 /// Watches your services, decides what is wrong, pages the right person, and shows it all.
 ///
@@ -71,6 +73,28 @@ enum Command {
         listen: SocketAddr,
         #[arg(long = "peer")]
         peers: Vec<String>,
+    },
+    /// A proxy of the configuration; `tocsin serve` starts these.
+    #[command(hide = true)]
+    FaultProxy {
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        listen: String,
+        #[arg(long)]
+        upstream: String,
+    },
+    /// The guard of a stopped process; `tocsin serve` starts these.
+    #[command(hide = true)]
+    FaultGuard {
+        #[arg(long)]
+        tag: String,
+        #[arg(long)]
+        pid: i32,
+        #[arg(long)]
+        started: u64,
+        #[arg(long)]
+        ttl_ms: i64,
     },
 }
 
@@ -235,6 +259,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 addresses.insert(word.to_owned(), address.parse().with_context(|| format!("--peer {peer:?} holds no address"))?);
             }
             demo::run_service(kind, listen, addresses).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::FaultProxy { name, listen, upstream } => {
+            fault::run_proxy(ProxySetting { name, listen, upstream }).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::FaultGuard { tag, pid, started, ttl_ms } => {
+            fault::run_guard(GuardArgs { tag, identity: Identity { pid, started }, ttl: Span(ttl_ms) }).await?;
             Ok(ExitCode::SUCCESS)
         }
     }
