@@ -301,7 +301,7 @@ impl Scratch<'_> {
             match PgConnection::connect_with(&options).await {
                 Ok(connection) => break connection,
                 // It starts, or reads.
-                Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == "57P03") => {}
+                Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == postgres::STARTING) => {}
                 Err(error @ sqlx::Error::Database(_)) => return Err(format!("cannot look into the copy: {}", told(&error))),
                 Err(_) => {}
             }
