@@ -9,6 +9,7 @@ mod content;
 mod crash;
 mod db;
 mod endurance;
+mod faults;
 mod harness;
 mod ledger;
 mod mail;

@@ -6,24 +6,25 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tocsin_core::run::action::Signal;
 use tocsin_core::time::{Span, Timestamp};
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use super::folder::{READY, bind, leave_session, remove, say, stem};
-use super::process::{Held, Identity};
+use super::process::{Held, Identity, ProcessState};
 use super::wire::{self, Answer, Ask, Status};
 use super::{FaultError, StandingFault, Subject, TTL_MAX, with_cause};
 use crate::clock::{self, Stopwatch};
 
 /// A process that could not be woken is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether there is still something to guard.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a guard is started with.
 #[derive(Clone, Debug)]
@@ -79,8 +80,6 @@ struct Ears {
     questions: UnixListener,
     terminate: Signals,
     interrupt: Signals,
-    /// Readable once the process has ended.
-    end: AsyncFd<OwnedFd>,
 }
 
 /// Guards one process until the time is over, somebody asks for the end, or the process has ended. It works in the folder of sockets.
@@ -112,6 +111,17 @@ pub async fn run_guard(args: GuardArgs) -> Result<(), FaultError> {
     ran
 }
 
+/// Returns when the deadline has passed, or the process has ended.
+async fn over(identity: Identity, watch: Stopwatch, deadline: Duration) {
+    loop {
+        let left = deadline.saturating_sub(watch.elapsed());
+        if left.is_zero() || identity.state().is_ok_and(|state| state == ProcessState::Gone) {
+            return;
+        }
+        tokio::time::sleep(left.min(LOOK)).await;
+    }
+}
+
 impl Guard {
     async fn start(args: &GuardArgs) -> Result<(Guard, Ears), FaultError> {
         let failed = |cause| FaultError::Start { what: format!("the guard of {}", args.identity), cause };
@@ -123,7 +133,6 @@ impl Guard {
             questions: bind(&args.stem()).await.map_err(failed)?,
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-            end: held.descriptor.try_clone().and_then(AsyncFd::register).map_err(failed)?,
         };
         let since = clock::now();
         let note = Note { tag: args.tag.clone(), identity: args.identity, since, until: since + args.ttl };
@@ -141,14 +150,14 @@ impl Guard {
 
     async fn run(mut self, mut ears: Ears) {
         loop {
-            let left = self.deadline.saturating_sub(self.watch.elapsed());
+            // Only an answer moves the deadline.
+            let over = over(self.note.identity, self.watch, self.deadline);
             let goes_on = tokio::select! {
                 goes_on = wire::answer_one(&ears.questions, |ask| self.answer(ask)) => goes_on,
-                () = tokio::time::sleep(left) => false,
+                () = over => false,
                 // Whoever ends us ends the fault: it must not stay behind.
                 _ = ears.terminate.recv() => false,
                 _ = ears.interrupt.recv() => false,
-                _ = ears.end.readable() => return,
             };
             if !goes_on {
                 break;

@@ -152,8 +152,7 @@ fn is_dead(letter: char) -> bool {
 #[derive(Debug)]
 pub struct Held {
     pub identity: Identity,
-    /// Readable once the process has ended.
-    pub descriptor: OwnedFd,
+    descriptor: OwnedFd,
 }
 
 impl Held {
