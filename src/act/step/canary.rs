@@ -27,7 +27,7 @@ use super::postgres::{LOOK_MAX, connect, database, is_standby};
 use super::{Begin, Issue, Means};
 use crate::act::step::journey::patience;
 use crate::act::step::order::write_whole;
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
 use log::{Line, Log, Tally};
 
@@ -94,7 +94,7 @@ async fn look(connection: &mut PgConnection, table: &str) -> Result<Table, sqlx:
 
 /// Makes the table where it is not there.
 async fn make(connection: &mut PgConnection, table: &str) -> Result<(), String> {
-    let fault = |error: sqlx::Error| format!("cannot make the table {table}: {}", told(&error));
+    let fault = |error: sqlx::Error| format!("cannot make the table {table}: {}", with_causes(&error));
     match look(connection, table).await.map_err(fault)? {
         Table::Ours => return Ok(()),
         Table::Foreign => return Err(format!("the table {table} is somebody else's; name another one")),
@@ -115,7 +115,7 @@ async fn writable(settings: &Settings, canary: &Canary) -> Result<(String, PgCon
     for source in &canary.sources {
         let attempt = async {
             let mut connection = connect(database(settings, source)?, LOOK_MAX).await?;
-            if is_standby(&mut connection).await.map_err(|error| told(&error))? {
+            if is_standby(&mut connection).await.map_err(|error| with_causes(&error))? {
                 return Err(format!("{source} is a standby"));
             }
             make(&mut connection, &canary.table).await?;
@@ -298,7 +298,7 @@ async fn count(means: &Means, canary: &Canary) -> Result<serde_json::Value, Stri
         .bind(&canary.tag)
         .fetch_all(&mut connection)
         .await
-        .map_err(|error| format!("cannot count the canary writes in {source}: {}", told(&error)))?;
+        .map_err(|error| format!("cannot count the canary writes in {source}: {}", with_causes(&error)))?;
     let there: std::collections::BTreeSet<i64> = numbers.into_iter().collect();
     let survived: Vec<&(i64, Timestamp)> = tally.acknowledged.iter().filter(|(number, _)| there.contains(number)).collect();
     let newest = |writes: &mut dyn Iterator<Item = Timestamp>| writes.max().map(|at| at.0);
@@ -345,7 +345,7 @@ async fn remove_once(settings: &Settings, canary: &Canary) -> Vec<String> {
     for source in &canary.sources {
         let attempt = async {
             let mut connection = connect(database(settings, source)?, LOOK_MAX).await?;
-            let said = |error: sqlx::Error| told(&error);
+            let said = |error: sqlx::Error| with_causes(&error);
             if look(&mut connection, &canary.table).await.map_err(said)? == Table::Ours
                 && !is_standby(&mut connection).await.map_err(said)?
             {

@@ -7,14 +7,14 @@ use tocsin_core::run::request::Request;
 
 use super::super::fault::{Direction, FaultError, Proof, Toxic, ToxicKind};
 use super::{Begin, Issue, Means};
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 
 /// Returns what became of a request that a proxy or a guard did not carry out.
 pub(super) fn failed(error: &FaultError) -> Outcome {
     match error {
         // It may have heard us.
-        FaultError::Silent { .. } => Outcome::Unknown(told(error)),
-        _ => Outcome::NotDone(told(error)),
+        FaultError::Silent { .. } => Outcome::Unknown(with_causes(error)),
+        _ => Outcome::NotDone(with_causes(error)),
     }
 }
 

@@ -14,7 +14,7 @@ use tocsin_core::run::value::Value;
 use tocsin_core::time::Span;
 
 use super::{Begin, Issue, Means};
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 use crate::client::reveal;
 
 /// The code of a server that starts or stops.
@@ -42,7 +42,7 @@ pub(super) async fn options(database: &Database) -> Result<PgConnectOptions, Str
         Some(password) => {
             let password = reveal(password)
                 .await
-                .map_err(|error| format!("cannot read the password of {}: {}", database.name, told(&error)))?;
+                .map_err(|error| format!("cannot read the password of {}: {}", database.name, with_causes(&error)))?;
             Ok(options.password(&password))
         }
         None => Ok(options),
@@ -53,7 +53,7 @@ pub(super) async fn connect(database: &Database, most: Duration) -> Result<PgCon
     let options = options(database).await?;
     let name = &database.name;
     match tokio::time::timeout(most, PgConnection::connect_with(&options)).await {
-        Ok(connected) => connected.map_err(|error| format!("cannot connect to {name}: {}", told(&error))),
+        Ok(connected) => connected.map_err(|error| format!("cannot connect to {name}: {}", with_causes(&error))),
         Err(_) => Err(format!("{name} does not answer")),
     }
 }
@@ -89,7 +89,7 @@ pub(super) async fn query(means: &Means, issue: &Issue) -> Outcome {
 
 /// Returns the rows of a question, each a list in the order of the columns.
 async fn rows(connection: &mut PgConnection, query: &str, bind: &[Value], timeout: Span) -> Result<Vec<Json>, String> {
-    let said = |error: sqlx::Error| told(&error);
+    let said = |error: sqlx::Error| with_causes(&error);
     let query = query.trim().trim_end_matches(';').trim_end();
     let types: Vec<PgTypeInfo> = bind.iter().map(type_of).collect();
     let mut transaction = connection.begin_with("BEGIN READ ONLY").await.map_err(said)?;
@@ -177,7 +177,7 @@ pub(super) async fn promote(means: &Means, issue: &Issue, begin: Begin<'_, impl 
     match is_standby(&mut connection).await {
         Ok(true) => {}
         Ok(false) => return Outcome::Answer(json!({ "promoted": true, "already": true })),
-        Err(error) => return Outcome::NotDone(format!("{source} does not say what it is: {}", told(&error))),
+        Err(error) => return Outcome::NotDone(format!("{source} does not say what it is: {}", with_causes(&error))),
     }
     if let Err(late) = begin.now(None).await {
         return late;
@@ -188,9 +188,9 @@ pub(super) async fn promote(means: &Means, issue: &Issue, begin: Begin<'_, impl 
         Ok(Ok(promoted)) => Outcome::Answer(json!({ "promoted": promoted })),
         // The server said no before it did anything.
         Ok(Err(error @ sqlx::Error::Database(_))) => {
-            Outcome::NotDone(format!("{source} refuses to be promoted: {}", told(&error)))
+            Outcome::NotDone(format!("{source} refuses to be promoted: {}", with_causes(&error)))
         }
-        Ok(Err(error)) => Outcome::Unknown(format!("{source} did not say whether it was promoted: {}", told(&error))),
+        Ok(Err(error)) => Outcome::Unknown(format!("{source} did not say whether it was promoted: {}", with_causes(&error))),
         Err(_) => Outcome::Unknown(format!("{source} did not say within {wait} whether it was promoted")),
     }
 }
