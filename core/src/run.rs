@@ -7,7 +7,9 @@
 //! | `action` | what a step does, with references where values are not known yet |
 //! | `request` | the same with values, as the edge carries it out; what an answer means |
 //! | `plan` | steps, undo, verification: what every kind of document is compiled to |
+//! | `lever` | faults, and what drills look through |
 //! | `runbook` | a runbook, and its content hash |
+//! | `study` | what experiments and drills are beside their plan |
 //! | `read` | text → runbook, with every fault in it |
 //! | `trigger`, `webhook`, `schedule` | who asks for a run, and whether they may be believed |
 //! | `guard`, `history` | whether a run may begin, and how far its trigger may go on its own |
@@ -19,6 +21,7 @@ pub mod action;
 pub mod guard;
 pub mod history;
 pub mod inventory;
+pub mod lever;
 pub mod machine;
 pub mod plan;
 mod query;
@@ -28,6 +31,7 @@ pub mod request;
 pub mod runbook;
 pub mod schedule;
 pub mod settings;
+pub mod study;
 pub mod trigger;
 pub mod value;
 pub mod webhook;

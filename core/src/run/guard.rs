@@ -10,7 +10,7 @@ use super::history::{Ended, effective_mode, failed_in_a_row};
 use super::inventory::Inventory;
 use super::plan::Class;
 use super::record::{ApprovalRow, RateEntry, RunRow, TriggerKind, Vote, WaitFor, Wanted};
-use super::request::Scope;
+use super::request::{About, Scope};
 use super::runbook::{FreezePolicy, KeyPart, Mode, OnBusy, Runbook, admits, hex};
 use super::value::Value;
 use crate::access::Role;
@@ -193,7 +193,7 @@ pub fn wanted(runbook: &Runbook, run: &RunRow) -> Wanted {
     let guards = &runbook.guards;
     let mut queries: Vec<String> = Vec::new();
     let none = BTreeMap::new();
-    let scope = Scope { params: &run.params, saved: &BTreeMap::new(), labels: &none, idem_key: "" };
+    let scope = Scope { params: &run.params, saved: &BTreeMap::new(), labels: &none, idem_key: "", run: About::row(run) };
     queries.extend(guards.precheck.iter().filter_map(|condition| scope.expression(condition).ok()));
     queries.extend(guards.blast.max_change.iter().map(|change| change.of.clone()));
     let targets = run.targets.clone();
@@ -425,7 +425,8 @@ impl Asked<'_> {
 
     fn precheck(&self, facts: &Facts) -> Result<(), Stop> {
         let none = BTreeMap::new();
-        let scope = Scope { params: &self.run.params, saved: &BTreeMap::new(), labels: &none, idem_key: "" };
+        let scope =
+            Scope { params: &self.run.params, saved: &BTreeMap::new(), labels: &none, idem_key: "", run: About::row(self.run) };
         for condition in &self.runbook.guards.precheck {
             let sound = (scope.expression(condition), scope.number(&condition.value));
             let (Ok(expr), Ok(bound)) = sound else {

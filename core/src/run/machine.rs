@@ -20,10 +20,10 @@ use super::guard::{Facts, Guard};
 use super::inventory::Inventory;
 use super::plan::{Effect, Step};
 use super::record::{
-    ApprovalRow, AttemptKey, AttemptState, Batch, DocKind, Order, Phase, Record, RunRecords, RunRow, RunState, StepAttempt,
+    ApprovalRow, AttemptKey, AttemptState, Batch, Order, Phase, Record, RunRecords, RunRow, RunState, SeenAlert, StepAttempt,
     UndoRow, UndoState, Vote,
 };
-use super::request::{Request, Scope};
+use super::request::{About, Request, Scope};
 use super::runbook::Runbook;
 use super::trigger::Ask;
 use super::value::{Value, Values, bind};
@@ -116,12 +116,14 @@ pub enum Outcome {
     Unknown(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
     Value(f64),
     NoData,
     Firing,
     NotFiring,
+    /// The answer to `Observe::AlertsSince`.
+    Alerts(Vec<SeenAlert>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +230,7 @@ impl Run {
         });
         let row = RunRow {
             id: id.to_owned(),
-            kind: DocKind::Runbook,
+            kind: runbook.kind,
             doc_id: ask.doc_id,
             doc_hash: ask.doc_hash,
             platform: runbook.metadata.platform.clone(),
@@ -256,6 +258,7 @@ impl Run {
             created_at: now,
             started_at: None,
             ended_at: None,
+            verdict: None,
         };
         let records = RunRecords { run: row, attempts: Vec::new(), undos: Vec::new(), approvals: Vec::new() };
         let mut run = Run::from_records(runbook, records, inventory, now);
@@ -539,8 +542,20 @@ impl Run {
 
     /// Calls `make` with the values that references are resolved in.
     fn scoped<T>(&self, idem_key: &str, make: impl FnOnce(&Scope<'_>) -> T) -> T {
-        let saved = self.saved();
-        make(&Scope { params: &self.row.params, saved: &saved, labels: &self.row.trigger_labels, idem_key })
+        let (saved, began) = (self.saved(), self.began());
+        let run = About { id: &self.row.id, platform: &self.row.platform, targets: &self.row.targets, began: &began };
+        make(&Scope { params: &self.row.params, saved: &saved, labels: &self.row.trigger_labels, idem_key, run })
+    }
+
+    /// Returns when each step was first begun, and the run under an empty name.
+    fn began(&self) -> BTreeMap<String, Timestamp> {
+        let mut began: BTreeMap<String, Timestamp> = self.row.started_at.map(|at| (String::new(), at)).into_iter().collect();
+        for attempt in self.attempts.values().filter(|one| one.key.phase == Phase::Do) {
+            if let Some(at) = attempt.started_at {
+                began.entry(attempt.key.step.clone()).and_modify(|first| *first = at.min(*first)).or_insert(at);
+            }
+        }
+        began
     }
 
     fn step(&self, id: &str) -> Option<&Step> {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::inventory::Inventory;
 use super::plan::{Capture, Class, OnFail, OnVerifyFail, Plan, Redact, Step, Verified};
+use super::record::DocKind;
 use super::runbook::{Metadata, Mode, Runbook, Trigger};
 use super::value::{Param, Source, Type, is_boolean_word, is_name};
 use crate::access::Role;
@@ -202,7 +203,7 @@ fn read_spec(metadata: Metadata, mut table: Table<'_, '_>, allowed: &Allowed, no
     });
     let capture = read_capture(table.table("capture"));
     let plan = Plan { steps, verify, on_verify_fail: on_verify_fail.unwrap_or(OnVerifyFail::Page), total_timeout, capture };
-    let runbook = Runbook { metadata, class, params, triggers, guards, plan };
+    let runbook = Runbook { kind: DocKind::Runbook, metadata, class, params, triggers, guards, plan, study: None };
     check_whole(&mut table, &runbook);
     table.finish();
     runbook

@@ -10,12 +10,16 @@ use super::inventory::Selection;
 use super::plan::{Class, Plan};
 use super::record::{DocKind, DocumentVersion};
 use super::schedule::Schedule;
+use super::study::Study;
 use super::value::Param;
 use crate::access::Role;
 use crate::time::{Span, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Runbook {
+    /// Left out of the normal form of runbooks, as is `study`, so that versions from before there were others keep their hashes.
+    #[serde(default, skip_serializing_if = "DocKind::is_runbook")]
+    pub kind: DocKind,
     pub metadata: Metadata,
     pub class: Class,
     #[serde(default)]
@@ -24,6 +28,8 @@ pub struct Runbook {
     pub triggers: Vec<Trigger>,
     pub guards: Guards,
     pub plan: Plan,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub study: Option<Study>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,7 +214,7 @@ impl Runbook {
         let body = self.normal_form();
         DocumentVersion {
             hash: hash_text(&body),
-            kind: DocKind::Runbook,
+            kind: self.kind,
             doc_id: self.metadata.id.clone(),
             body,
             created_by: by.to_owned(),

@@ -177,7 +177,9 @@ impl Run {
         attempt.started_at = Some(now);
         attempt.due_at = None;
         match &step.action {
-            Action::Wait { .. } | Action::MetricWait { .. } => self.start_inner(attempt),
+            Action::Wait { .. } | Action::MetricWait { .. } | Action::Watch { .. } | Action::Heal { .. } => {
+                self.start_inner(attempt);
+            }
             Action::Approval(approvals) => {
                 self.ask_approval(step, approvals, now);
                 self.start_inner(attempt);

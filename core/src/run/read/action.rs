@@ -175,7 +175,7 @@ fn read_with(kind: &str, with: &mut Table<'_, '_>, refer: &Refer<'_>) -> Option<
             if !with.has("process") || !with.has("signal") {
                 with.error("process and signal are needed");
             }
-            Some(Action::ProcSignal { process: process?, signal: signal? })
+            Some(Action::ProcSignal { process: process?, signal: signal?, ttl: None })
         }
         _ => {
             let runbook = required_name(with, "runbook");
