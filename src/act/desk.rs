@@ -21,7 +21,7 @@ use crate::config::Document;
 use crate::db::DbError;
 use crate::db::runs::{Added, Notes};
 use crate::id;
-use crate::notify::with_causes;
+use crate::client::answer::with_causes;
 use crate::pipeline::hub::Topic;
 
 /// Runs that may be open at once.
@@ -130,7 +130,9 @@ impl Desk {
                 let row = self.parts().db.run_row(&id).await?;
                 return row.ok_or(StartError::Unknown(id));
             }
-            Added::LockTaken(taken) => unreachable!("a run that was only asked for takes no lock, and this one took {}", taken.name),
+            Added::LockTaken(taken) => {
+                unreachable!("a run that was only asked for takes no lock, and this one took {}", taken.name)
+            }
             Added::New => {}
         }
         self.parts().hub.tell(Topic::Runs, Some(&run.row().id));
@@ -196,7 +198,9 @@ impl Desk {
                 match end {
                     Ok(End::Over(row)) => break Some(*row),
                     Ok(End::Again) => {}
-                    Err(error) => tracing::error!(run = id, %error, "a fault of the program ended the work at a run; reading it anew"),
+                    Err(error) => {
+                        tracing::error!(run = id, %error, "a fault of the program ended the work at a run; reading it anew")
+                    }
                 }
                 tokio::time::sleep(AGAIN).await;
                 let Some(restored) = desk.again(&id).await else { break None };

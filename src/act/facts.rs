@@ -20,7 +20,7 @@ use super::step::{Means, value};
 use crate::clock;
 use crate::db::Db;
 use crate::db::runs::{RunClass, RunFilter};
-use crate::notify::with_causes;
+use crate::client::answer::with_causes;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::watch::Watch;
 
@@ -116,7 +116,8 @@ impl Facts {
         let counted = self.watch.ask(move |state| {
             let of_platform = |labels: &LabelSet| labels.get("platform") == platform;
             let open = state.plane.pages().into_iter().filter(|page| page.resolved_at.is_none());
-            open.filter(|page| of_platform(&page.group_labels) || page.alerts.values().any(|alert| of_platform(&alert.labels))).count()
+            open.filter(|page| of_platform(&page.group_labels) || page.alerts.values().any(|alert| of_platform(&alert.labels)))
+                .count()
         });
         counted.await.ok().and_then(|count| u32::try_from(count).ok())
     }
@@ -153,7 +154,8 @@ impl Facts {
 
     async fn has_grounds(&self, rule: &Rule, row: &RunRow) -> Result<bool, String> {
         let own = rule.label_texts();
-        let labels = row.trigger_labels.iter().filter(|(name, _)| name.as_str() != ALERT_NAME && !own.contains_key(name.as_str()));
+        let labels =
+            row.trigger_labels.iter().filter(|(name, _)| name.as_str() != ALERT_NAME && !own.contains_key(name.as_str()));
         let labels = LabelSet::from_pairs(labels);
         let (expr, store) = (rule.expr.clone(), self.means.store.clone());
         let look = tokio::task::spawn_blocking(move || {

@@ -23,7 +23,7 @@ use crate::clock;
 use crate::db::Db;
 use crate::db::runs::{Notes, Stored};
 use crate::id;
-use crate::notify::with_causes;
+use crate::client::answer::with_causes;
 use crate::pipeline::crash;
 use crate::pipeline::hub::{Hub, Topic};
 
@@ -165,7 +165,11 @@ impl Runner {
                     return false;
                 }
                 Err(error) => {
-                    tracing::error!(run = batch.run_id, error = with_causes(&error), "cannot store what a run has come to; trying again");
+                    tracing::error!(
+                        run = batch.run_id,
+                        error = with_causes(&error),
+                        "cannot store what a run has come to; trying again"
+                    );
                     if self.run.row().lease_until.is_none_or(|until| until <= clock::now()) {
                         return false;
                     }
@@ -201,10 +205,12 @@ impl Runner {
             }
             Order::Adopt { key, handle } => {
                 let stored = self.run.attempts().find(|attempt| attempt.key == key);
-                let issue = stored.and_then(|attempt| Some((attempt.idem_key.clone(), attempt.request.clone()?))).map(|(idem_key, request)| {
-                    let timeout = self.runbook.plan.step(&key.step).map_or(LEASE, |step| step.timeout);
-                    self.issue(&key, idem_key, request, timeout, Timestamp::MAX)
-                });
+                let issue = stored.and_then(|attempt| Some((attempt.idem_key.clone(), attempt.request.clone()?))).map(
+                    |(idem_key, request)| {
+                        let timeout = self.runbook.plan.step(&key.step).map_or(LEASE, |step| step.timeout);
+                        self.issue(&key, idem_key, request, timeout, Timestamp::MAX)
+                    },
+                );
                 self.spawn(Some(key.clone()), async move {
                     let outcome = match &issue {
                         Some(issue) => step::adopt(&parts.means, issue, &handle).await,
@@ -232,7 +238,9 @@ impl Runner {
                             let _ = own.send(Message::Heard(Event::Facts(Box::new(facts)), None)).await;
                         }
                         // The machine asks again.
-                        Err(error) => tracing::error!(run = run_id, error, "cannot collect what the guards of a run want to know"),
+                        Err(error) => {
+                            tracing::error!(run = run_id, error, "cannot collect what the guards of a run want to know")
+                        }
                     }
                 });
             }

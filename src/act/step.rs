@@ -5,10 +5,14 @@
 
 mod account;
 pub mod call;
+pub mod canary;
 mod exec;
 mod http;
+pub mod journey;
+mod lever;
 mod order;
 pub mod page;
+mod people;
 mod postgres;
 mod proc;
 mod query;
@@ -31,10 +35,14 @@ use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{mpsc, watch as channel};
 
+use super::fault::Faults;
 use crate::client;
 use crate::clock;
+use crate::db::Db;
 use crate::pipeline::watch::Watch;
 use call::CallAsk;
+use canary::Canaries;
+use journey::Looks;
 use redact::Redactor;
 
 pub use exec::{forget, sweep};
@@ -55,6 +63,12 @@ pub struct Means {
     pub program: PathBuf,
     pub store: Arc<Store>,
     pub watch: Watch,
+    /// What became of pages and deliveries.
+    pub db: Db,
+    pub faults: Arc<Faults>,
+    pub canaries: Canaries,
+    /// What the journeys have seen.
+    pub looks: Looks,
     /// The desk, which begins runs that other runs call.
     pub calls: mpsc::Sender<CallAsk>,
     /// Where people find our pages.
@@ -162,6 +176,14 @@ async fn dispatch(means: &Means, issue: &Issue, begin: Begin<'_, impl AsyncFnOnc
         Request::PgPromote { .. } => postgres::promote(means, issue, begin).await,
         Request::PgRestoreCheck { .. } => restore::check(means, issue, begin).await,
         Request::ProcSignal { .. } => signal::send(means, issue, begin).await,
+        Request::ProcProof { .. } => signal::prove(means, issue).await,
+        Request::Proxy { .. } | Request::ProxyHeal { .. } | Request::ProxyProof { .. } => lever::pull(means, issue, begin).await,
+        Request::JourneyWait { .. } => journey::wait(means, issue).await,
+        Request::CanaryStart(_) | Request::CanaryStop(_) | Request::CanaryRead(_) | Request::CanaryDrop(_) => {
+            canary::carry_out(means, issue, begin).await
+        }
+        Request::PageCheck { .. } => people::check(means, issue).await,
+        Request::OneWriter { .. } => postgres::one_writer(means, issue).await,
         Request::Page { .. } => page::send(means, issue, begin).await,
         Request::Call { .. } => call::call(means, issue, begin).await,
     }

@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::desk::Desk;
 use crate::clock;
 use crate::db::DbError;
-use crate::notify::with_causes;
+use crate::client::answer::with_causes;
 use crate::pipeline::hub::{Hub, Topic};
 use crate::pipeline::watch::Watch;
 
@@ -35,7 +35,8 @@ const ASKED_MAX: usize = 200_000;
 pub async fn firing(watch: &Watch) -> Result<Vec<Firing>, String> {
     let now = clock::now();
     let views = watch.ask(move |state| state.plane.alerts(now)).await.map_err(|error| error.to_string())?;
-    let told = views.into_iter().filter(|view| view.state != AlertState::Suppressed && view.alert.labels.get(ALERT_NAME) != RUN_ALERT);
+    let told =
+        views.into_iter().filter(|view| view.state != AlertState::Suppressed && view.alert.labels.get(ALERT_NAME) != RUN_ALERT);
     let firing = told.map(|view| Firing {
         name: view.alert.labels.get(ALERT_NAME).to_owned(),
         reference: format!("{}@{}", view.alert.fingerprint, view.alert.starts_at.0),
@@ -46,7 +47,7 @@ pub async fn firing(watch: &Watch) -> Result<Vec<Firing>, String> {
 
 /// Begins what alerts ask for, for ever.
 pub async fn watch_alerts(desk: Desk, watch: Watch, hub: Hub) {
-    let mut changes = hub.subscribe();
+    let mut changes = hub.listen(None).1;
     let mut asked: BTreeSet<(String, String)> = BTreeSet::new();
     loop {
         match firing(&watch).await {
@@ -122,7 +123,11 @@ pub async fn watch_schedules(desk: Desk) {
                 continue;
             }
             if let Err(error) = fire(&desk, fired).await {
-                tracing::error!(document = runbook.metadata.id, error = with_causes(&error), "cannot store what a schedule came to");
+                tracing::error!(
+                    document = runbook.metadata.id,
+                    error = with_causes(&error),
+                    "cannot store what a schedule came to"
+                );
             }
         }
         let next = runbooks.iter().filter_map(|runbook| trigger::next_due(runbook, |id| of(id).max(now))).min();

@@ -111,7 +111,7 @@ const RUNS: (i64, &[&str]) = (
         "CREATE TABLE calendar_window (id TEXT NOT NULL PRIMARY KEY, scope TEXT NOT NULL, kind TEXT NOT NULL, starts_at_ms BIGINT NOT NULL, \
          ends_at_ms BIGINT NOT NULL, reason TEXT NOT NULL, who TEXT NOT NULL)",
         "CREATE INDEX calendar_window_by_end ON calendar_window (ends_at_ms)",
-        "CREATE TABLE canary_ack (tag TEXT NOT NULL, seq BIGINT NOT NULL, at_ms BIGINT NOT NULL, acked_at_ms BIGINT NOT NULL, \
+        "CREATE TABLE canary_ack (tag TEXT NOT NULL, seq BIGINT NOT NULL, at_ms BIGINT NOT NULL, acked_at_ms BIGINT, \
          PRIMARY KEY (tag, seq))",
         "CREATE INDEX canary_ack_by_time ON canary_ack (at_ms)",
         "CREATE TABLE slo_row (objective TEXT NOT NULL, tier_ms BIGINT NOT NULL, at_ms BIGINT NOT NULL, definition TEXT NOT NULL, \

@@ -54,7 +54,9 @@ impl Ground<'_> {
         // Whatever the expression looks back to: what is gone now tells nothing about now.
         let plain = VectorSelector { offset: None, at: None, edges: None, ..selector.clone() };
         let look = Expr { kind: ExprKind::Vector(plain), place: expr.place };
-        let Value::Vector(samples) = instant(&look, self.at, self.source, self.options, self.cancel)?.value else { return Ok(false) };
+        let Value::Vector(samples) = instant(&look, self.at, self.source, self.options, self.cancel)?.value else {
+            return Ok(false);
+        };
         let agrees = |series: &LabelSet| {
             let mut shared = self.labels.iter().filter(|(name, _)| !series.get(name).is_empty());
             shared.all(|(name, value)| series.get(name) == value)

@@ -12,7 +12,7 @@ use tocsin_core::run::request::Request;
 use tocsin_core::run::settings::Settings;
 
 use super::{Begin, Issue, Means};
-use crate::client::answer::{BodyError, body, told};
+use crate::client::answer::{BodyError, body, with_causes};
 use crate::client::{build_pinned, reveal};
 
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -95,7 +95,7 @@ pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
     let connect_timeout = CONNECT_MAX.min(issue.timeout.to_std().mul_f64(0.8));
     let client = match build_pinned(&host, &addresses, reads, connect_timeout).await {
         Ok(client) => client,
-        Err(error) => return Outcome::NotDone(told(&error)),
+        Err(error) => return Outcome::NotDone(with_causes(&error)),
     };
     let mut request = client.request(method_of(*method), url);
     if let Some(sent) = sent {
@@ -109,7 +109,7 @@ pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
     }
     let request = match request.build() {
         Ok(request) => request,
-        Err(error) => return Outcome::NotDone(format!("cannot make the request: {}", told(&error.without_url()))),
+        Err(error) => return Outcome::NotDone(format!("cannot make the request: {}", with_causes(&error.without_url()))),
     };
     if let Err(late) = begin.now(None).await {
         return late;
@@ -117,9 +117,9 @@ pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
     let response = match client.execute(request).await {
         Ok(response) => response,
         Err(error) if error.is_connect() => {
-            return Outcome::NotDone(format!("cannot connect to {host}: {}", told(&error.without_url())));
+            return Outcome::NotDone(format!("cannot connect to {host}: {}", with_causes(&error.without_url())));
         }
-        Err(error) => return Outcome::Unknown(format!("{host} did not answer: {}", told(&error.without_url()))),
+        Err(error) => return Outcome::Unknown(format!("{host} did not answer: {}", with_causes(&error.without_url()))),
     };
     let mut answer = json!({ "status": response.status().as_u16(), "body": null });
     match body(response, BODY_BYTES_MAX).await {
@@ -160,7 +160,7 @@ async fn value_of(name: &str, header: &Header, settings: &Settings) -> Result<(H
         Header::Literal(text) => text.clone(),
         Header::Secret(secret) => {
             let known = settings.secrets.get(secret).ok_or_else(|| format!("the configuration lists no secret {secret:?}"))?;
-            reveal(known).await.map_err(|error| format!("cannot read the secret {secret:?}: {}", told(&error)))?
+            reveal(known).await.map_err(|error| format!("cannot read the secret {secret:?}: {}", with_causes(&error)))?
         }
     };
     let read = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(&text).ok());

@@ -1,5 +1,6 @@
 //! PostgreSQL servers that the configuration lists: questions, and the promotion of a standby.
 
+use std::io::ErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,13 +14,17 @@ use tocsin_core::run::value::Value;
 use tocsin_core::time::Span;
 
 use super::{Begin, Issue, Means};
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 use crate::client::reveal;
 
+/// The code of a server that starts or stops.
+pub(super) const STARTING: &str = "57P03";
 const ROWS_MAX: usize = 1_000;
 /// What the rows of an answer hold.
 const ROWS_BYTES_MAX: usize = 1 << 20;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// One look at one of several servers.
+pub(super) const LOOK_MAX: Duration = Duration::from_secs(2);
 /// A server that was told to end a statement says so a little later.
 const WORD_MAX: Duration = Duration::from_secs(2);
 
@@ -37,7 +42,7 @@ pub(super) async fn options(database: &Database) -> Result<PgConnectOptions, Str
         Some(password) => {
             let password = reveal(password)
                 .await
-                .map_err(|error| format!("cannot read the password of {}: {}", database.name, told(&error)))?;
+                .map_err(|error| format!("cannot read the password of {}: {}", database.name, with_causes(&error)))?;
             Ok(options.password(&password))
         }
         None => Ok(options),
@@ -48,7 +53,7 @@ pub(super) async fn connect(database: &Database, most: Duration) -> Result<PgCon
     let options = options(database).await?;
     let name = &database.name;
     match tokio::time::timeout(most, PgConnection::connect_with(&options)).await {
-        Ok(connected) => connected.map_err(|error| format!("cannot connect to {name}: {}", told(&error))),
+        Ok(connected) => connected.map_err(|error| format!("cannot connect to {name}: {}", with_causes(&error))),
         Err(_) => Err(format!("{name} does not answer")),
     }
 }
@@ -84,7 +89,7 @@ pub(super) async fn query(means: &Means, issue: &Issue) -> Outcome {
 
 /// Returns the rows of a question, each a list in the order of the columns.
 async fn rows(connection: &mut PgConnection, query: &str, bind: &[Value], timeout: Span) -> Result<Vec<Json>, String> {
-    let said = |error: sqlx::Error| told(&error);
+    let said = |error: sqlx::Error| with_causes(&error);
     let query = query.trim().trim_end_matches(';').trim_end();
     let types: Vec<PgTypeInfo> = bind.iter().map(type_of).collect();
     let mut transaction = connection.begin_with("BEGIN READ ONLY").await.map_err(said)?;
@@ -172,7 +177,7 @@ pub(super) async fn promote(means: &Means, issue: &Issue, begin: Begin<'_, impl 
     match is_standby(&mut connection).await {
         Ok(true) => {}
         Ok(false) => return Outcome::Answer(json!({ "promoted": true, "already": true })),
-        Err(error) => return Outcome::NotDone(format!("{source} does not say what it is: {}", told(&error))),
+        Err(error) => return Outcome::NotDone(format!("{source} does not say what it is: {}", with_causes(&error))),
     }
     if let Err(late) = begin.now(None).await {
         return late;
@@ -183,9 +188,55 @@ pub(super) async fn promote(means: &Means, issue: &Issue, begin: Begin<'_, impl 
         Ok(Ok(promoted)) => Outcome::Answer(json!({ "promoted": promoted })),
         // The server said no before it did anything.
         Ok(Err(error @ sqlx::Error::Database(_))) => {
-            Outcome::NotDone(format!("{source} refuses to be promoted: {}", told(&error)))
+            Outcome::NotDone(format!("{source} refuses to be promoted: {}", with_causes(&error)))
         }
-        Ok(Err(error)) => Outcome::Unknown(format!("{source} did not say whether it was promoted: {}", told(&error))),
+        Ok(Err(error)) => Outcome::Unknown(format!("{source} did not say whether it was promoted: {}", with_causes(&error))),
         Err(_) => Outcome::Unknown(format!("{source} did not say within {wait} whether it was promoted")),
+    }
+}
+
+/// Asks each database whether it accepts writes; exactly one may.
+pub(super) async fn one_writer(means: &Means, issue: &Issue) -> Outcome {
+    let Request::OneWriter { sources } = &issue.request else { return Outcome::NotDone("this is no question".to_owned()) };
+    let settings = means.settings.borrow().clone();
+    let (mut writable, mut unknown) = (Vec::new(), Vec::new());
+    for source in sources {
+        let database = match database(&settings, source) {
+            Ok(database) => database,
+            Err(why) => return Outcome::NotDone(why),
+        };
+        match accepts_writes(database).await {
+            Some(true) => writable.push(source.clone()),
+            Some(false) => {}
+            None => unknown.push(source.clone()),
+        }
+    }
+    // Whom we do not reach may take the writes of others all the same.
+    let ok = writable.len() == 1 && unknown.is_empty();
+    Outcome::Answer(json!({ "writable": writable, "unknown": unknown, "ok": ok }))
+}
+
+/// Returns whether a server accepts writes; one at whose address nobody listens does not. None: it cannot be told.
+async fn accepts_writes(database: &Database) -> Option<bool> {
+    let options = options(database).await.ok()?;
+    let look = async {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        sqlx::query_scalar("SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'")
+            .fetch_one(&mut connection)
+            .await
+    };
+    match tokio::time::timeout(LOOK_MAX, look).await {
+        Ok(Ok(accepts)) => Some(accepts),
+        Ok(Err(error)) if is_away(&error) => Some(false),
+        Ok(Err(_)) | Err(_) => None,
+    }
+}
+
+/// Returns whether nobody listens where the server should be, or it is on its way up or down.
+pub(super) fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound),
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == STARTING),
+        _ => false,
     }
 }

@@ -12,7 +12,7 @@ use tocsin_core::run::machine::Outcome;
 use tocsin_core::run::request::Request;
 
 use super::{Issue, Means};
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 use crate::clock;
 use crate::config::syntax;
 
@@ -39,7 +39,7 @@ pub async fn value(means: &Means, text: &str) -> Result<Option<f64>, String> {
     let work = tokio::task::spawn_blocking(move || instant(&expr, clock::now(), &store.snapshot(), &options, &switch));
     let answer = match tokio::time::timeout(EVALUATION_MAX, work).await {
         Ok(Ok(Ok(answer))) => answer,
-        Ok(Ok(Err(error))) => return Err(format!("cannot evaluate the expression: {}", told(&error))),
+        Ok(Ok(Err(error))) => return Err(format!("cannot evaluate the expression: {}", with_causes(&error))),
         Ok(Err(_)) => return Err("the evaluation ended in a fault of the program".to_owned()),
         Err(_) => return Err(format!("the evaluation took longer than {EVALUATION_MAX:?}")),
     };

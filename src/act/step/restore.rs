@@ -22,7 +22,7 @@ use tocsin_core::run::settings::Restore;
 use super::exec::Watched;
 use super::order::{ANSWER, Answer, Ask, Limits, Order, read};
 use super::{Begin, Issue, Means, account, postgres};
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 use crate::clock::Stopwatch;
 
 /// The table that drills write into, once a second.
@@ -251,10 +251,10 @@ impl Scratch<'_> {
         for query in queries {
             match query {
                 RestoreQuery::RowCounts => {
-                    answer["row_counts"] = row_counts(&mut connection).await.map_err(|error| told(&error))?
+                    answer["row_counts"] = row_counts(&mut connection).await.map_err(|error| with_causes(&error))?
                 }
                 RestoreQuery::ConstraintCheck => {
-                    let broken = constraints(&mut connection).await.map_err(|error| told(&error))?;
+                    let broken = constraints(&mut connection).await.map_err(|error| with_causes(&error))?;
                     answer["constraints_broken"] = broken.clone().into();
                     faults.extend(broken.into_iter().map(|name| format!("the constraint {name} does not hold")));
                     match self.amcheck(watched, &connection_database(&mut connection).await?).await? {
@@ -266,7 +266,9 @@ impl Scratch<'_> {
                         }
                     }
                 }
-                RestoreQuery::CanaryMax => answer["canary"] = canary(&mut connection).await.map_err(|error| told(&error))?,
+                RestoreQuery::CanaryMax => {
+                    answer["canary"] = canary(&mut connection).await.map_err(|error| with_causes(&error))?
+                }
             }
         }
         // A goodbye that is not heard changes nothing.
@@ -301,8 +303,10 @@ impl Scratch<'_> {
             match PgConnection::connect_with(&options).await {
                 Ok(connection) => break connection,
                 // It starts, or reads.
-                Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == "57P03") => {}
-                Err(error @ sqlx::Error::Database(_)) => return Err(format!("cannot look into the copy: {}", told(&error))),
+                Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == postgres::STARTING) => {}
+                Err(error @ sqlx::Error::Database(_)) => {
+                    return Err(format!("cannot look into the copy: {}", with_causes(&error)));
+                }
                 Err(_) => {}
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -312,7 +316,7 @@ impl Scratch<'_> {
 
     /// Connects anew as the one who may see everything in a server; the original's user may see less.
     async fn as_owner(&self, mut connection: PgConnection, options: &PgConnectOptions) -> Result<PgConnection, String> {
-        let fault = |error: sqlx::Error| format!("cannot look into the copy: {}", told(&error));
+        let fault = |error: sqlx::Error| format!("cannot look into the copy: {}", with_causes(&error));
         let owner: String = sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE oid = 10")
             .fetch_one(&mut connection)
             .await
@@ -371,7 +375,7 @@ fn ended(watched: &mut Watched) -> Result<(), String> {
 
 async fn connection_database(connection: &mut PgConnection) -> Result<(String, String), String> {
     let asked = sqlx::query_as("SELECT current_database()::text, current_user::text").fetch_one(connection);
-    asked.await.map_err(|error| told(&error))
+    asked.await.map_err(|error| with_causes(&error))
 }
 
 /// The tables that people made.

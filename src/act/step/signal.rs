@@ -1,86 +1,109 @@
-//! Signals to processes that the configuration lists.
+//! Signals to processes that the configuration lists, and looks at how these are.
 
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 use tocsin_core::run::action::Signal;
 use tocsin_core::run::machine::Outcome;
 use tocsin_core::run::request::Request;
-use tocsin_core::run::settings::Process;
+use tocsin_core::run::settings::{Process, Settings};
+use tocsin_core::time::Span;
 
-use super::{Begin, Issue, Means, proc};
+use super::super::fault::{FaultError, Identity};
+use super::{Begin, Issue, Means, lever, proc};
+use crate::clock::Stopwatch;
 
-/// A process may have begun this much after its file was written by the clock of the machine, which counts in seconds here.
+/// The kernel counts starts in ticks and files in seconds of a clock that may have been set since.
 const SLACK_SECONDS: u64 = 2;
 const TICKS_A_SECOND: u64 = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The letter of a process that is not there.
+const GONE: &str = "-";
 
-/// A process as it was found, held so that its number cannot come to mean another one.
-struct Found {
-    pid: i32,
-    held: rustix::fd::OwnedFd,
+fn listed<'s>(settings: &'s Settings, name: &str) -> Result<&'s Process, Outcome> {
+    let found = settings.processes.iter().find(|one| one.name == name);
+    found.ok_or_else(|| Outcome::NotDone(format!("the configuration lists no process {name:?}")))
 }
 
-/// Returns the process that a file names, if it is what it should be.
-fn find(process: &Process) -> Result<Found, String> {
-    let name = &process.name;
-    let cannot = |error: std::io::Error| format!("cannot read the number of {name} in {}: {error}", process.pid_file);
-    let mut file = fs::File::open(&process.pid_file).map_err(cannot)?;
-    let mut text = String::new();
-    (&mut file).take(4096).read_to_string(&mut text).map_err(cannot)?;
-    let written = u64::try_from(file.metadata().map_err(cannot)?.mtime()).unwrap_or_default();
-    let first = text.lines().next().unwrap_or_default().trim();
-    let pid: i32 =
-        first.parse().ok().filter(|pid| *pid > 1).ok_or_else(|| format!("{} holds no number of a process", process.pid_file))?;
-    let parent = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
-    if pid == i32::try_from(std::process::id()).unwrap_or_default() || pid == parent {
-        return Err(format!("{name} is this service itself, or what started it"));
-    }
-    let gone = || format!("{name} does not run: there is no process {pid}");
-    let number = Pid::from_raw(pid).ok_or_else(gone)?;
-    // The descriptor first, then the look: what it stands for cannot change between the two.
-    let held = pidfd_open(number, PidfdFlags::empty()).map_err(|_| gone())?;
-    let stat = proc::stat(pid).filter(|stat| !matches!(stat.state, 'Z' | 'X')).ok_or_else(gone)?;
-    let command = proc::command_line(pid).ok_or_else(gone)?;
-    if process.command.is_empty() || !command.contains(&process.command) {
-        return Err(format!("process {pid} is not {name}: its command line does not hold {:?}", process.command));
-    }
-    let began = proc::boot_seconds().map(|boot| boot + stat.start / TICKS_A_SECOND);
-    if began.is_none_or(|began| began > written + SLACK_SECONDS) {
-        return Err(format!("process {pid} is not {name}: it began after {} was written", process.pid_file));
-    }
-    Ok(Found { pid, held })
-}
-
-fn number(signal: Signal) -> rustix::process::Signal {
-    match signal {
-        Signal::Stop => rustix::process::Signal::STOP,
-        Signal::Cont => rustix::process::Signal::CONT,
-        Signal::Term => rustix::process::Signal::TERM,
-        Signal::Kill => rustix::process::Signal::KILL,
-        Signal::Hup => rustix::process::Signal::HUP,
-        Signal::Usr1 => rustix::process::Signal::USR1,
-        Signal::Usr2 => rustix::process::Signal::USR2,
+/// Returns the process that a file names, when it is what it should be and was there when the file was written.
+fn find(process: &Process) -> Result<Identity, FaultError> {
+    let path = Path::new(&process.pid_file);
+    let identity = Identity::find(path, &process.command)?;
+    let written = fs::metadata(path).ok().and_then(|found| u64::try_from(found.mtime()).ok());
+    let began = proc::boot_seconds().map(|boot| boot + identity.started / TICKS_A_SECOND);
+    match (written, began) {
+        (Some(written), Some(began)) if began <= written + SLACK_SECONDS => Ok(identity),
+        _ => Err(FaultError::PidFile { path: path.to_owned(), why: "the process began after it was written".to_owned() }),
     }
 }
 
 pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl AsyncFnOnce(Option<String>)>) -> Outcome {
-    let Request::ProcSignal { process, signal } = &issue.request else { return Outcome::NotDone("this is no signal".to_owned()) };
-    let settings = means.settings.borrow().clone();
-    let Some(process) = settings.processes.iter().find(|one| one.name == *process) else {
-        return Outcome::NotDone(format!("the configuration lists no process {process:?}"));
+    let Request::ProcSignal { process, signal, ttl } = &issue.request else {
+        return Outcome::NotDone("this is no signal".to_owned());
     };
-    let found = match find(process) {
-        Ok(found) => found,
-        Err(why) => return Outcome::NotDone(why),
+    let settings = means.settings.borrow().clone();
+    let process = match listed(&settings, process) {
+        Ok(process) => process,
+        Err(refused) => return refused,
+    };
+    let identity = match find(process) {
+        Ok(identity) => identity,
+        Err(error) => return lever::failed(&error),
     };
     if let Err(late) = begin.now(None).await {
         return late;
     }
-    match pidfd_send_signal(&found.held, number(*signal)) {
-        Ok(()) => Outcome::Answer(json!({ "sent": true, "pid": found.pid })),
-        Err(error) => Outcome::NotDone(format!("cannot signal {}: {error}", process.name)),
+    let sent = match signal {
+        // Guards of an earlier stop have nothing left to do.
+        Signal::Cont => means.faults.resume(identity).await,
+        _ => means.faults.signal(&format!("{}/{}", issue.run_id, issue.key.step), identity, *signal, *ttl).await,
+    };
+    match sent {
+        Ok(()) => Outcome::Answer(json!({ "sent": true, "pid": identity.pid, "started": identity.started })),
+        Err(error) => lever::failed(&error),
+    }
+}
+
+/// Looks at a process until it is as expected, or the time for that has passed.
+pub(super) async fn prove(means: &Means, issue: &Issue) -> Outcome {
+    let Request::ProcProof { process, expect, started, within } = &issue.request else {
+        return Outcome::NotDone("this is no process".to_owned());
+    };
+    let settings = means.settings.borrow().clone();
+    let process = match listed(&settings, process) {
+        Ok(process) => process,
+        Err(refused) => return refused,
+    };
+    let (watch, most) = (Stopwatch::start(), (*within).max(Span::ZERO).to_std());
+    loop {
+        let letter = letter(process, *started);
+        if expect.is_shown_by(&letter) || watch.elapsed() >= most {
+            return Outcome::Answer(json!({ "state": letter, "expected": expect.word() }));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Returns the letter of a process' state; that of one which is gone, too, where another one has taken its place.
+fn letter(process: &Process, started: Option<i64>) -> String {
+    let seen = Identity::find(Path::new(&process.pid_file), &process.command).ok();
+    let meant = seen.filter(|identity| started.is_none_or(|started| u64::try_from(started) == Ok(identity.started)));
+    let stat = meant.and_then(|identity| proc::stat(identity.pid).filter(|stat| stat.start == identity.started));
+    stat.map_or_else(|| GONE.to_owned(), |stat| stat.state.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_core::run::lever::ProcessState;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_not_there_is_gone() {
+        let process = Process { name: "x".into(), pid_file: "/nowhere".into(), command: "x".into(), labels: Default::default() };
+        assert!(ProcessState::Gone.is_shown_by(&letter(&process, None)));
     }
 }

@@ -151,14 +151,6 @@ impl Db {
         Ok(last)
     }
 
-    /// Returns the verdicts of those runs that have one.
-    pub async fn verdicts(&self, run_ids: &[&str]) -> Result<BTreeMap<String, String>, DbError> {
-        let of =
-            |ids: &[&str]| format!("SELECT id, verdict FROM run WHERE id IN ({}) AND verdict IS NOT NULL", places(1, ids.len()));
-        let pairs = self.of_many("run", run_ids, of, |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).await?;
-        Ok(pairs.into_iter().collect())
-    }
-
     /// Returns what a run saw of its probes, oldest first; of more than 100,000 samples the newest.
     pub async fn run_samples(&self, id: &str) -> Result<Vec<SampleRow>, DbError> {
         let sql = format!("SELECT {SAMPLE} FROM sample WHERE run_id = $1 ORDER BY at_ms DESC, probe DESC LIMIT $2");

@@ -47,7 +47,6 @@ pub const EDGE: Table = &[
     ("cloudwatch", &["client", "clock", "id"]),
     ("atlas", &["client", "clock", "id"]),
     ("notify", &["client", "clock", "id"]),
-    ("act", &["clock", "id"]),
     ("demo", &["clock", "id"]),
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
     ("act", &["client", "clock", "config", "db", "id", "pipeline"]),
@@ -75,7 +74,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["main", "demo"]),
     ("anyhow", &["main", "serve", "demo"]),
     ("prometheus_client", &["telemetry", "demo"]),
-    ("rustix", &["act"]),
     ("tracing_subscriber", &["telemetry"]),
 ];
 
