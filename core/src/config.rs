@@ -48,6 +48,8 @@ pub struct Config {
     pub atlas: Vec<crate::atlas::Source>,
     /// Paths, each with at most one pattern, in its last part.
     pub rule_files: Vec<String>,
+    /// Paths or patterns of OpenSLO files; what one names may stand in another.
+    pub slo_files: Vec<String>,
     /// Paths or patterns of files with more `scrape_configs`; hand each to `add_scrape_file`.
     pub scrape_config_files: Vec<String>,
     pub routing: Routing,
@@ -142,6 +144,7 @@ fn read_main(
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
         atlas: atlas::read(table, &folder, &file.name, &mut job_names),
         rule_files: paths(table, "rule_files", "rule", &folder),
+        slo_files: paths(table, "slo_files", "slo", &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
         routing: routing::read(table, &defaults, &folder),
         templates: templates(table, &folder),
