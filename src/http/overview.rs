@@ -21,6 +21,7 @@ use crate::clock;
 use crate::db::Db;
 use crate::demo::{Platform, Service};
 use crate::pipeline::hub::{Hub, Topic};
+use crate::pipeline::objectives::Handle;
 use crate::pipeline::picture::{PictureState, pictures};
 use crate::pipeline::rules::Rules;
 use crate::pipeline::scrapes::Scrapes;
@@ -31,6 +32,7 @@ pub struct OverviewState {
     pub watch: Watch,
     pub db: Db,
     pub rules: Arc<Rules>,
+    pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
     pub queries: Queries,
 }
@@ -65,6 +67,17 @@ pub struct RuleSummary {
     pub rules: usize,
     pub failing: usize,
     pub last_evaluation_at: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct ObjectiveSummary {
+    pub total: usize,
+    /// The budget burns faster than some alert allows.
+    pub burning: usize,
+    /// Nothing of the budget is left.
+    pub exhausted: usize,
+    /// They cannot be counted.
+    pub failing: usize,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -105,6 +118,7 @@ pub struct Overview {
     pub silences_active: usize,
     pub deliveries: DeliverySummary,
     pub rules: RuleSummary,
+    pub objectives: ObjectiveSummary,
     pub storage: StorageSummary,
     /// Open pages, those that nobody has acknowledged first, the worst of them first.
     pub needs_you: Vec<Page>,
@@ -171,6 +185,13 @@ pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overvie
         failing: groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.error.is_some()).count(),
         last_evaluation_at: groups.iter().filter_map(|group| group.last_evaluation).max().map(Timestamp::rfc3339),
     };
+    let mut objectives = ObjectiveSummary::default();
+    for view in state.objectives.views() {
+        objectives.total += 1;
+        objectives.burning += usize::from(view.is_burning());
+        objectives.exhausted += usize::from(view.is_exhausted());
+        objectives.failing += usize::from(view.error.is_some());
+    }
     let counts = state.db.delivery_counts(now - Span::from_mins(24 * 60)).await?;
     let stats = state.queries.store.stats(0);
     let storage = StorageSummary {
@@ -224,6 +245,7 @@ pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overvie
                 failed_24h: counts.rejected + counts.expired,
             },
             rules,
+            objectives,
             storage,
             needs_you: open.into_iter().take(100).map(page_view).collect(),
             services: services

@@ -14,6 +14,7 @@ pub enum Topic {
     Targets,
     Silences,
     Rules,
+    Objectives,
     Inbox,
     Demo,
 }
@@ -27,6 +28,7 @@ impl Topic {
             Topic::Targets => "targets",
             Topic::Silences => "silences",
             Topic::Rules => "rules",
+            Topic::Objectives => "objectives",
             Topic::Inbox => "inbox",
             Topic::Demo => "demo",
         }

@@ -146,15 +146,13 @@ impl Handle {
 
     fn least(&self, name: &str, value: impl Fn(&Standing) -> Option<f64>, choose: impl Fn(f64, f64) -> f64) -> Option<f64> {
         let shown = self.shown();
-        let fits = |shown: &&Shown| shown.definition.id == name || shown.definition.slo == name && !by_id(&shown.definition, name);
-        let mut chosen: Option<f64> = None;
-        for one in shown.values().filter(fits) {
-            // One of them unknown, and the whole is.
-            let known = if one.catching_up { None } else { one.counts.as_ref()?.lock().ok().and_then(|counts| value(&counts)) };
-            chosen = Some(chosen.map_or(known?, |chosen| choose(chosen, known.unwrap_or(chosen))));
-            known?;
-        }
-        chosen
+        let named = shown.values().filter(|shown| shown.definition.id == name || shown.definition.slo == name);
+        let known = |shown: &Shown| {
+            let counts = shown.counts.as_ref().filter(|_| !shown.catching_up)?;
+            value(&*counts.lock().ok()?)
+        };
+        let values: Option<Vec<f64>> = named.map(known).collect();
+        values?.into_iter().reduce(choose)
     }
 
     /// Returns once every objective was judged, or shows why it is not yet.
