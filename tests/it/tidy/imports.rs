@@ -50,6 +50,7 @@ pub const EDGE: Table = &[
     ("demo", &["clock", "id"]),
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
     ("http", &["clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
+    ("cli", &["client"]),
     ("serve", &["client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"]),
 ];
 
@@ -66,11 +67,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["http"]),
     ("aws_sigv4", &["cloudwatch"]),
     ("aws_credential_types", &["cloudwatch"]),
-    ("reqwest", &["atlas", "client", "cloudwatch", "demo", "main", "notify", "pipeline", "scrape"]),
+    ("reqwest", &["atlas", "cli", "client", "cloudwatch", "demo", "main", "notify", "pipeline", "scrape"]),
     ("rustls", &["client", "serve", "main"]),
     ("getrandom", &["id"]),
-    ("clap", &["main", "demo"]),
-    ("anyhow", &["main", "serve", "demo"]),
+    ("clap", &["main", "cli", "demo"]),
+    ("anyhow", &["main", "cli", "serve", "demo"]),
     ("prometheus_client", &["telemetry", "demo"]),
     ("tracing_subscriber", &["telemetry"]),
 ];
