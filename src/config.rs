@@ -43,6 +43,7 @@ pub struct Loaded {
     pub groups: Vec<RuleGroup>,
     /// By id.
     pub documents: BTreeMap<String, Document>,
+    pub objectives: Vec<Arc<Definition>>,
     pub templates: Arc<Templates>,
     /// As others may see it: secrets masked.
     pub yaml: Arc<str>,
@@ -142,6 +143,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             problems.extend(found);
         }
     }
+    let mut slo_files = Vec::new();
+    for path in &config.slo_files {
+        slo_files.extend(collect(path, &mut problems));
+    }
+    let objectives = objectives(&slo_files, &mut problems);
     let mut templates = Templates::new();
     for path in &config.templates {
         for file in collect(path, &mut problems) {
@@ -162,6 +168,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
     Ok(Loaded {
         groups,
         documents,
+        objectives: objectives.into_iter().map(Arc::new).collect(),
         templates: Arc::new(templates),
         yaml: yaml.into(),
         routing_yaml: config::masked_routing(routing_text).into(),
@@ -258,23 +265,30 @@ fn same_file(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Reads OpenSLO files together, as `tocsin check slo` does: what one names may stand in another. Returns the objectives that can be
-/// counted.
+/// Reads OpenSLO files together, as `tocsin check slo` does. Returns the objectives that can be counted.
 pub fn read_objectives(paths: &[PathBuf]) -> (Vec<Definition>, Vec<Problem>) {
-    let (mut documents, mut problems) = (Vec::new(), Vec::new());
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
         match read_file(path) {
-            Ok(file) => {
-                let (read, found) = openslo::read(&file.name, &file.text);
-                documents.push(read);
-                problems.extend(found);
-            }
+            Ok(file) => files.push(file),
             Err(problem) => problems.push(problem),
         }
+    }
+    let definitions = objectives(&files, &mut problems);
+    (definitions, problems)
+}
+
+/// Returns the objectives of OpenSLO files, of which one may name what stands in another.
+fn objectives(files: &[File], problems: &mut Vec<Problem>) -> Vec<Definition> {
+    let mut documents = Vec::with_capacity(files.len());
+    for file in files {
+        let (read, found) = openslo::read(&file.name, &file.text);
+        documents.push(read);
+        problems.extend(found);
     }
     let (resolved, missing) = openslo::resolve(documents);
     problems.extend(missing);
     let (definitions, unread) = definitions(&resolved);
     problems.extend(unread);
-    (definitions, problems)
+    definitions
 }

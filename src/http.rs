@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod alertmanager;
 pub mod alerts;
 pub mod assets;
+pub mod objectives;
 pub mod openapi;
 pub mod overview;
 pub mod problem;
@@ -31,6 +32,7 @@ use tower_http::compression::CompressionLayer;
 use crate::db::Db;
 use crate::demo::Platform;
 use crate::pipeline::hub::Hub;
+use crate::pipeline::objectives::Handle;
 use crate::pipeline::pulse::Pulse;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::scrapes::Scrapes;
@@ -49,6 +51,7 @@ pub struct Front {
     pub db: Db,
     pub queries: Queries,
     pub rules: Arc<Rules>,
+    pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
     pub metrics: Arc<Metrics>,
     pub ready: Arc<AtomicBool>,
@@ -106,9 +109,11 @@ pub fn router(front: Front) -> Router {
         watch: front.watch.clone(),
         db: front.db.clone(),
         rules: front.rules.clone(),
+        objectives: front.objectives.clone(),
         scrapes: front.scrapes.clone(),
         queries: front.queries.clone(),
     };
+    let objectives = objectives::ObjectivesState { objectives: front.objectives, watch: front.watch.clone() };
     let demo = overview::DemoState { platform: front.platform, hub: front.hub.clone(), guard: front.guard.clone() };
     let series = prometheus::series::SeriesState { queries: front.queries.clone(), scrapes: front.scrapes.clone() };
     let status = prometheus::status::StatusState {
@@ -138,6 +143,7 @@ pub fn router(front: Front) -> Router {
         .merge(alerts::routes(alerts))
         .merge(overview::routes(overview))
         .merge(overview::demo_routes(demo))
+        .merge(objectives::routes(objectives))
         .merge(stream::routes(front.hub))
         .merge(prometheus::query::routes(front.queries))
         .merge(prometheus::series::routes(series))

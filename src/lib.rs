@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod atlas;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod cloudwatch;

@@ -10,11 +10,13 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use tocsin::act::fault::{self, GuardArgs, Identity, ProxySetting};
 use tocsin::act::step::watcher;
+use tocsin::cli::slo::Slo;
+use tocsin::cli::{self, Remote};
 use tocsin::config::{self, Sources};
 use tocsin::demo::{self, Kind, Platform};
 use tocsin::pipeline::crash;
 use tocsin::serve::{self, lines};
-use tocsin::{client, http, telemetry};
+use tocsin::{http, telemetry};
 use tocsin_core::problem::has_errors;
 use tocsin_core::time::Span;
 
@@ -55,6 +57,11 @@ enum Command {
     },
     /// Asks a running service a PromQL question and prints the answer.
     Query(QueryArgs),
+    /// Asks a running service for its objectives and their error budgets.
+    Slo {
+        #[command(subcommand)]
+        what: Slo,
+    },
     /// Prints the OpenAPI document of Tocsin's own API.
     Openapi,
     /// Watches over one program of a run; the service starts these.
@@ -177,12 +184,8 @@ enum Check {
 struct QueryArgs {
     /// The expression, such as 'sum by (job) (up)'.
     expr: String,
-    /// Address of the service.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9190")]
-    url: String,
-    /// A file with an API token, for a service that asks who you are.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
     /// The instant to evaluate at: seconds since the epoch, or RFC 3339. Default: now.
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
@@ -256,6 +259,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check { what } => Ok(check(what)),
         Command::Query(args) => query(args).await,
         Command::ExecStep { begin, folder } => Ok(exec_step(begin, &folder)),
+        Command::Slo { what } => cli::slo::run(what).await.map(|()| ExitCode::SUCCESS),
         Command::Openapi => {
             print!("{}", http::openapi::document());
             Ok(ExitCode::SUCCESS)
@@ -310,10 +314,11 @@ fn check(what: Check) -> ExitCode {
                         }
                         let rules: usize = loaded.groups.iter().map(|group| group.rules.len()).sum();
                         println!(
-                            "{}: good: {} jobs, {rules} rules in {} groups, {} receivers",
+                            "{}: good: {} jobs, {rules} rules in {} groups, {} objectives, {} receivers",
                             file.display(),
                             loaded.config.jobs.len(),
                             loaded.groups.len(),
+                            loaded.objectives.len(),
                             loaded.config.routing.receivers.len()
                         );
                     }
@@ -364,17 +369,16 @@ fn check(what: Check) -> ExitCode {
 }
 
 async fn query(args: QueryArgs) -> anyhow::Result<ExitCode> {
-    let http = reqwest::Client::builder().user_agent(client::USER_AGENT).build().context("cannot make an HTTP client")?;
+    let (http, token) = args.remote.client()?;
     let mut form = vec![("query", args.expr.as_str())];
     if let Some(time) = &args.time {
         form.push(("time", time));
     }
-    let mut request = http.post(format!("{}/api/v1/query", args.url.trim_end_matches('/'))).form(&form);
-    if let Some(file) = &args.token_file {
-        let token = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        request = request.bearer_auth(token.trim());
+    let mut request = http.post(args.remote.address("/api/v1/query")).form(&form);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
     }
-    let answer = request.send().await.with_context(|| format!("{} does not answer", args.url))?;
+    let answer = request.send().await.with_context(|| format!("{} does not answer", args.remote.url))?;
     let status = answer.status();
     let body: serde_json::Value = answer.json().await.context("the answer is no JSON")?;
     if body["status"] != "success" {

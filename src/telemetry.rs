@@ -70,6 +70,8 @@ pub struct Metrics {
     pub evaluations_missed: Counter<u64, AtomicU64>,
     pub early_looks: Counter<u64, AtomicU64>,
     pub evaluation_seconds: Histogram,
+    pub objective_seconds: Histogram,
+    pub objective_errors: Counter<u64, AtomicU64>,
     pub record_seconds: Histogram,
     pub record_errors: Counter<u64, AtomicU64>,
     pub ballast_gone: Gauge,
@@ -98,6 +100,8 @@ impl Metrics {
             evaluations_missed: Counter::default(),
             early_looks: Counter::default(),
             evaluation_seconds: seconds(),
+            objective_seconds: seconds(),
+            objective_errors: Counter::default(),
             record_seconds: seconds(),
             record_errors: Counter::default(),
             ballast_gone: Gauge::default(),
@@ -130,6 +134,8 @@ impl Metrics {
             "tocsin_rule_group_iterations_missed", "Slots of rule groups that passed without an evaluation", evaluations_missed;
             "tocsin_early_looks", "Alerting rules looked at because a scrape had landed", early_looks;
             "tocsin_rule_evaluation_seconds", "How long the evaluation of a rule took", evaluation_seconds;
+            "tocsin_objective_seconds", "How long counting and judging all objectives took at a step", objective_seconds;
+            "tocsin_objective_errors", "Tries at counting an objective that failed", objective_errors;
             "tocsin_record_seconds", "How long recording a change of state took", record_seconds;
             "tocsin_record_errors", "Changes of state that could not be recorded at the first try", record_errors;
             "tocsin_ballast_gone", "Whether the disk was so full that the ballast was let go", ballast_gone;

@@ -53,6 +53,8 @@ pub struct Config {
     pub runbook_files: Vec<String>,
     /// What these may act upon.
     pub act: crate::run::settings::Settings,
+    /// Paths or patterns of OpenSLO files; what one names may stand in another.
+    pub slo_files: Vec<String>,
     /// Paths or patterns of files with more `scrape_configs`; hand each to `add_scrape_file`.
     pub scrape_config_files: Vec<String>,
     pub routing: Routing,
@@ -149,6 +151,7 @@ fn read_main(
         rule_files: paths(table, "rule_files", "rule", &folder),
         runbook_files: paths(table, "runbook_files", "runbook", &folder),
         act: act::read(table, &folder),
+        slo_files: paths(table, "slo_files", "slo", &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
         routing: routing::read(table, &defaults, &folder),
         templates: templates(table, &folder),

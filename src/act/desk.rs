@@ -16,12 +16,12 @@ use super::log;
 use super::runner::{End, Message, Parts, Runner, door, random};
 use super::step::call::{CallAsk, Called};
 use super::step::{page, value};
+use crate::client::answer::with_causes;
 use crate::clock;
 use crate::config::Document;
 use crate::db::DbError;
 use crate::db::runs::{Added, Notes};
 use crate::id;
-use crate::client::answer::with_causes;
 use crate::pipeline::hub::Topic;
 
 /// Runs that may be open at once.

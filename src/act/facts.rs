@@ -17,10 +17,10 @@ use tocsin_core::run::value::Value;
 use tocsin_core::time::{Span, Timestamp};
 
 use super::step::{Means, value};
+use crate::client::answer::with_causes;
 use crate::clock;
 use crate::db::Db;
 use crate::db::runs::{RunClass, RunFilter};
-use crate::client::answer::with_causes;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::watch::Watch;
 

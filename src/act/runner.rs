@@ -19,11 +19,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::facts::Facts;
 use super::log;
 use super::step::{self, About, Issue, Means};
+use crate::client::answer::with_causes;
 use crate::clock;
 use crate::db::Db;
 use crate::db::runs::{Notes, Stored};
 use crate::id;
-use crate::client::answer::with_causes;
 use crate::pipeline::crash;
 use crate::pipeline::hub::{Hub, Topic};
 

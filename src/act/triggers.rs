@@ -13,9 +13,9 @@ use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::desk::Desk;
+use crate::client::answer::with_causes;
 use crate::clock;
 use crate::db::DbError;
-use crate::client::answer::with_causes;
 use crate::pipeline::hub::{Hub, Topic};
 use crate::pipeline::watch::Watch;
 

@@ -39,6 +39,7 @@ pub struct Platform {
 
 const CONFIGURATION: &str = include_str!("tocsin.yml");
 const RULES: &str = include_str!("../../rules/demo.yml");
+const OBJECTIVES: &str = include_str!("../../rules/slo/demo.yml");
 
 fn platform_file(data: &Path) -> PathBuf {
     data.join("demo").join("platform.json")
@@ -81,7 +82,7 @@ impl Platform {
         Kind::ALL.into_iter().filter_map(|kind| Some((kind.job(), *self.addresses.get(kind.word())?)))
     }
 
-    /// Writes the demo's configuration and rules beside the data; returns the configuration's file.
+    /// Writes the demo's configuration, rules and objectives beside the data; returns the configuration's file.
     pub fn write_configuration(&self, data: &Path) -> anyhow::Result<PathBuf> {
         let folder = data.join("demo");
         let mut text = CONFIGURATION.to_owned();
@@ -91,7 +92,8 @@ impl Platform {
             ));
         }
         let file = folder.join("tocsin.yml");
-        for (path, text) in [(&file, text.as_str()), (&folder.join("rules.yml"), RULES)] {
+        let files = [(&file, text.as_str()), (&folder.join("rules.yml"), RULES), (&folder.join("slo.yml"), OBJECTIVES)];
+        for (path, text) in files {
             std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(file)

@@ -3,7 +3,7 @@
 use axum::{Json, Router, routing};
 use utoipa::OpenApi;
 
-use super::{accounts, alerts, overview, session, stream};
+use super::{accounts, alerts, objectives, overview, session, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +17,8 @@ use super::{accounts, alerts, overview, session, stream};
         overview::targets,
         overview::demo,
         overview::set_fault,
+        objectives::list_objectives,
+        objectives::show_objective,
         alerts::list_alerts,
         alerts::show_alert,
         alerts::pages::list_pages,

@@ -15,6 +15,7 @@ use super::lines;
 use crate::config::{Loaded, Sources, load, syntax};
 use crate::http::alertmanager::RoutingView;
 use crate::pipeline::ledger::Outward;
+use crate::pipeline::objectives::Objectives;
 use crate::pipeline::outbox::Addressees;
 use crate::pipeline::rules::{self, Rules};
 use crate::pipeline::scrapes::Scrapes;
@@ -27,6 +28,7 @@ pub struct Live {
     pub watch: Watch,
     pub scrapes: Arc<Scrapes>,
     pub rules: Arc<Rules>,
+    pub objectives: Objectives,
     pub external_url: String,
     pub metrics: Arc<Metrics>,
     pub addressees: watch::Sender<Addressees>,
@@ -96,7 +98,7 @@ impl Live {
         self.addressees.send_replace(addressees_of(&loaded));
         self.yaml.send_replace(loaded.yaml.clone());
         self.routing.send_replace(routing_of(&loaded));
-        let Loaded { config, groups, .. } = loaded;
+        let Loaded { config, groups, objectives, .. } = loaded;
         // Routing first: alerts of new rules must meet the routes that were written for them.
         if self.watch.event(Event::Reload(Arc::new(config.routing))).await.is_err() {
             return;
@@ -111,7 +113,9 @@ impl Live {
             },
             outward: Outward { external_labels: config.global.external_labels, relabel: config.alert_relabel },
         };
-        self.rules.replace(groups, &settings).await;
+        // Before the rules, so that none that is gone is judged once its alerts have ended.
+        let judged_elsewhere = self.objectives.replace(objectives, settings.options.clone()).await;
+        self.rules.replace(groups, judged_elsewhere, &settings).await;
         self.scrapes.replace(config.jobs).await;
         self.scrapes.collects.replace(config.cloudwatch, config.atlas).await;
         self.metrics.config_reload_successful.set(1);

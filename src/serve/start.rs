@@ -26,6 +26,7 @@ use crate::http::{self, Front};
 use crate::notify::Sender;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::ingest::Ingest;
+use crate::pipeline::objectives::{self, Objectives};
 use crate::pipeline::outbox::Outbox;
 use crate::pipeline::pulse::Pulse;
 use crate::pipeline::rules::{self, Rules};
@@ -115,6 +116,17 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         landed,
         targets: scrapes.targets(),
     }));
+    let objectives_pulse = Pulse::new("the count of objectives", STILL);
+    let (objectives, counting) = Objectives::new(objectives::Parts {
+        db: db.clone(),
+        ingest: ingest.clone(),
+        watch: watch.clone(),
+        hub: hub.clone(),
+        metrics: metrics.clone(),
+        pulse: objectives_pulse.clone(),
+        external_url: external_url.clone(),
+    });
+    tasks.start("objectives", counting.run(stop.subscribe()));
     let (addressees_sender, addressees) = watch::channel(addressees_of(&loaded));
     let outbox = Outbox {
         db: db.clone(),
@@ -128,7 +140,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     tasks.start("outbox", outbox.run(stop.subscribe()));
     let chores = Chores { db: db.clone(), disk: disk.clone(), store: store.clone(), metrics: metrics.clone() };
     let mut pulses = chores.start(&mut tasks);
-    pulses.extend([watch_pulse, outbox_pulse]);
+    pulses.extend([watch_pulse, outbox_pulse, objectives_pulse]);
 
     let (yaml_sender, yaml) = watch::channel(loaded.yaml.clone());
     let (routing_sender, routing) = watch::channel(routing_of(&loaded));
@@ -141,6 +153,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         db: db.clone(),
         queries: Queries::new(store, syntax()),
         rules: rules.clone(),
+        objectives: objectives.handle(),
         scrapes: scrapes.clone(),
         metrics: metrics.clone(),
         ready: ready.clone(),
@@ -154,11 +167,13 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         retention: retention(&storage),
         retention_bytes: storage.retention_bytes,
     });
+    let counted = objectives.handle();
     let live = Live {
         sources: args.sources,
         watch: watch.clone(),
         scrapes,
         rules: rules.clone(),
+        objectives,
         external_url: external_url.clone(),
         metrics,
         addressees: addressees_sender,
@@ -171,7 +186,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     ready.store(true, Ordering::Release);
     println!("Tocsin is ready: {external_url}");
     let warm = tokio::spawn(async move {
-        rules.warm().await;
+        tokio::join!(rules.warm(), counted.warm());
         // Only a watch that has stopped does not take this.
         let _ = watch.event(Event::Warm).await;
     });

@@ -44,6 +44,13 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
         live.scrapes.stop().await;
         live.rules.stop().await;
     });
+    let counting = tasks.take("objectives");
+    let counted = timeout(WORK_MAX, async move {
+        for counting in counting {
+            // It stops at once, between two of its waits.
+            let _ = counting.await;
+        }
+    });
     let outbox = tasks.take("outbox");
     let delivered = timeout(DELIVER_MAX, async move {
         for outbox in outbox {
@@ -51,14 +58,14 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
             let _ = outbox.await;
         }
     });
-    let (drained, worked, delivered) = tokio::join!(drained, worked, delivered);
+    let (drained, worked, counted, delivered) = tokio::join!(drained, worked, counted, delivered);
     if delivered.is_err() {
         tracing::warn!("attempts at deliveries did not end in time; they are made again after the next start");
     }
     if drained.is_err() {
         tracing::warn!("connections did not end in time");
     }
-    if worked.is_err() {
+    if worked.is_err() || counted.is_err() {
         tracing::warn!("evaluations still ran and were given up");
     }
     drop(live);

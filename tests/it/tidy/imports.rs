@@ -51,6 +51,7 @@ pub const EDGE: Table = &[
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
     ("act", &["client", "clock", "config", "db", "id", "pipeline"]),
     ("http", &["clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
+    ("cli", &["client"]),
     ("serve", &["client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"]),
 ];
 
@@ -68,11 +69,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["http"]),
     ("aws_sigv4", &["cloudwatch"]),
     ("aws_credential_types", &["cloudwatch"]),
-    ("reqwest", &["act", "atlas", "client", "cloudwatch", "demo", "main", "notify", "pipeline", "scrape"]),
+    ("reqwest", &["act", "atlas", "cli", "client", "cloudwatch", "demo", "main", "notify", "pipeline", "scrape"]),
     ("rustls", &["client", "serve", "main"]),
     ("getrandom", &["id"]),
-    ("clap", &["main", "demo"]),
-    ("anyhow", &["main", "serve", "demo"]),
+    ("clap", &["main", "cli", "demo"]),
+    ("anyhow", &["main", "cli", "serve", "demo"]),
     ("prometheus_client", &["telemetry", "demo"]),
     ("tracing_subscriber", &["telemetry"]),
 ];
