@@ -9,6 +9,7 @@ mod discovery;
 mod global;
 mod intervals;
 mod job;
+mod journeys;
 mod masked;
 mod place;
 mod receivers;
@@ -18,6 +19,7 @@ mod routing;
 mod sections;
 mod source;
 
+use crate::journey::Journey;
 use crate::model::relabel::RelabelRule;
 use crate::problem::{Problem, has_errors};
 use crate::route::tree::Routing;
@@ -46,6 +48,8 @@ pub struct Config {
     /// Sources that are asked over an API: Amazon CloudWatch, and MongoDB Atlas.
     pub cloudwatch: Vec<crate::cloudwatch::Source>,
     pub atlas: Vec<crate::atlas::Source>,
+    /// What users do, tried from outside.
+    pub journeys: Vec<Journey>,
     /// Paths, each with at most one pattern, in its last part.
     pub rule_files: Vec<String>,
     /// Paths or patterns of files with more `scrape_configs`; hand each to `add_scrape_file`.
@@ -141,6 +145,7 @@ fn read_main(
         jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
         atlas: atlas::read(table, &folder, &file.name, &mut job_names),
+        journeys: journeys::read(table, &folder),
         rule_files: paths(table, "rule_files", "rule", &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
         routing: routing::read(table, &defaults, &folder),

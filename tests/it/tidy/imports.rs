@@ -28,9 +28,10 @@ pub const CORE: Table = &[
     ("collect", &["model", "time"]),
     ("cloudwatch", &["client", "collect", "model", "time"]),
     ("atlas", &["client", "collect", "model", "time"]),
+    ("journey", &["client", "model", "time"]),
     ("slo", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
     ("run", &["access", "model", "problem", "promql", "time", "yaml"]),
-    ("config", &["atlas", "client", "cloudwatch", "collect", "model", "problem", "route", "scrape", "time", "yaml"]),
+    ("config", &["atlas", "client", "cloudwatch", "collect", "journey", "model", "problem", "route", "scrape", "time", "yaml"]),
 ];
 
 /// Rooms of the edge; all of them may know the pure half. Edges do not know each other, but for the pipeline, which is their journey,
