@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod alertmanager;
 pub mod alerts;
 pub mod assets;
+pub mod journeys;
 pub mod openapi;
 pub mod overview;
 pub mod problem;
@@ -31,6 +32,7 @@ use tower_http::compression::CompressionLayer;
 use crate::db::Db;
 use crate::demo::Platform;
 use crate::pipeline::hub::Hub;
+use crate::pipeline::journeys::Journeys;
 use crate::pipeline::pulse::Pulse;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::scrapes::Scrapes;
@@ -50,6 +52,7 @@ pub struct Front {
     pub queries: Queries,
     pub rules: Arc<Rules>,
     pub scrapes: Arc<Scrapes>,
+    pub journeys: Arc<Journeys>,
     pub metrics: Arc<Metrics>,
     pub ready: Arc<AtomicBool>,
     /// The signs of life of the tasks without which nobody would be told.
@@ -141,6 +144,7 @@ pub fn router(front: Front) -> Router {
         .merge(accounts::routes(front.guard.clone()))
         .merge(alerts::routes(alerts))
         .merge(overview::routes(overview))
+        .merge(journeys::routes(front.journeys))
         .merge(overview::demo_routes(demo))
         .merge(stream::routes(front.hub))
         .merge(prometheus::query::routes(front.queries))

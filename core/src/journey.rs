@@ -18,7 +18,7 @@ use crate::time::Span;
 
 pub use answer::{Answer, judge};
 pub use memory::{ATTEMPTS_KEPT, Attempt, Memory};
-pub use report::{Ended, Failure, Report, StepEnded, late_after};
+pub use report::{Ended, Failure, Report, StepEnded, Written, late_after};
 pub use request::{Request, Secrets, request};
 
 /// The job of all series of journeys.

@@ -3,7 +3,7 @@
 use axum::{Json, Router, routing};
 use utoipa::OpenApi;
 
-use super::{accounts, alerts, overview, session, stream};
+use super::{accounts, alerts, journeys, overview, session, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +17,7 @@ use super::{accounts, alerts, overview, session, stream};
         overview::targets,
         overview::demo,
         overview::set_fault,
+        journeys::journeys,
         alerts::list_alerts,
         alerts::show_alert,
         alerts::list_pages,

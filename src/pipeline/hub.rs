@@ -15,6 +15,7 @@ pub enum Topic {
     Silences,
     Rules,
     Inbox,
+    Journeys,
     Demo,
 }
 
@@ -28,6 +29,7 @@ impl Topic {
             Topic::Silences => "silences",
             Topic::Rules => "rules",
             Topic::Inbox => "inbox",
+            Topic::Journeys => "journeys",
             Topic::Demo => "demo",
         }
     }

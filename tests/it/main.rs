@@ -10,6 +10,7 @@ mod crash;
 mod db;
 mod endurance;
 mod harness;
+mod journeys;
 mod ledger;
 mod mail;
 mod operation;

@@ -62,6 +62,15 @@ impl Ended {
     }
 }
 
+/// What is written of one attempt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Series with their values, and markers of those that ended.
+    pub series: Vec<(LabelSet, f64)>,
+    /// How many of the series are new.
+    pub added: usize,
+}
+
 /// The series of one journey, written at each attempt.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -73,7 +82,7 @@ impl Report {
     ///
     /// `probe_success` and `probe_duration_seconds` are what others' rules and boards ask for. `up` is 0 only when we could not ask.
     /// Source: blackbox_exporter.
-    pub fn of(&mut self, journey: &Journey, ended: &Ended) -> Vec<(LabelSet, f64)> {
+    pub fn of(&mut self, journey: &Journey, ended: &Ended) -> Written {
         let own = journey.own_labels();
         let truth = |truth: bool| f64::from(u8::from(truth));
         let ok = truth(ended.failure.is_none());
@@ -105,9 +114,10 @@ impl Report {
             }
         }
         let now: BTreeSet<LabelSet> = report.iter().map(|(labels, _)| labels.clone()).collect();
+        let added = now.difference(&self.alive).count();
         report.extend(self.alive.difference(&now).map(|labels| (labels.clone(), STALE)));
         self.alive = now;
-        report
+        Written { series: report, added }
     }
 
     /// Returns the series that are alive, for the end of the journey.
