@@ -28,8 +28,12 @@ fn config(journeys: &str) -> String {
     format!("global: {{evaluation_interval: 10s}}\nrule_files: [rules.yml]\njourneys:\n{journeys}")
 }
 
-/// Rules with so long an interval that an alert in good time is one of an early look.
-const RULES: &str = "groups: [{name: r, interval: 60s, rules: [{alert: JourneyFails, expr: 'tocsin_journey_success == 0', labels: {severity: critical}}]}]";
+fn rules(interval: &str) -> String {
+    format!(
+        "groups: [{{name: r, interval: {interval}, rules: [{{alert: JourneyFails, expr: 'tocsin_journey_success == 0', labels: \
+         {{severity: critical}}}}]}}]"
+    )
+}
 
 async fn show(service: &Service, name: &str) -> Value {
     let all = service.get("/api/tocsin/v1/journeys").await;
@@ -60,7 +64,7 @@ fn began(attempt: &Value) -> Timestamp {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_goes_from_login_to_order_on_fresh_connections() {
     let shop = Shop::start().await;
-    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", RULES)).await;
+    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", rules("1s"))).await;
     let shown = succeeds(&service).await;
     assert_eq!((&shown["platform"], &shown["interval_seconds"]), (&json!("demo"), &json!(1.0)));
     assert_eq!((&shown["steps"][1]["name"], &shown["steps"][1]["status"]), (&json!("order"), &json!(200)));
@@ -87,7 +91,7 @@ async fn a_user_goes_from_login_to_order_on_fresh_connections() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_way_to_fail_is_noticed_told_and_passes() {
     let (shop, elsewhere) = (Shop::start().await, Shop::start().await);
-    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", RULES)).await;
+    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", rules("1s"))).await;
     succeeds(&service).await;
     for (mode, reason) in [
         (Mode::Status(503), "login: HTTP status 503, expected 200 to 299"),
@@ -120,22 +124,24 @@ async fn every_way_to_fail_is_noticed_told_and_passes() {
 async fn a_redirect_is_followed_where_it_is_asked_for_and_stays_on_the_host() {
     let (shop, elsewhere) = (Shop::start().await, Shop::start().await);
     let text = format!(
-        "journeys:\n- name: order\n  interval: 1s\n  http_config: {{follow_redirects: true}}\n  steps: [{{name: order, url: \
+        "rule_files: [rules.yml]\njourneys:\n- name: order\n  interval: 1s\n  http_config: {{follow_redirects: true}}\n  steps: [{{name: order, url: \
          'http://{}/order', contains: order taken}}]\n",
         shop.address
     );
     shop.set(Mode::Redirect("/moved".to_owned()));
-    let service = Service::start(setup(text)).await;
+    // The interval is so long that an alert in good time is one of an early look.
+    let service = Service::start(setup(text).with_file("rules.yml", rules("10m"))).await;
     succeeds(&service).await;
     shop.set(Mode::Redirect(format!("http://{}/moved", elsewhere.address)));
     fails(&service, "order: HTTP status 302").await;
+    service.alert("JourneyFails", "firing").await;
     assert_eq!(elsewhere.connections(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_beat_goes_on_before_a_hung_server_and_under_load() {
     let shop = Shop::start().await;
-    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", RULES)).await;
+    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", rules("1s"))).await;
     succeeds(&service).await;
     shop.set(Mode::Hung);
     let from = clock::now() + Span(1500);
@@ -169,7 +175,7 @@ async fn the_beat_goes_on_before_a_hung_server_and_under_load() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_that_begins_late_says_so() {
     let shop = Shop::start().await;
-    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", RULES)).await;
+    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", rules("1s"))).await;
     succeeds(&service).await;
     service.signal("STOP").await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -189,7 +195,7 @@ async fn a_reload_leaves_alone_what_stays_and_ends_what_goes() {
         let others: String = others.iter().map(|name| journey(&shop, name, "")).collect();
         config(&format!("{}{others}", journey(&shop, "order", order)))
     };
-    let service = Service::start(setup(all("", &["stays", "goes"])).with_file("rules.yml", RULES)).await;
+    let service = Service::start(setup(all("", &["stays", "goes"])).with_file("rules.yml", rules("1s"))).await;
     for name in ["stays", "goes"] {
         soon(name, async || (show(&service, name).await["last"]["ok"] == true).then_some(())).await;
     }
@@ -214,7 +220,7 @@ async fn a_reload_leaves_alone_what_stays_and_ends_what_goes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_of_our_own_is_told_apart_from_one_of_the_shop() {
     let shop = Shop::start().await;
-    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", RULES)).await;
+    let service = Service::start(setup(config(&journey(&shop, "order", ""))).with_file("rules.yml", rules("1s"))).await;
     succeeds(&service).await;
     std::fs::remove_file(service.path("secret")).expect("a file");
     fails(&service, "cannot read the secret in file").await;

@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tocsin::clock;
-use tocsin_core::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -27,7 +25,6 @@ pub enum Mode {
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    pub at: Timestamp,
     pub head: String,
     pub body: String,
 }
@@ -73,7 +70,7 @@ impl Shop {
     async fn serve(&self, mut stream: TcpStream) -> Option<()> {
         loop {
             let (head, body) = read_request(&mut stream).await?;
-            self.seen.lock().expect("a lock").push(Seen { at: clock::now(), head: head.clone(), body });
+            self.seen.lock().expect("a lock").push(Seen { head: head.clone(), body });
             let mode = self.mode.lock().expect("a lock").clone();
             let (status, more, text) = match mode {
                 Mode::Hung => std::future::pending().await,
