@@ -30,8 +30,11 @@ pub const CORE: Table = &[
     ("atlas", &["client", "collect", "model", "time"]),
     ("journey", &["client", "model", "time"]),
     ("slo", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
-    ("run", &["access", "model", "problem", "promql", "time", "yaml"]),
-    ("config", &["atlas", "client", "cloudwatch", "collect", "journey", "model", "problem", "route", "scrape", "time", "yaml"]),
+    ("run", &["access", "client", "model", "problem", "promql", "time", "yaml"]),
+    (
+        "config",
+        &["atlas", "client", "cloudwatch", "collect", "journey", "model", "problem", "route", "run", "scrape", "time", "yaml"],
+    ),
 ];
 
 /// Rooms of the edge; all of them may know the pure half. Edges do not know each other, but for the pipeline, which is their journey,
@@ -43,7 +46,7 @@ pub const EDGE: Table = &[
     ("db", &[]),
     ("disk", &[]),
     ("telemetry", &["db"]),
-    ("config", &["client"]),
+    ("config", &["client", "clock"]),
     ("scrape", &["client"]),
     ("cloudwatch", &["client", "clock", "id"]),
     ("atlas", &["client", "clock", "id"]),
