@@ -62,6 +62,15 @@ enum Command {
         listen: SocketAddr,
         #[arg(long = "peer")]
         peers: Vec<String>,
+        #[arg(long)]
+        pair: Option<PathBuf>,
+    },
+    /// The keeper of one PostgreSQL server of the demo platform; `tocsin demo` starts these.
+    #[command(hide = true)]
+    DemoPostgres {
+        server: String,
+        #[arg(long)]
+        pair: PathBuf,
     },
 }
 
@@ -98,6 +107,9 @@ struct DemoArgs {
     /// Trust every caller. Refused unless the listener is loopback.
     #[arg(long)]
     no_auth: bool,
+    /// Put the proxies of `act` between the services, so that faults of the network can be put into them.
+    #[arg(long, hide = true)]
+    through_proxies: bool,
 }
 
 #[derive(Subcommand)]
@@ -107,6 +119,12 @@ enum DemoAction {
         name: String,
         #[arg(long)]
         off: bool,
+    },
+    /// Makes a standby of the PostgreSQL server that died, once the other one takes orders. The way back after a failover.
+    Rejoin {
+        /// The folder of the pair. Default: demo/pg in the data folder.
+        #[arg(long, value_name = "DIR")]
+        pair: Option<PathBuf>,
     },
 }
 
@@ -205,28 +223,42 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{name} is {}", if off { "off" } else { "on" });
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo { run, action: Some(DemoAction::Rejoin { pair }) } => {
+            let folder = match pair {
+                Some(folder) => folder,
+                None => Platform::find(&run.data)?.pair()?.folder.clone(),
+            };
+            println!("{}", demo::postgres::rejoin(&folder).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::DemoPostgres { server, pair } => {
+            demo::postgres::keep(&pair, &server).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Check { what } => Ok(check(what)),
         Command::Query(args) => query(args).await,
         Command::Openapi => {
             print!("{}", http::openapi::document());
             Ok(ExitCode::SUCCESS)
         }
-        Command::DemoService { kind, listen, peers } => {
+        Command::DemoService { kind, listen, peers, pair } => {
             let mut addresses = BTreeMap::new();
             for peer in peers {
                 let (word, address) = peer.split_once('=').with_context(|| format!("--peer {peer:?} is not NAME=ADDR"))?;
                 addresses.insert(word.to_owned(), address.parse().with_context(|| format!("--peer {peer:?} holds no address"))?);
             }
-            demo::run_service(kind, listen, addresses).await?;
+            demo::run_service(kind, listen, addresses, pair.as_deref()).await?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
 async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let platform = Arc::new(Platform::plan(&args.data)?);
-    let config = platform.write_configuration(&args.data)?;
+    let platform = Arc::new(Platform::plan(&args.data, args.through_proxies)?);
+    let config = demo::write_configuration(&platform, &args.data)?;
+    let data = args.data.clone();
     println!("Starting the demo platform: {}", platform.targets().map(|(job, _)| job).collect::<Vec<_>>().join(", "));
+    println!("{}", platform.told_of_pair());
     let service = serve::serve(serve::Args {
         sources: Sources { config, alertmanager: None },
         data: args.data,
@@ -236,7 +268,7 @@ async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     });
     tokio::select! {
         result = service => result?,
-        result = platform.keep_running() => result.context("the demo platform failed")?,
+        result = platform.keep_running(&data) => result.context("the demo platform failed")?,
     }
     Ok(ExitCode::SUCCESS)
 }

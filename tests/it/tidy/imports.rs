@@ -60,7 +60,7 @@ pub const EDGE: Table = &[
 /// Crates that touch the world or decide a technology, and the rooms that may name them; other crates are free. The demo's services
 /// are programs of their own, so `demo` may name what a program needs.
 const CRATES: &[(&str, &[&str])] = &[
-    ("sqlx", &["db"]),
+    ("sqlx", &["db", "demo"]),
     ("lettre", &["notify"]),
     ("handlebars", &["notify"]),
     ("axum", &["http", "demo", "serve"]),
