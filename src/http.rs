@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod alertmanager;
 pub mod alerts;
 pub mod assets;
+pub mod journeys;
 pub mod objectives;
 pub mod openapi;
 pub mod overview;
@@ -32,6 +33,7 @@ use tower_http::compression::CompressionLayer;
 use crate::db::Db;
 use crate::demo::Platform;
 use crate::pipeline::hub::Hub;
+use crate::pipeline::journeys::Journeys;
 use crate::pipeline::objectives::Handle;
 use crate::pipeline::pulse::Pulse;
 use crate::pipeline::rules::Rules;
@@ -53,6 +55,7 @@ pub struct Front {
     pub rules: Arc<Rules>,
     pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
+    pub journeys: Arc<Journeys>,
     pub metrics: Arc<Metrics>,
     pub ready: Arc<AtomicBool>,
     /// The signs of life of the tasks without which nobody would be told.
@@ -142,6 +145,7 @@ pub fn router(front: Front) -> Router {
         .merge(accounts::routes(front.guard.clone()))
         .merge(alerts::routes(alerts))
         .merge(overview::routes(overview))
+        .merge(journeys::routes(front.journeys))
         .merge(overview::demo_routes(demo))
         .merge(objectives::routes(objectives))
         .merge(stream::routes(front.hub))

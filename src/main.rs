@@ -80,6 +80,15 @@ enum Command {
         listen: SocketAddr,
         #[arg(long = "peer")]
         peers: Vec<String>,
+        #[arg(long)]
+        pair: Option<PathBuf>,
+    },
+    /// The keeper of one PostgreSQL server of the demo platform; `tocsin demo` starts these.
+    #[command(hide = true)]
+    DemoPostgres {
+        server: String,
+        #[arg(long)]
+        pair: PathBuf,
     },
     /// A proxy of the configuration; `tocsin serve` starts these.
     #[command(hide = true)]
@@ -138,6 +147,9 @@ struct DemoArgs {
     /// Trust every caller. Refused unless the listener is loopback.
     #[arg(long)]
     no_auth: bool,
+    /// Put the proxies of `act` between the services, so that faults of the network can be put into them.
+    #[arg(long, hide = true)]
+    through_proxies: bool,
 }
 
 #[derive(Subcommand)]
@@ -147,6 +159,12 @@ enum DemoAction {
         name: String,
         #[arg(long)]
         off: bool,
+    },
+    /// Makes a standby of the PostgreSQL server that died, once the other one takes orders. The way back after a failover.
+    Rejoin {
+        /// The folder of the pair. Default: demo/pg in the data folder.
+        #[arg(long, value_name = "DIR")]
+        pair: Option<PathBuf>,
     },
 }
 
@@ -256,6 +274,18 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{name} is {}", if off { "off" } else { "on" });
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo { run, action: Some(DemoAction::Rejoin { pair }) } => {
+            let folder = match pair {
+                Some(folder) => folder,
+                None => Platform::find(&run.data)?.pair()?.folder.clone(),
+            };
+            println!("{}", demo::postgres::rejoin(&folder).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::DemoPostgres { server, pair } => {
+            demo::postgres::keep(&pair, &server).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Check { what } => Ok(check(what)),
         Command::Query(args) => query(args).await,
         Command::ExecStep { begin, folder } => Ok(exec_step(begin, &folder)),
@@ -264,13 +294,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             print!("{}", http::openapi::document());
             Ok(ExitCode::SUCCESS)
         }
-        Command::DemoService { kind, listen, peers } => {
+        Command::DemoService { kind, listen, peers, pair } => {
             let mut addresses = BTreeMap::new();
             for peer in peers {
                 let (word, address) = peer.split_once('=').with_context(|| format!("--peer {peer:?} is not NAME=ADDR"))?;
                 addresses.insert(word.to_owned(), address.parse().with_context(|| format!("--peer {peer:?} holds no address"))?);
             }
-            demo::run_service(kind, listen, addresses).await?;
+            demo::run_service(kind, listen, addresses, pair.as_deref()).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::FaultProxy { name, listen, upstream } => {
@@ -285,9 +315,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let platform = Arc::new(Platform::plan(&args.data)?);
-    let config = platform.write_configuration(&args.data)?;
+    let platform = Arc::new(Platform::plan(&args.data, args.through_proxies)?);
+    let config = demo::write_configuration(&platform, &args.data)?;
+    let data = args.data.clone();
     println!("Starting the demo platform: {}", platform.targets().map(|(job, _)| job).collect::<Vec<_>>().join(", "));
+    println!("{}", platform.told_of_pair());
     let service = serve::serve(serve::Args {
         sources: Sources { config, alertmanager: None },
         data: args.data,
@@ -297,7 +329,7 @@ async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     });
     tokio::select! {
         result = service => result?,
-        result = platform.keep_running() => result.context("the demo platform failed")?,
+        result = platform.keep_running(&data) => result.context("the demo platform failed")?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -62,6 +62,8 @@ pub struct Metrics {
     pub samples_refused: Counter<u64, AtomicU64>,
     pub scrapes: Counter<u64, AtomicU64>,
     pub scrapes_failed: Counter<u64, AtomicU64>,
+    pub journeys_tried: Counter<u64, AtomicU64>,
+    pub journeys_late: Counter<u64, AtomicU64>,
     pub wal_errors: Counter<u64, AtomicU64>,
     pub series: Gauge,
     pub targets: Gauge,
@@ -92,6 +94,8 @@ impl Metrics {
             samples_refused: Counter::default(),
             scrapes: Counter::default(),
             scrapes_failed: Counter::default(),
+            journeys_tried: Counter::default(),
+            journeys_late: Counter::default(),
             wal_errors: Counter::default(),
             series: Gauge::default(),
             targets: Gauge::default(),
@@ -126,6 +130,8 @@ impl Metrics {
             "tocsin_samples_refused", "Samples that the store refused: out of order, too old, or beyond a limit", samples_refused;
             "tocsin_scrapes", "Scrapes that were tried", scrapes;
             "tocsin_scrapes_failed", "Scrapes that failed", scrapes_failed;
+            "tocsin_journey_attempts", "Attempts at journeys", journeys_tried;
+            "tocsin_journey_attempts_late", "Attempts at journeys that began late", journeys_late;
             "tocsin_wal_errors", "Rows that could not be written to the log and live in memory only", wal_errors;
             "tocsin_series", "Series in the store", series;
             "tocsin_targets", "Targets being scraped", targets;

@@ -10,6 +10,7 @@ mod discovery;
 mod global;
 mod intervals;
 mod job;
+mod journeys;
 mod masked;
 mod place;
 mod receivers;
@@ -19,6 +20,7 @@ mod routing;
 mod sections;
 mod source;
 
+use crate::journey::Journey;
 use crate::model::relabel::RelabelRule;
 use crate::problem::{Problem, has_errors};
 use crate::route::tree::Routing;
@@ -47,6 +49,8 @@ pub struct Config {
     /// Sources that are asked over an API: Amazon CloudWatch, and MongoDB Atlas.
     pub cloudwatch: Vec<crate::cloudwatch::Source>,
     pub atlas: Vec<crate::atlas::Source>,
+    /// What users do, tried from outside.
+    pub journeys: Vec<Journey>,
     /// Paths, each with at most one pattern, in its last part.
     pub rule_files: Vec<String>,
     /// Paths or patterns of runbooks, experiments and drills.
@@ -148,6 +152,7 @@ fn read_main(
         jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
         atlas: atlas::read(table, &folder, &file.name, &mut job_names),
+        journeys: journeys::read(table, &folder),
         rule_files: paths(table, "rule_files", "rule", &folder),
         runbook_files: paths(table, "runbook_files", "runbook", &folder),
         act: act::read(table, &folder),

@@ -52,6 +52,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/tocsin/v1/targets", Needs(Read)),
     ("GET", "/api/tocsin/v1/objectives", Needs(Read)),
     ("GET", "/api/tocsin/v1/objectives/{id}", Needs(Read)),
+    ("GET", "/api/tocsin/v1/journeys", Needs(Read)),
     ("GET", "/api/tocsin/v1/stream", Needs(Read)),
     ("GET", "/api/tocsin/v1/demo", Needs(Read)),
     ("POST", "/api/tocsin/v1/demo/faults/{name}", Needs(Disrupt)),

@@ -3,7 +3,7 @@
 use axum::{Json, Router, routing};
 use utoipa::OpenApi;
 
-use super::{accounts, alerts, objectives, overview, session, stream};
+use super::{accounts, alerts, journeys, objectives, overview, session, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,7 @@ use super::{accounts, alerts, objectives, overview, session, stream};
         overview::set_fault,
         objectives::list_objectives,
         objectives::show_objective,
+        journeys::journeys,
         alerts::list_alerts,
         alerts::show_alert,
         alerts::pages::list_pages,

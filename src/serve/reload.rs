@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::lines;
 use crate::config::{Loaded, Sources, load, syntax};
 use crate::http::alertmanager::RoutingView;
+use crate::pipeline::journeys::Journeys;
 use crate::pipeline::ledger::Outward;
 use crate::pipeline::objectives::Objectives;
 use crate::pipeline::outbox::Addressees;
@@ -27,6 +28,7 @@ pub struct Live {
     pub sources: Sources,
     pub watch: Watch,
     pub scrapes: Arc<Scrapes>,
+    pub journeys: Arc<Journeys>,
     pub rules: Arc<Rules>,
     pub objectives: Objectives,
     pub external_url: String,
@@ -118,6 +120,7 @@ impl Live {
         self.rules.replace(groups, judged_elsewhere, &settings).await;
         self.scrapes.replace(config.jobs).await;
         self.scrapes.collects.replace(config.cloudwatch, config.atlas).await;
+        self.journeys.replace(config.journeys).await;
         self.metrics.config_reload_successful.set(1);
     }
 }

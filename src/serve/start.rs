@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use tocsin_core::plane::Event;
 use tocsin_core::problem::Problem;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
@@ -26,6 +26,7 @@ use crate::http::{self, Front};
 use crate::notify::Sender;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::ingest::Ingest;
+use crate::pipeline::journeys::{self, Journeys};
 use crate::pipeline::objectives::{self, Objectives};
 use crate::pipeline::outbox::Outbox;
 use crate::pipeline::pulse::Pulse;
@@ -107,6 +108,13 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         landed: landed.clone(),
         seed: 0,
     }));
+    let journeys = Journeys::new(journeys::Parts {
+        ingest: ingest.clone(),
+        hub: hub.clone(),
+        landed: landed.clone(),
+        scrapes: scrapes.clone(),
+    });
+    let journeys = Arc::new(journeys.context("cannot start the thread of the journeys")?);
     let rules = Arc::new(Rules::new(rules::Parts {
         store: store.clone(),
         ingest: ingest.clone(),
@@ -155,6 +163,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         rules: rules.clone(),
         objectives: objectives.handle(),
         scrapes: scrapes.clone(),
+        journeys: journeys.clone(),
         metrics: metrics.clone(),
         ready: ready.clone(),
         pulses: pulses.into(),
@@ -172,6 +181,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         sources: args.sources,
         watch: watch.clone(),
         scrapes,
+        journeys,
         rules: rules.clone(),
         objectives,
         external_url: external_url.clone(),

@@ -41,6 +41,7 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
         let _ = room.acquire_many(CONNECTIONS_MAX).await;
     });
     let worked = timeout(WORK_MAX, async {
+        live.journeys.stop().await;
         live.scrapes.stop().await;
         live.rules.stop().await;
     });

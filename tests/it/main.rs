@@ -11,6 +11,7 @@ mod db;
 mod endurance;
 mod faults;
 mod harness;
+mod journeys;
 mod ledger;
 mod mail;
 mod operation;

@@ -28,9 +28,13 @@ pub const CORE: Table = &[
     ("collect", &["model", "time"]),
     ("cloudwatch", &["client", "collect", "model", "time"]),
     ("atlas", &["client", "collect", "model", "time"]),
+    ("journey", &["client", "model", "time"]),
     ("slo", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
     ("run", &["access", "client", "model", "problem", "promql", "time", "yaml"]),
-    ("config", &["atlas", "client", "cloudwatch", "collect", "model", "problem", "route", "run", "scrape", "time", "yaml"]),
+    (
+        "config",
+        &["atlas", "client", "cloudwatch", "collect", "journey", "model", "problem", "route", "run", "scrape", "time", "yaml"],
+    ),
 ];
 
 /// Rooms of the edge; all of them may know the pure half. Edges do not know each other, but for the pipeline, which is their journey,
@@ -58,7 +62,7 @@ pub const EDGE: Table = &[
 /// Crates that touch the world or decide a technology, and the rooms that may name them; other crates are free. The demo's services
 /// are programs of their own, so `demo` may name what a program needs.
 const CRATES: &[(&str, &[&str])] = &[
-    ("sqlx", &["act", "db"]),
+    ("sqlx", &["act", "db", "demo"]),
     ("rustix", &["act"]),
     ("lettre", &["notify"]),
     ("handlebars", &["notify"]),
