@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+use crate::act::desk::Desk;
 use crate::db::Db;
 use crate::demo::Platform;
 use crate::pipeline::hub::Hub;
@@ -56,6 +57,7 @@ pub struct Front {
     pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
     pub journeys: Arc<Journeys>,
+    pub desk: Desk,
     pub metrics: Arc<Metrics>,
     pub ready: Arc<AtomicBool>,
     /// The signs of life of the tasks without which nobody would be told.

@@ -10,6 +10,8 @@
 //! | `lever` | faults, and what drills look through |
 //! | `runbook` | a runbook, and its content hash |
 //! | `study` | what experiments and drills are beside their plan |
+//! | `inject` | faults as steps |
+//! | `experiment`, `drill` | their plans, and what their runs have shown |
 //! | `read` | text → runbook, with every fault in it |
 //! | `trigger`, `webhook`, `schedule` | who asks for a run, and whether they may be believed |
 //! | `guard`, `history` | whether a run may begin, and how far its trigger may go on its own |
@@ -18,8 +20,11 @@
 //! | `record` | the rows that a run is made of, and the orders it gives |
 
 pub mod action;
+pub mod drill;
+pub mod experiment;
 pub mod guard;
 pub mod history;
+pub mod inject;
 pub mod inventory;
 pub mod lever;
 pub mod machine;

@@ -1,16 +1,20 @@
 //! The desk: it begins runs, keeps each one at work, goes on with those of an earlier life, and takes to them what people say.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tocsin_core::run::Run;
 use tocsin_core::run::machine::{Event, Refused};
-use tocsin_core::run::record::{RunRow, RunState};
+use tocsin_core::run::record::{Order, RunRow, RunState};
 use tocsin_core::run::runbook::Runbook;
 use tocsin_core::run::trigger::{self, Ask};
 use tocsin_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 
 use super::log;
 use super::runner::{End, Message, Parts, Runner, door, random};
@@ -68,6 +72,7 @@ struct Open {
     door: mpsc::Sender<Message>,
     /// Its row once it is over.
     over: watch::Receiver<Option<RunRow>>,
+    work: AbortHandle,
 }
 
 /// The desk; clones share it.
@@ -181,39 +186,42 @@ impl Desk {
     }
 
     /// Keeps a run at work until it is over.
-    fn keep(&self, runbook: Arc<Runbook>, run: Run, orders: Vec<tocsin_core::run::record::Order>) {
+    fn keep(&self, runbook: Arc<Runbook>, run: Run, orders: Vec<Order>) {
         let (id, platform) = (run.row().id.clone(), run.row().platform.clone());
         let (sender, inbox) = door();
         let (over, watched) = watch::channel(None);
-        match self.open().as_mut() {
-            // The next life goes on with it.
-            None => return,
-            Some(open) => drop(open.insert(id.clone(), Open { platform, door: sender.clone(), over: watched })),
-        }
+        let mut open = self.open();
+        // Without a desk the next life goes on with it.
+        let Some(open) = open.as_mut() else { return };
         let desk = self.clone();
-        let first = Runner::new(desk.shared.parts.clone(), runbook, run, (sender, inbox));
-        tokio::spawn(async move {
-            let mut end = tokio::spawn(first.work(orders)).await;
-            let row = loop {
-                match end {
-                    Ok(End::Over(row)) => break Some(*row),
-                    Ok(End::Again) => {}
-                    Err(error) => {
-                        tracing::error!(run = id, %error, "a fault of the program ended the work at a run; reading it anew")
-                    }
-                }
-                tokio::time::sleep(AGAIN).await;
-                let Some(restored) = desk.again(&id).await else { break None };
-                end = tokio::spawn(restored.work(Vec::new())).await;
-            };
+        let runner = Runner::new(self.shared.parts.clone(), runbook, run, (sender.clone(), inbox));
+        let name = id.clone();
+        let work = tokio::spawn(async move {
+            let row = desk.work(&name, runner, orders).await;
             if let Some(open) = desk.open().as_mut() {
-                open.remove(&id);
+                open.remove(&name);
             }
             if let Some(row) = row {
                 desk.ended(&row).await;
                 over.send_replace(Some(row));
             }
         });
+        open.insert(id, Open { platform, door: sender, over: watched, work: work.abort_handle() });
+    }
+
+    /// Works at a run until it is over; none: it is somebody else's by now.
+    async fn work(&self, id: &str, first: Runner, orders: Vec<Order>) -> Option<RunRow> {
+        let (mut runner, mut orders) = (first, orders);
+        loop {
+            match AssertUnwindSafe(runner.work(orders)).catch_unwind().await {
+                Ok(End::Over(row)) => return Some(*row),
+                Ok(End::Again) => {}
+                Err(_) => tracing::error!(run = id, "a fault of the program ended the work at a run; reading it anew"),
+            }
+            tokio::time::sleep(AGAIN).await;
+            runner = self.again(id).await?;
+            orders = Vec::new();
+        }
     }
 
     /// Returns the work at a run whose rows are not those that the machine knew; none: it has ended, or is somebody else's.
@@ -287,7 +295,10 @@ impl Desk {
 
     /// Ends the work without ending the runs: the next life goes on with them.
     pub fn close(&self) {
-        self.open().take();
+        self.parts().means.leaving.store(true, Ordering::Release);
+        for open in self.open().take().into_iter().flatten() {
+            open.1.work.abort();
+        }
     }
 
     /// Begins what runs call, and tells them how it ended.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::promql::evaluate::{Cancel, Options};
+use tocsin_core::route::tree::RUN_ALERT;
 use tocsin_core::rule::Rule;
 use tocsin_core::rule::grounds::Ground;
 use tocsin_core::run::guard::{self, Freeze};
 use tocsin_core::run::machine::Seen;
-use tocsin_core::run::record::{RunRow, RunState, Wanted};
+use tocsin_core::run::record::{Observe, RunRow, RunState, SeenAlert, Wanted};
 use tocsin_core::run::runbook::Runbook;
 use tocsin_core::run::study::{ENVIRONMENT, STAGING};
 use tocsin_core::run::value::Value;
@@ -21,6 +22,7 @@ use crate::client::answer::with_causes;
 use crate::clock;
 use crate::db::Db;
 use crate::db::runs::{RunClass, RunFilter};
+use crate::pipeline::objectives::Handle;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::watch::Watch;
 
@@ -31,16 +33,13 @@ const RATES_BACK: Span = Span::from_mins(366 * 24 * 60);
 /// An alert that came from outside has no rule of ours that could say whether its series are there.
 const ALERT_NAME: &str = "alertname";
 
-/// How much is left of the error budget of an objective. Unit: share; none: not known.
-pub type Budgets = Arc<dyn Fn(&str) -> Option<f64> + Send + Sync>;
-
 /// Where facts are looked up.
 pub struct Facts {
     pub db: Db,
     pub watch: Watch,
     pub rules: Arc<Rules>,
     pub means: Arc<Means>,
-    pub budgets: Budgets,
+    pub objectives: Handle,
     /// While a file is here, nothing runs: a kill switch that needs no database.
     pub kill_file: PathBuf,
 }
@@ -82,13 +81,15 @@ impl Facts {
                 Err(why) => tracing::warn!(run = row.id, why, "cannot look at what a guard asks for"),
             }
         }
+        let inventory = self.means.settings.borrow().inventory();
         Ok(guard::Facts {
             kill: self.kill(&row.platform).await?,
             freeze: frozen.map(|freeze| Freeze { reason: freeze.reason, until: Some(freeze.ends_at) }),
             staging_passed_at: self.staging_passed_at(runbook).await.map_err(told)?,
             open_pages: self.open_pages(&row.platform).await,
-            budget_remaining: wanted.slo.as_deref().and_then(|slo| (self.budgets)(slo)),
-            inventory: self.means.settings.borrow().inventory(),
+            budget_remaining: wanted.slo.as_deref().and_then(|slo| self.objectives.remaining(slo)),
+            budget_outage: wanted.slo.as_deref().and_then(|slo| self.objectives.outage(slo)),
+            inventory,
             lock_holder,
             rates: self.db.rates(&wanted.rate_keys, now - RATES_BACK).await.map_err(told)?,
             rate_keys: wanted.rate_keys.clone(),
@@ -150,6 +151,34 @@ impl Facts {
         }
         let silent = !known && alert.is_some_and(|alert| alert.timeout_derived);
         Ok(if silent { Seen::NoData } else { Seen::NotFiring })
+    }
+
+    /// Looks at what a condition is about.
+    ///
+    /// Errors: it cannot be seen.
+    pub async fn observe(&self, row: &RunRow, what: Observe) -> Result<Seen, String> {
+        let seen = |value: Option<f64>| value.map_or(Seen::NoData, Seen::Value);
+        match what {
+            Observe::Query(text) => value(&self.means, &text).await.map(seen),
+            Observe::Alert { reference } => self.alert(row, &reference).await,
+            Observe::BurnRate { slo, window } => Ok(seen(self.objectives.burn(&slo, window))),
+            Observe::AlertsSince { since, labels } => self.alerts_since(since, labels).await,
+        }
+    }
+
+    /// Returns the alerts with some labels that fire now and have begun since an instant. Pages of runs are none.
+    async fn alerts_since(&self, since: Timestamp, labels: BTreeMap<String, String>) -> Result<Seen, String> {
+        let now = clock::now();
+        let views = self.watch.ask(move |state| state.plane.alerts(now)).await.map_err(|error| error.to_string())?;
+        let meant =
+            |alert: &LabelSet| alert.get(ALERT_NAME) != RUN_ALERT && labels.iter().all(|(name, value)| alert.get(name) == value);
+        let found = views.into_iter().filter(|view| view.alert.starts_at >= since && meant(&view.alert.labels));
+        let seen = found.map(|view| SeenAlert {
+            name: view.alert.labels.get(ALERT_NAME).to_owned(),
+            at: view.alert.starts_at,
+            page: !view.pages.is_empty(),
+        });
+        Ok(Seen::Alerts(seen.collect()))
     }
 
     async fn has_grounds(&self, rule: &Rule, row: &RunRow) -> Result<bool, String> {

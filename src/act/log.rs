@@ -13,7 +13,7 @@ use crate::db::runs::RunNote;
 const MACHINE: &str = "tocsin";
 
 /// What a batch is to add to the log of its run and to the audit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Lines {
     pub log: Vec<RunNote>,
     pub audit: Vec<AuditEntry>,
@@ -50,7 +50,8 @@ pub fn lines(runbook: &Runbook, before: &RunRow, batch: &Batch, now: Timestamp) 
             Record::Rate(_) | Record::Lock(_) | Record::Unlock { .. } | Record::Sample(_) => {}
         }
     }
-    for attempt in attempts.into_values() {
+    // Samples are many; plots show them.
+    for attempt in attempts.into_values().filter(|attempt| attempt.key.phase != Phase::Sample) {
         writer.attempt(runbook, attempt);
     }
     writer.lines
@@ -151,6 +152,7 @@ fn describe(runbook: &Runbook, attempt: &StepAttempt) -> String {
         Phase::UndoCheck => format!("{step}: whether it is undone"),
         Phase::Verify => format!("verification {step}"),
         Phase::Page => format!("page {step}"),
+        Phase::Sample => format!("sample {step}"),
     };
     let number = if attempt.key.attempt > 1 { format!(", attempt {}", attempt.key.attempt) } else { String::new() };
     match &attempt.error {

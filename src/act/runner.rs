@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tocsin_core::run::Run;
 use tocsin_core::run::action::Urgency;
 use tocsin_core::run::machine::{Event, LEASE, Outcome, Refused, Seen};
-use tocsin_core::run::record::{AttemptKey, Batch, Observe, Order, Phase, RunRow};
+use tocsin_core::run::record::{AttemptKey, Batch, Order, Phase, Record, RunRow};
 use tocsin_core::run::request::Request;
 use tocsin_core::run::runbook::Runbook;
 use tocsin_core::time::{Span, Timestamp};
@@ -178,6 +178,15 @@ impl Runner {
             }
         }
         crash::point("after-run-record");
+        for record in &batch.records {
+            // What a program left behind has been read.
+            if let Record::Attempt(attempt) = record
+                && attempt.ended_at.is_some()
+                && let Some(handle) = &attempt.handle
+            {
+                step::forget(&self.parts.means, handle);
+            }
+        }
         self.parts.hub.tell(Topic::Runs, Some(&batch.run_id));
         true
     }
@@ -226,7 +235,11 @@ impl Runner {
             Order::Observe { key, what } => {
                 let row = self.run.row().clone();
                 self.spawn(None, async move {
-                    let seen = observe(&parts, &row, what).await;
+                    let seen = parts.facts.observe(&row, what).await.unwrap_or_else(|why| {
+                        // What cannot be seen is no data.
+                        tracing::warn!(run = row.id, why, "cannot look at what a run asks for");
+                        Seen::NoData
+                    });
                     let _ = own.send(Message::Heard(Event::Observed { key, seen }, None)).await;
                 });
             }
@@ -306,18 +319,6 @@ async fn carry_out(means: &Means, issue: &Issue, own: &mpsc::Sender<Message>) ->
             Event::Finished { key, outcome: Outcome::Unknown("a fault of the program ended it".to_owned()) }
         }
     }
-}
-
-/// Looks at what a condition is about. What cannot be seen is no data.
-async fn observe(parts: &Parts, row: &RunRow, what: Observe) -> Seen {
-    let looked = match what {
-        Observe::Query(text) => step::value(&parts.means, &text).await.map(|value| value.map_or(Seen::NoData, Seen::Value)),
-        Observe::Alert { reference } => parts.facts.alert(&reference).await,
-    };
-    looked.unwrap_or_else(|why| {
-        tracing::warn!(run = row.id, why, "cannot look at what a run asks for");
-        Seen::NoData
-    })
 }
 
 /// Returns a number from 0 (included) to 1 (excluded).

@@ -19,8 +19,6 @@ pub enum Topic {
     Journeys,
     Demo,
     Runs,
-    Objectives,
-    Journeys,
 }
 
 impl Topic {
@@ -37,8 +35,6 @@ impl Topic {
             Topic::Journeys => "journeys",
             Topic::Demo => "demo",
             Topic::Runs => "runs",
-            Topic::Objectives => "objectives",
-            Topic::Journeys => "journeys",
         }
     }
 }

@@ -144,6 +144,15 @@ impl Handle {
         self.least(name, |standing| standing.burn(lookback).rate, f64::max)
     }
 
+    /// Returns how long everything may fail until the whole error budget is spent; of several objectives the least.
+    ///
+    /// None: there is no such SLO.
+    pub fn outage(&self, name: &str) -> Option<Span> {
+        let shown = self.shown();
+        let named = shown.values().filter(|shown| shown.definition.id == name || shown.definition.slo == name);
+        named.map(|shown| Span((shown.definition.window.span().0 as f64 * shown.definition.target.budget_ratio()) as i64)).min()
+    }
+
     fn least(&self, name: &str, value: impl Fn(&Standing) -> Option<f64>, choose: impl Fn(f64, f64) -> f64) -> Option<f64> {
         let shown = self.shown();
         let named = shown.values().filter(|shown| shown.definition.id == name || shown.definition.slo == name);

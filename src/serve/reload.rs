@@ -9,9 +9,13 @@ use tocsin_core::problem::{Position, Problem, Severity};
 use tocsin_core::promql::evaluate::Options;
 use tocsin_core::route::receiver::Receiver;
 use tocsin_core::rule::Environment;
+use tocsin_core::run::settings::Settings;
 use tokio::sync::watch;
 
+use super::acting::set_proxies;
 use super::lines;
+use crate::act::desk::Documents;
+use crate::act::fault::Faults;
 use crate::config::{Loaded, Sources, load, syntax};
 use crate::http::alertmanager::RoutingView;
 use crate::pipeline::journeys::Journeys;
@@ -31,6 +35,9 @@ pub struct Live {
     pub journeys: Arc<Journeys>,
     pub rules: Arc<Rules>,
     pub objectives: Objectives,
+    pub faults: Arc<Faults>,
+    pub documents: watch::Sender<Documents>,
+    pub settings: watch::Sender<Arc<Settings>>,
     pub external_url: String,
     pub metrics: Arc<Metrics>,
     pub addressees: watch::Sender<Addressees>,
@@ -43,6 +50,10 @@ pub struct Live {
 pub fn addressees_of(loaded: &Loaded) -> Addressees {
     let receivers: BTreeMap<String, Receiver> = loaded.config.routing.receivers.clone();
     Addressees { receivers: Arc::new(receivers), templates: loaded.templates.clone() }
+}
+
+pub fn documents_of(loaded: &Loaded) -> Documents {
+    Arc::new(loaded.documents.clone())
 }
 
 pub fn routing_of(loaded: &Loaded) -> RoutingView {
@@ -100,6 +111,8 @@ impl Live {
         self.addressees.send_replace(addressees_of(&loaded));
         self.yaml.send_replace(loaded.yaml.clone());
         self.routing.send_replace(routing_of(&loaded));
+        self.settings.send_replace(Arc::new(loaded.config.act.clone()));
+        self.documents.send_replace(documents_of(&loaded));
         let Loaded { config, groups, objectives, .. } = loaded;
         // Routing first: alerts of new rules must meet the routes that were written for them.
         if self.watch.event(Event::Reload(Arc::new(config.routing))).await.is_err() {
@@ -120,6 +133,7 @@ impl Live {
         self.rules.replace(groups, judged_elsewhere, &settings).await;
         self.scrapes.replace(config.jobs).await;
         self.scrapes.collects.replace(config.cloudwatch, config.atlas).await;
+        set_proxies(&self.faults, &config.act).await;
         self.journeys.replace(config.journeys).await;
         self.metrics.config_reload_successful.set(1);
     }

@@ -10,10 +10,11 @@ use tocsin_core::problem::Problem;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::acting::{self, Acting};
 use super::chores::Chores;
 use super::listen::{Doors, external_url, listen};
 use super::open::{make_first_account, open_db, open_store, restore, retention};
-use super::reload::{Live, addressees_of, routing_of};
+use super::reload::{Live, addressees_of, documents_of, routing_of};
 use super::tasks::Tasks;
 use super::{Args, lines};
 use crate::clock;
@@ -57,6 +58,7 @@ pub struct Service {
     /// What connections take room from.
     pub room: Arc<Semaphore>,
     pub warm: JoinHandle<()>,
+    pub acting: Acting,
     pub db: Db,
     pub disk: Arc<Disk>,
 }
@@ -150,6 +152,25 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let mut pulses = chores.start(&mut tasks);
     pulses.extend([watch_pulse, outbox_pulse, objectives_pulse]);
 
+    let (documents_sender, documents) = watch::channel(documents_of(&loaded));
+    let (settings_sender, settings) = watch::channel(Arc::new(loaded.config.act.clone()));
+    let acting = Acting::start(
+        acting::Parts {
+            data: args.data.clone(),
+            db: db.clone(),
+            hub: hub.clone(),
+            store: store.clone(),
+            watch: watch.clone(),
+            rules: rules.clone(),
+            objectives: objectives.handle(),
+            journeys: journeys.clone(),
+            external_url: external_url.clone(),
+            documents,
+            settings,
+        },
+        &mut tasks,
+    )?;
+
     let (yaml_sender, yaml) = watch::channel(loaded.yaml.clone());
     let (routing_sender, routing) = watch::channel(routing_of(&loaded));
     let (reload, reloads) = mpsc::channel(RELOADS_MAX);
@@ -164,6 +185,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         objectives: objectives.handle(),
         scrapes: scrapes.clone(),
         journeys: journeys.clone(),
+        desk: acting.desk.clone(),
         metrics: metrics.clone(),
         ready: ready.clone(),
         pulses: pulses.into(),
@@ -184,6 +206,9 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         journeys,
         rules: rules.clone(),
         objectives,
+        faults: acting.faults.clone(),
+        documents: documents_sender,
+        settings: settings_sender,
         external_url: external_url.clone(),
         metrics,
         addressees: addressees_sender,
@@ -192,13 +217,16 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         started_with: loaded.config.clone(),
     };
     live.apply(loaded).await;
+    acting.resume().await?;
     drop(router.send_replace(front));
     ready.store(true, Ordering::Release);
     println!("Tocsin is ready: {external_url}");
+    let begun = acting.clone();
     let warm = tokio::spawn(async move {
         tokio::join!(rules.warm(), counted.warm());
         // Only a watch that has stopped does not take this.
         let _ = watch.event(Event::Warm).await;
+        begun.open();
     });
-    Ok(Service { tasks, live, reloads, hub, ready, stop, room, warm, db, disk })
+    Ok(Service { tasks, live, reloads, hub, ready, stop, room, warm, acting, db, disk })
 }

@@ -24,7 +24,7 @@ const LAST_MAX: Duration = Duration::from_secs(1);
 /// Errors: when the last samples are not safe on the disk.
 pub async fn stop(service: Service) -> anyhow::Result<()> {
     tracing::info!("stopping");
-    let Service { mut tasks, live, hub, ready, stop, room, warm, db, disk, .. } = service;
+    let Service { mut tasks, live, hub, ready, stop, room, warm, acting, db, disk, .. } = service;
     ready.store(false, Ordering::Release);
     stop.send_replace(true);
     hub.close();
@@ -32,6 +32,7 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
     tasks.abort("chores");
     let doors = tasks.take("http");
     // Connections end by themselves within `DRAIN_MAX`.
+    let left = timeout(LAST_MAX, acting.stop());
     let drained = timeout(DRAIN_MAX + LAST_MAX, async move {
         for door in doors {
             // Whether it ended well or not, it accepts no more.
@@ -59,7 +60,10 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
             let _ = outbox.await;
         }
     });
-    let (drained, worked, counted, delivered) = tokio::join!(drained, worked, counted, delivered);
+    let (drained, worked, counted, delivered, left) = tokio::join!(drained, worked, counted, delivered, left);
+    if left.is_err() {
+        tracing::warn!("faults that stood could not be ended in time; they end by their own clocks");
+    }
     if delivered.is_err() {
         tracing::warn!("attempts at deliveries did not end in time; they are made again after the next start");
     }

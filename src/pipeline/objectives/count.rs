@@ -10,7 +10,7 @@ use tocsin_core::time::{Span, Timestamp};
 
 use super::Shared;
 use crate::clock::Stopwatch;
-use crate::notify::with_causes;
+use crate::client::answer::with_causes;
 
 /// Reading what is wanted next may take this long; then it fails.
 const READ_TIME_MAX: Duration = Duration::from_secs(30);

@@ -17,7 +17,7 @@ use super::own::{Coming, Own};
 use super::{Change, Handle, Parts, Shared};
 use crate::clock::{self, Stopwatch};
 use crate::db::DbError;
-use crate::notify::with_causes;
+use crate::client::answer::with_causes;
 
 /// The step of all ledgers, and how long late samples are waited for.
 const STEP: Span = Span::from_secs(15);
