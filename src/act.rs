@@ -7,3 +7,6 @@ mod log;
 pub mod runner;
 pub mod step;
 pub mod triggers;
+
+/// Who writes the lines of a run's log that no person caused.
+pub const MACHINE: &str = "tocsin";

@@ -12,6 +12,7 @@ pub mod openapi;
 pub mod overview;
 pub mod problem;
 pub mod prometheus;
+pub mod runs;
 pub mod service;
 pub mod session;
 pub mod stream;
@@ -108,6 +109,7 @@ pub fn starting() -> Router {
 
 /// Returns every route behind the guard.
 pub fn router(front: Front) -> Router {
+    let acting_watch = front.watch.clone();
     let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url);
     let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone() };
     let overview = overview::OverviewState {
@@ -141,8 +143,10 @@ pub fn router(front: Front) -> Router {
         guard: front.guard.clone(),
         reload: front.reload,
     };
+    let runs = runs::RunsState { desk: front.desk, watch: acting_watch, guard: front.guard.clone() };
     Router::new()
         .merge(service::routes(service))
+        .merge(runs::routes(runs))
         .merge(session::routes(session))
         .merge(accounts::routes(front.guard.clone()))
         .merge(alerts::routes(alerts))

@@ -17,9 +17,12 @@
 //! | `guard`, `history` | whether a run may begin, and how far its trigger may go on its own |
 //! | `machine` | one run |
 //! | `settings` | what runs may act upon, as the configuration lists it |
+//! | `asks` | what a run waits for people for |
+//! | `words` | what a document does, for people |
 //! | `record` | the rows that a run is made of, and the orders it gives |
 
 pub mod action;
+pub mod asks;
 pub mod drill;
 pub mod experiment;
 pub mod guard;
@@ -40,6 +43,7 @@ pub mod study;
 pub mod trigger;
 pub mod value;
 pub mod webhook;
+pub mod words;
 
 pub use machine::Run;
 pub use runbook::Runbook;

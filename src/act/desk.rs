@@ -24,7 +24,7 @@ use crate::client::answer::with_causes;
 use crate::clock;
 use crate::config::Document;
 use crate::db::DbError;
-use crate::db::runs::{Added, Notes};
+use crate::db::runs::{Added, Notes, RunNote};
 use crate::id;
 use crate::pipeline::hub::Topic;
 
@@ -32,6 +32,9 @@ use crate::pipeline::hub::Topic;
 pub const OPEN_MAX: usize = 500;
 /// Calls between runs that may wait for the desk.
 pub const CALLS_MAX: usize = 64;
+/// Deliveries of one source of webhooks in a minute; sources that are counted.
+pub const HOOKS_MAX: u32 = 60;
+const HOOK_SOURCES_MAX: usize = 1000;
 /// The name under which this process owns runs. The database lets one process in, so an earlier life of it is gone for sure.
 const NODE: &str = "tocsin";
 /// Before rows are read anew after something went wrong.
@@ -85,11 +88,13 @@ struct Shared {
     parts: Arc<Parts>,
     documents: watch::Receiver<Documents>,
     open: Mutex<Option<BTreeMap<String, Open>>>,
+    /// Deliveries of each source of webhooks in a minute.
+    hooks: Mutex<BTreeMap<String, (i64, u32)>>,
 }
 
 impl Desk {
     pub fn new(parts: Arc<Parts>, documents: watch::Receiver<Documents>) -> Desk {
-        Desk { shared: Arc::new(Shared { parts, documents, open: Mutex::new(Some(BTreeMap::new())) }) }
+        Desk { shared: Arc::new(Shared { parts, documents, open: Mutex::new(Some(BTreeMap::new())), hooks: Mutex::default() }) }
     }
 
     pub fn parts(&self) -> &Parts {
@@ -266,6 +271,31 @@ impl Desk {
         {
             tracing::warn!(run = row.id, why, "cannot end the pages of a run");
         }
+    }
+
+    /// Adds a line of a person to the log of a run.
+    pub async fn note(&self, run: &str, who: &str, what: &str, detail: &str) -> Result<(), DbError> {
+        let line = RunNote {
+            run_id: run.to_owned(),
+            at: clock::now(),
+            who: who.to_owned(),
+            what: what.to_owned(),
+            detail: detail.to_owned(),
+        };
+        self.parts().db.add_notes(&Notes { log: &[line], audit: &[] }).await
+    }
+
+    /// Returns whether one more delivery from a source is looked at in this minute.
+    pub fn admit_hook(&self, source: &str) -> bool {
+        let minute = clock::now().0 / 60_000;
+        let mut hooks = self.shared.hooks.lock().expect("no holder of this lock panics");
+        hooks.retain(|_, (at, _)| *at == minute);
+        if hooks.len() >= HOOK_SOURCES_MAX && !hooks.contains_key(source) {
+            return false;
+        }
+        let (_, count) = hooks.entry(source.to_owned()).or_insert((minute, 0));
+        *count += 1;
+        *count <= HOOKS_MAX
     }
 
     /// Takes to a run what somebody says; returns once what follows from it is stored.

@@ -6,11 +6,9 @@ use tocsin_core::run::record::{AttemptState, Batch, Phase, Record, RunRow, RunSt
 use tocsin_core::run::runbook::Runbook;
 use tocsin_core::time::Timestamp;
 
+use super::MACHINE;
 use crate::db::accounts::AuditEntry;
 use crate::db::runs::RunNote;
-
-/// Who writes the lines that no person caused.
-const MACHINE: &str = "tocsin";
 
 /// What a batch is to add to the log of its run and to the audit.
 #[derive(Clone, Debug, Default)]

@@ -9,8 +9,8 @@ use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
 
 use super::Shared;
-use crate::clock::Stopwatch;
 use crate::client::answer::with_causes;
+use crate::clock::Stopwatch;
 
 /// Reading what is wanted next may take this long; then it fails.
 const READ_TIME_MAX: Duration = Duration::from_secs(30);

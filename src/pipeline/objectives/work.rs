@@ -15,9 +15,9 @@ use super::super::watch::Judged;
 use super::count::{Stretch, begin, count, resume};
 use super::own::{Coming, Own};
 use super::{Change, Handle, Parts, Shared};
+use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
 use crate::db::DbError;
-use crate::client::answer::with_causes;
 
 /// The step of all ledgers, and how long late samples are waited for.
 const STEP: Span = Span::from_secs(15);
