@@ -16,6 +16,7 @@
 //! | `trigger`, `webhook`, `schedule` | who asks for a run, and whether they may be believed |
 //! | `guard`, `history` | whether a run may begin, and how far its trigger may go on its own |
 //! | `machine` | one run |
+//! | `report` | what is told of a run when it is over |
 //! | `record` | the rows that a run is made of, and the orders it gives |
 
 pub mod action;
@@ -31,6 +32,7 @@ pub mod plan;
 mod query;
 pub mod read;
 pub mod record;
+pub mod report;
 pub mod request;
 pub mod runbook;
 pub mod schedule;
