@@ -19,6 +19,7 @@
 //! | `settings` | what runs may act upon, as the configuration lists it |
 //! | `asks` | what a run waits for people for |
 //! | `words` | what a document does, for people |
+//! | `report` | what is told of a run when it is over |
 //! | `record` | the rows that a run is made of, and the orders it gives |
 
 pub mod action;
@@ -35,6 +36,7 @@ pub mod plan;
 mod query;
 pub mod read;
 pub mod record;
+pub mod report;
 pub mod request;
 pub mod runbook;
 pub mod schedule;

@@ -311,11 +311,12 @@ fn judge(drill: &Drill, runbook: &Runbook, records: &RunRecords, found: &mut Dri
     let over = |what: &str, measured: Option<Span>, allowed: Option<Span>| match (measured, allowed) {
         (_, None) => None,
         (Some(measured), Some(allowed)) if measured <= allowed => None,
-        (Some(measured), Some(allowed)) => Some(format!("{what} took {measured}; {allowed} are allowed")),
-        (None, Some(allowed)) => Some(format!("{what} was not seen to end; {allowed} are allowed")),
+        (Some(measured), Some(allowed)) => Some(format!("{what}: {measured}; {allowed} are allowed")),
+        (None, Some(allowed)) => Some(format!("{what}: the end was not seen; {allowed} are allowed")),
     };
     missed.extend(over("the recovery", found.rto, drill.objective.rto).map(|why| ("rto", why)));
-    missed.extend(over("what was lost", found.rpo, drill.objective.rpo).map(|why| ("rpo", why)));
+    let lost = |why: String| if found.rpo.is_some() { why } else { "it is not known what was lost".to_owned() };
+    missed.extend(over("what was lost", found.rpo, drill.objective.rpo).map(|why| ("rpo", lost(why))));
     let failed = |id: &str| {
         let there = runbook.plan.step(id).is_some() && !succeeded(records, id);
         let why = latest(records, id, Phase::Do).and_then(|one| one.error.clone()).map(|fault| fault.message);

@@ -7,7 +7,7 @@ use super::inject;
 use super::plan::{Capture, FailClass, OnFail, OnVerifyFail, Plan, Redact, Step, Verified, Verify};
 use super::record::{AttemptState, Phase, RunRecords, RunState, SeenAlert, StepAttempt};
 use super::runbook::Runbook;
-use super::study::{Experiment, Study};
+use super::study::{Experiment, Probe, Study};
 use crate::time::{Span, Timestamp};
 
 pub const BASELINE: &str = "baseline";
@@ -126,6 +126,12 @@ pub fn broken_since(runbook: &Runbook, records: &RunRecords) -> Option<Timestamp
     attempts.filter(|one| one.key.phase == Phase::Do).filter_map(|one| one.started_at).min()
 }
 
+/// Returns what a probe has seen while the fault stood.
+pub fn seen(records: &RunRecords, probe: &Probe) -> ProbeSeen {
+    let response = latest(records, &probe.id, Phase::Sample).and_then(|row| row.response.clone());
+    response.and_then(|response| serde_json::from_value(response).ok()).unwrap_or_default()
+}
+
 /// Returns the alerts that a run has seen begin.
 pub fn alerts_seen(records: &RunRecords) -> Vec<SeenAlert> {
     let row = latest(records, ALERTS, Phase::Sample).and_then(|row| row.response.clone());
@@ -210,8 +216,7 @@ pub(super) fn failed_step(id: &str) -> String {
 
 fn weakness(runbook: &Runbook, experiment: &Experiment, records: &RunRecords) -> Option<String> {
     for probe in &experiment.hypothesis {
-        let seen = latest(records, &probe.id, Phase::Sample).and_then(|row| row.response.clone());
-        let seen: ProbeSeen = seen.and_then(|response| serde_json::from_value(response).ok()).unwrap_or_default();
+        let seen = seen(records, probe);
         if let Some(at) = seen.broken_at {
             let found = seen.broken_value.map_or_else(|| "no data".to_owned(), |value| value.to_string());
             return Some(format!("{} was {found} at {at}, not as the hypothesis says", probe.id));

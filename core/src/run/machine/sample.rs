@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::action::NoData;
-use super::super::experiment::{ALERTS, HEAL, ProbeSeen, STOP};
+use super::super::experiment::{ALERTS, FAULT, ProbeSeen, STOP};
 use super::super::plan::{Effect, FailClass, Step};
 use super::super::record::{
     AttemptKey, AttemptState, Fault, Observe, Phase, Record, RunState, SampleRow, SeenAlert, StepAttempt, UndoScope,
@@ -45,7 +45,8 @@ impl Run {
     }
 
     fn stage(&self) -> Stage {
-        let healed = self.latest(HEAL, Phase::Do).is_some_and(|one| one.state == AttemptState::Succeeded);
+        // What is seen while the fault is being taken back tells of neither.
+        let healed = self.latest(FAULT, Phase::Do).is_some_and(|one| one.state == AttemptState::Succeeded);
         let broken = self.runbook.plan.steps.iter().any(|step| step.fault && self.latest(&step.id, Phase::Do).is_some());
         match (healed, broken) {
             (true, _) => Stage::Recovery,

@@ -213,35 +213,31 @@ pub(super) enum Stand {
 }
 
 pub(super) fn read_faults(list: &[Value<'_, '_>], targets: Option<&Selection>, stand: Stand) -> Vec<FaultSpec> {
-    let mut faults: Vec<FaultSpec> = Vec::new();
-    for value in list {
-        if faults.len() == FAULTS_MAX {
-            value.error(format!("at most {FAULTS_MAX} faults are accepted"));
-            break;
-        }
+    let mut faults: Vec<(FaultSpec, &Value<'_, '_>)> = Vec::new();
+    if let Some(value) = list.get(FAULTS_MAX) {
+        value.error(format!("at most {FAULTS_MAX} faults are accepted"));
+    }
+    for value in list.iter().take(FAULTS_MAX) {
         let mut table = value.table();
         let fault = read_fault(&mut table, targets, stand);
         table.finish();
         let Some(fault) = fault else { continue };
-        if faults.iter().any(|known| known.id == fault.id) {
+        if faults.iter().any(|(known, _)| known.id == fault.id) {
             value.error("the id stands above already; every fault has its own");
         }
-        faults.push(fault);
+        faults.push((fault, value));
     }
     let things = |fault: &FaultSpec| if fault.named.is_some() { 1 } else { targets.map_or(0, |targets| targets.expect as i64) };
-    let count: i64 = faults.iter().map(things).sum();
-    let proofs = Span(crate::run::inject::PROOF_WITHIN.0 * count);
+    let count: i64 = faults.iter().map(|(fault, _)| things(fault)).sum();
     if let Stand::Phase(phase) = stand {
-        for (fault, value) in faults.iter().zip(list) {
-            if fault.ttl < phase + proofs {
-                value.error(format!(
-                    "ttl is shorter than the fault phase and the time in which {count} faults are proven; write {} at least",
-                    phase + proofs
-                ));
-            }
+        let least = phase + Span(crate::run::inject::PROOF_WITHIN.0 * count);
+        for (_, value) in faults.iter().filter(|(fault, _)| fault.ttl < least) {
+            value.error(format!(
+                "ttl is shorter than the fault phase and the time in which {count} faults are proven; write {least} at least"
+            ));
         }
     }
-    faults
+    faults.into_iter().map(|(fault, _)| fault).collect()
 }
 
 fn read_fault(table: &mut Table<'_, '_>, targets: Option<&Selection>, stand: Stand) -> Option<FaultSpec> {
@@ -288,7 +284,7 @@ fn read_fault(table: &mut Table<'_, '_>, targets: Option<&Selection>, stand: Sta
     let named = with.value(own).and_then(|value| name(&value)).map(Slot::Text);
     match (&named, targets, kind) {
         (None, None, Some(_)) => with.error(format!("write targets in the spec, or {own}: <name>")),
-        (None, Some(targets), Some(kind)) if targets.kind != own => {
+        (None, Some(targets), Some(kind)) if targets.kind != own && !targets.kind.is_empty() => {
             with.error(format!("{kind} needs things of the kind {own}, and the targets are of the kind {}", targets.kind));
         }
         _ => {}
@@ -320,8 +316,9 @@ fn read_kind(value: &Value<'_, '_>) -> Option<&'static str> {
         };
         value.error(format!("faults of the kind {text} are not there in this version, so the document is refused{instead}"));
     } else {
-        let near = nearest(&text, &KINDS).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        value.error(format!("unknown kind {text}{near}; write net.proxy or proc.signal"));
+        let near = nearest(&text, &KINDS).map(|near| format!("; did you mean {near}?"));
+        let remedy = near.unwrap_or_else(|| "; write net.proxy or proc.signal".to_owned());
+        value.error(format!("unknown kind {text}{remedy}"));
     }
     None
 }
