@@ -266,7 +266,9 @@ impl Scratch<'_> {
                         }
                     }
                 }
-                RestoreQuery::CanaryMax => answer["canary"] = canary(&mut connection).await.map_err(|error| with_causes(&error))?,
+                RestoreQuery::CanaryMax => {
+                    answer["canary"] = canary(&mut connection).await.map_err(|error| with_causes(&error))?
+                }
             }
         }
         // A goodbye that is not heard changes nothing.
@@ -302,7 +304,9 @@ impl Scratch<'_> {
                 Ok(connection) => break connection,
                 // It starts, or reads.
                 Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == postgres::STARTING) => {}
-                Err(error @ sqlx::Error::Database(_)) => return Err(format!("cannot look into the copy: {}", with_causes(&error))),
+                Err(error @ sqlx::Error::Database(_)) => {
+                    return Err(format!("cannot look into the copy: {}", with_causes(&error)));
+                }
                 Err(_) => {}
             }
             tokio::time::sleep(LOOK_EVERY).await;
