@@ -36,6 +36,25 @@ pub fn lives(pid: i32, start: u64) -> bool {
     stat(pid).is_some_and(|stat| stat.start == start && !matches!(stat.state, 'Z' | 'X'))
 }
 
+/// Returns the descriptors above the standard streams that every program which we start inherits, each with what it stands for. Ours are
+/// closed by the start of a program; these were handed to us by whoever started us.
+pub fn handed_on() -> Vec<(i32, String)> {
+    const CLOSES: u32 = 0o2_000_000;
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten() {
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // Some are closed while we look.
+        let Ok(text) = fs::read_to_string(entry.path()) else { continue };
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or(CLOSES);
+        if number > 2 && flags & CLOSES == 0 {
+            let what = fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
+            found.push((number, what.display().to_string()));
+        }
+    }
+    found
+}
+
 /// Returns what tells this start of the machine from any other.
 pub fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()

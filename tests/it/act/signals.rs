@@ -64,7 +64,7 @@ async fn only_the_process_that_is_meant_is_signalled() {
     }
     assert!(sleeper.0.try_wait().unwrap().is_none());
     let state = async |request| answer(stage.carry_out(request, LONG).await)["state"].clone();
-    assert_eq!(state(proof(ProcessState::Running, None)).await, "S");
+    assert!(["R", "S"].contains(&state(proof(ProcessState::Running, None)).await.as_str().unwrap()));
     assert_not_done(&stage.carry_out(signal("sleeper", Signal::Stop, None), LONG).await, "only stopped for a time");
     let told = answer(stage.carry_out(signal("sleeper", Signal::Stop, Some(Span::from_mins(5))), LONG).await);
     let started = told["started"].as_i64().unwrap();
@@ -72,7 +72,7 @@ async fn only_the_process_that_is_meant_is_signalled() {
     assert_eq!(state(proof(ProcessState::Stopped, Some(started))).await, "T");
     assert_eq!(state(proof(ProcessState::Gone, Some(started + 1))).await, "-", "another one is not the one that is meant");
     assert_eq!(answer(stage.carry_out(signal("sleeper", Signal::Cont, None), LONG).await)["sent"], true);
-    assert_eq!(state(proof(ProcessState::Running, Some(started))).await, "S");
+    assert!(["R", "S"].contains(&state(proof(ProcessState::Running, Some(started))).await.as_str().unwrap()));
     assert_eq!(answer(stage.carry_out(signal("sleeper", Signal::Term, None), LONG).await)["sent"], true);
     sleeper.0.wait().unwrap();
     assert_eq!(state(proof(ProcessState::Gone, Some(started))).await, "-");

@@ -33,7 +33,8 @@ use crate::harness::http;
 
 pub struct Stage {
     pub means: Arc<Means>,
-    pub folder: TempDir,
+    /// Removed with the stage.
+    _folder: TempDir,
     pub calls: mpsc::Receiver<CallAsk>,
     /// What the journey `shop` has seen.
     pub looks: Arc<Mutex<Vec<Look>>>,
@@ -132,7 +133,7 @@ impl Stage {
             external_url: "http://tocsin.test".to_owned(),
             leaving: AtomicBool::new(false),
         };
-        Stage { means: Arc::new(means), folder, calls, looks }
+        Stage { means: Arc::new(means), _folder: folder, calls, looks }
     }
 
     pub async fn carry_out(&self, request: Request, timeout: Span) -> Outcome {
