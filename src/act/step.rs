@@ -155,7 +155,9 @@ pub async fn carry_out(means: &Means, issue: &Issue, issued: impl AsyncFnOnce(Op
     };
     let outcome = match tokio::time::timeout(most, dispatch(means, issue, begin)).await {
         Ok(outcome) => outcome,
-        Err(_) if begun.load(Ordering::Acquire) => Outcome::Unknown(format!("no answer within {}", issue.timeout)),
+        Err(_) if begun.load(Ordering::Acquire) || only_looks(&issue.request) => {
+            Outcome::Unknown(format!("no answer within {}", issue.timeout))
+        }
         Err(_) => Outcome::NotDone(format!("it could not begin within {}", issue.timeout)),
     };
     let redactor = means.redactor().await;
@@ -164,6 +166,32 @@ pub async fn carry_out(means: &Means, issue: &Issue, issued: impl AsyncFnOnce(Op
         Outcome::Answer(answer) => Outcome::Answer(answer),
         Outcome::NotDone(why) => Outcome::NotDone(said(why)),
         Outcome::Unknown(why) => Outcome::Unknown(said(why)),
+    }
+}
+
+/// Returns whether a request is begun without a word, since it changes nothing.
+fn only_looks(request: &Request) -> bool {
+    match request {
+        Request::Query { .. }
+        | Request::Sql { .. }
+        | Request::ProcProof { .. }
+        | Request::ProxyProof { .. }
+        | Request::JourneyWait { .. }
+        | Request::CanaryStop(_)
+        | Request::CanaryRead(_)
+        | Request::PageCheck { .. }
+        | Request::OneWriter { .. } => true,
+        Request::Exec { .. }
+        | Request::Http { .. }
+        | Request::PgPromote { .. }
+        | Request::PgRestoreCheck { .. }
+        | Request::ProcSignal { .. }
+        | Request::Page { .. }
+        | Request::Call { .. }
+        | Request::Proxy { .. }
+        | Request::ProxyHeal { .. }
+        | Request::CanaryStart(_)
+        | Request::CanaryDrop(_) => false,
     }
 }
 

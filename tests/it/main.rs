@@ -1,6 +1,7 @@
 //! Integration tests of the whole product, one binary.
 
 mod access;
+mod act;
 mod atlas;
 mod browser;
 mod clients;

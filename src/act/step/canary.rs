@@ -335,7 +335,7 @@ async fn remove(means: &Means, canary: &Canary, most: Duration) -> Result<serde_
             return Ok(json!({ "removed": false, "why": left.join("; ") }));
         }
         // Standbys learn of it a little later.
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(LOOK_EVERY.min(most.saturating_sub(watch.elapsed()))).await;
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Once;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -74,6 +75,7 @@ pub(super) async fn run(means: &Means, issue: &Issue, begin: Begin<'_, impl Asyn
     let Some(pinned) = settings.programs.get(program) else {
         return Outcome::NotDone(format!("the configuration does not list the program {program}"));
     };
+    tell_of_descriptors();
     let user = match account::of(settings.user.as_deref()) {
         Ok(user) => user,
         Err(why) => return Outcome::NotDone(why),
@@ -113,6 +115,20 @@ pub(super) async fn run(means: &Means, issue: &Issue, begin: Begin<'_, impl Asyn
         (Ok(_), Err(error)) => Outcome::Unknown(format!("cannot read how the program ended: {error}")),
         (Err(_), _) => Outcome::Unknown(format!("the program did not end within {}", issue.timeout)),
     }
+}
+
+/// Says once which descriptors programs inherit from whoever started us: nothing but a start without them closes these.
+fn tell_of_descriptors() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        for (number, what) in proc::handed_on() {
+            tracing::warn!(
+                number,
+                what,
+                "an open descriptor was handed to us, and programs of runs inherit it; start Tocsin without it"
+            );
+        }
+    });
 }
 
 fn environment(issue: &Issue, env: &BTreeMap<String, String>) -> BTreeMap<String, String> {

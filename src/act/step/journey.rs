@@ -63,7 +63,7 @@ pub(super) async fn wait(means: &Means, issue: &Issue) -> Outcome {
         if watch.elapsed() >= most {
             return Outcome::Answer(json!({ "at": null, "first": null, "attempts": looks.len() }));
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(LOOK_EVERY.min(most.saturating_sub(watch.elapsed()))).await;
     }
 }
 

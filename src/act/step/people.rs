@@ -150,7 +150,7 @@ pub(super) async fn check(means: &Means, issue: &Issue) -> Outcome {
             None if over => {
                 return Outcome::Answer(json!({ "page": null, "ok": false, "why": format!("nobody was paged for {platform}") }));
             }
-            Some(_) | None => tokio::time::sleep(LOOK_EVERY).await,
+            Some(_) | None => tokio::time::sleep(LOOK_EVERY.min(most.saturating_sub(watch.elapsed()))).await,
         }
     }
 }

@@ -119,7 +119,7 @@ fn is_card(digits: &[u32]) -> bool {
             _ => digit * 2,
         })
         .sum();
-    sum % 10 == 0 && digits.iter().any(|digit| *digit != 0)
+    sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != 0)
 }
 
 /// Cuts a text so that it takes at most so many bytes as JSON.

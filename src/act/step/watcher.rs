@@ -202,7 +202,6 @@ fn become_program(folder: &Path, order: &Order) -> io::Error {
 fn prepare(folder: &Path, order: &Order) -> io::Result<File> {
     setsid()?;
     let program = checked(order)?;
-    only_standard_streams(&program)?;
     std::env::set_current_dir(folder.join(WORK))?;
     umask(rustix::fs::Mode::from_raw_mode(0o077));
     limit(&order.limits)?;
@@ -255,27 +254,6 @@ fn hash_of(program: &mut File) -> io::Result<String> {
             bytes => hash.update(&piece[..bytes]),
         }
     }
-}
-
-/// Makes sure that the program inherits nothing that is open but the three standard streams, and itself where it is a script.
-fn only_standard_streams(program: &File) -> io::Result<()> {
-    const CLOSES: u32 = 0o2_000_000;
-    let own = std::os::fd::AsRawFd::as_raw_fd(program);
-    for entry in fs::read_dir("/proc/self/fdinfo")?.flatten() {
-        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        // The reader of the folder itself has gone when its file is looked for.
-        let Ok(text) = fs::read_to_string(entry.path()) else { continue };
-        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-        let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or_default();
-        if number > 2 && number != own && flags & CLOSES == 0 {
-            let what = fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
-            let what = what.display();
-            return Err(io::Error::other(format!(
-                "descriptor {number} ({what}) is open for every program that we start; start Tocsin without it"
-            )));
-        }
-    }
-    Ok(())
 }
 
 fn limit(limits: &Limits) -> io::Result<()> {
