@@ -12,6 +12,7 @@ mod endurance;
 mod harness;
 mod ledger;
 mod mail;
+mod objectives;
 mod operation;
 mod paging;
 mod postgres;
