@@ -114,13 +114,30 @@ fn list(answer: &Value) -> String {
 
 fn show(objective: &Value) -> String {
     let mut out = format!("{}\n{}\n", text(&objective["title"]), text(&objective["definition_text"]));
-    let number = |value: &Value| value.as_f64().map_or("-".to_owned(), |number| format!("{}", (number * 1000.0).round() / 1000.0));
+    let number =
+        |value: &Value| value.as_f64().map_or("-".to_owned(), |number| format!("{}", (number * 1000.0).round() / 1000.0));
     let (budget, unit) = (&objective["budget"], objective["unit"].as_str().unwrap_or("events"));
     let mut lines = vec![
         ("state", state(objective)),
-        ("good", format!("{} of {} {unit}, {}", number(&objective["good"]), number(&objective["total"]), percent(&objective["sli"], 4))),
+        (
+            "good",
+            format!(
+                "{} of {} {unit}, {}",
+                number(&objective["good"]),
+                number(&objective["total"]),
+                percent(&objective["sli"], 4)
+            ),
+        ),
         ("target", percent(&objective["target"], 5)),
-        ("budget left", format!("{}: {} of {} {unit} are spent", percent(&budget["remaining_share"], 1), number(&budget["spent"]), number(&budget["allowed"]))),
+        (
+            "budget left",
+            format!(
+                "{}: {} of {} {unit} are spent",
+                percent(&budget["remaining_share"], 1),
+                number(&budget["spent"]),
+                number(&budget["allowed"])
+            ),
+        ),
         ("spent at", text(&budget["exhausted_at_forecast"])),
         ("counted until", text(&objective["counted_until"])),
         ("file", text(&objective["file"])),

@@ -144,7 +144,8 @@ type States = BTreeMap<RuleKey, &'static str>;
 async fn states(watch: &Watch, views: &[View]) -> Result<States, Problem> {
     let rules: Vec<RuleKey> = views.iter().flat_map(|view| view.definition.rule_ids()).map(Arc::new).collect();
     let states = watch.ask(move |state| {
-        let word = |rule: &RuleKey| state.ledger.of_rule(rule).and_then(Instances::state).map_or("inactive", |state| state.name());
+        let word =
+            |rule: &RuleKey| state.ledger.of_rule(rule).and_then(Instances::state).map_or("inactive", |state| state.name());
         rules.iter().map(|rule| (rule.clone(), word(rule))).collect()
     });
     Ok(states.await?)

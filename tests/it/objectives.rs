@@ -39,12 +39,12 @@ spec:
   objectives: [{{target: 0.9}}]
   alertPolicies:
     - kind: AlertPolicy
-      metadata: {{name: {name}-burns}}
+      metadata: {{name: {name}-policy}}
       spec:
         alertWhenBreaching: true
         conditions:
           - kind: AlertCondition
-            metadata: {{name: CheckoutBurns}}
+            metadata: {{name: checkout-burns}}
             spec:
               severity: critical
               condition: {{kind: burnrate, op: gt, threshold: 2, lookbackWindow: 1m}}
@@ -108,7 +108,7 @@ async fn a_burning_budget_pages_and_recovers_and_its_figures_can_be_queried() {
     exporter.set(BAD, 600.0);
     let incident = within(STEPS, "the page", async || pagerduty.incidents().into_iter().next()).await;
     assert!(incident.summary.contains("Checkout works"), "{incident:?}");
-    let alert = service.alert("CheckoutBurns", "firing").await;
+    let alert = service.alert("checkout-burns", "firing").await;
     let labels = &alert["labels"];
     for (label, value) in [
         ("severity", "critical"),
@@ -145,7 +145,7 @@ async fn a_burning_budget_pages_and_recovers_and_its_figures_can_be_queried() {
             value("tocsin_slo_sli_ratio").await?,
             value("tocsin_slo_error_budget_remaining_ratio").await?,
             value("tocsin_slo_burn_rate{window=\"1h\"}").await?,
-            value("ALERTS{alertname=\"CheckoutBurns\",alertstate=\"firing\",slo=\"checkout\"}").await?,
+            value("ALERTS{alertname=\"checkout-burns\",alertstate=\"firing\",slo=\"checkout\"}").await?,
         ))
     })
     .await;
@@ -156,11 +156,12 @@ async fn a_burning_budget_pages_and_recovers_and_its_figures_can_be_queried() {
     let said = run(&["slo", "list", "--url", &url]).await;
     assert!(said.status.success(), "{said:?}");
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let cells: Vec<&str> = said.lines().nth(1).expect("a line").split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    let cells: Vec<&str> =
+        said.lines().nth(1).expect("a line").split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
     assert_eq!(cells, ["checkout", "90 %", "1h", "62.5 %", "-275 %", "3.75", "firing: critical"], "{said}");
     let said = run(&["slo", "show", "checkout", "--url", &url]).await;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(said.contains("600 of 160 events are spent") && said.contains("CheckoutBurns"), "{said}");
+    assert!(said.contains("600 of 160 events are spent") && said.contains("checkout-burns"), "{said}");
     let said = run(&["slo", "list", "--json", "--url", &url]).await;
     let said: Value = serde_json::from_slice(&said.stdout).expect("JSON");
     assert_eq!(said["objectives"][0]["id"], "checkout");
@@ -249,11 +250,10 @@ async fn faulty_files_are_refused_whole_and_one_bad_objective_stops_no_other() {
     exporter.set(BAD, 90.0);
     let more = "slo_files: [a.yml, b.yml]\n";
     // Each value of the left side meets two of the right.
-    let impossible = slo("impossible", "requests_total * on() requests_total", "requests_total").replace("counter: true", "counter: false");
+    let impossible =
+        slo("impossible", "requests_total * on() requests_total", "requests_total").replace("counter: true", "counter: false");
     let sound = slo("checkout", GOOD, "requests_total");
-    let setup = Setup::new(config(&exporter, more))
-        .with_file("a.yml", format!("{sound}{impossible}"))
-        .with_file("b.yml", TEAM);
+    let setup = Setup::new(config(&exporter, more)).with_file("a.yml", format!("{sound}{impossible}")).with_file("b.yml", TEAM);
     let service = Service::start(setup).await;
     counted(&service, "checkout", 100.0).await;
     let error = within(STEPS, "the error is shown", async || {
@@ -263,7 +263,7 @@ async fn faulty_files_are_refused_whole_and_one_bad_objective_stops_no_other() {
     assert!(error.contains("many-to-many"), "{error}");
     exporter.set(GOOD, 11.0);
     counted(&service, "checkout", 101.0).await;
-    service.alert("CheckoutBurns", "firing").await;
+    service.alert("checkout-burns", "firing").await;
 
     // Every fault of every file, and nothing of them is used.
     let bad = sound.replace("target: 0.9", "target: 90").replace("duration: 1h", "duration: 1x");
@@ -288,7 +288,7 @@ async fn faulty_files_are_refused_whole_and_one_bad_objective_stops_no_other() {
     service.post("/-/reload", &json!({})).await;
     assert_eq!(service.get("/api/tocsin/v1/objectives").await["objectives"], json!([]));
     soon("the alert is gone", async || {
-        service.alerts("CheckoutBurns").await.iter().all(|alert| alert["state"] == "resolved").then_some(())
+        service.alerts("checkout-burns").await.iter().all(|alert| alert["state"] == "resolved").then_some(())
     })
     .await;
     soon("the series ended", async || service.query("tocsin_slo_events_total").await.is_empty().then_some(())).await;

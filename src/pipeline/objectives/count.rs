@@ -9,8 +9,8 @@ use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
 
 use super::Shared;
+use crate::client::answer::with_causes;
 use crate::clock::Stopwatch;
-use crate::notify::with_causes;
 
 /// Reading what is wanted next may take this long; then it fails.
 const READ_TIME_MAX: Duration = Duration::from_secs(30);
@@ -60,14 +60,7 @@ pub async fn count(store: &Arc<Store>, options: &Options, standing: &Shared, now
     }
 }
 
-fn stretch(
-    store: &Store,
-    options: &Options,
-    standing: &Shared,
-    now: Timestamp,
-    most: Duration,
-    cancel: &Cancel,
-) -> Stretch {
+fn stretch(store: &Store, options: &Options, standing: &Shared, now: Timestamp, most: Duration, cancel: &Cancel) -> Stretch {
     let watch = Stopwatch::start();
     let mut stretch = Stretch::default();
     loop {
@@ -78,9 +71,7 @@ fn stretch(
             break;
         };
         let samples = want.fetch(&store.snapshot(), options, cancel);
-        let tick = samples.and_then(|samples| {
-            standing.lock().expect("counts after a fault are read anew").tick(now, &samples)
-        });
+        let tick = samples.and_then(|samples| standing.lock().expect("counts after a fault are read anew").tick(now, &samples));
         match tick {
             Ok(tick) => {
                 stretch.rows.extend(tick.rows);

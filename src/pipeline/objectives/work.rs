@@ -15,9 +15,9 @@ use super::super::watch::Judged;
 use super::count::{Stretch, begin, count, resume};
 use super::own::{Coming, Own};
 use super::{Change, Handle, Parts, Shared};
+use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
 use crate::db::DbError;
-use crate::notify::with_causes;
 
 /// The step of all ledgers, and how long late samples are waited for.
 const STEP: Span = Span::from_secs(15);
@@ -38,7 +38,11 @@ const FAULT: &str = "counting ended in a fault of Tocsin; the log has more";
 
 /// Old rows that are to be deleted.
 enum Sweep {
-    Older { id: String, tier_ms: i64, before: Timestamp },
+    Older {
+        id: String,
+        tier_ms: i64,
+        before: Timestamp,
+    },
     /// Look for objectives that are in the files no more.
     Gone,
 }
@@ -173,10 +177,13 @@ impl Work {
     /// Returns the objective that is to be worked at between the steps: first those that alerts wait for.
     fn waiting(&self, now: Timestamp) -> Option<&Own> {
         let of = |test: fn(&Own) -> bool| self.owns.values().find(|own| own.is_waiting(now) && test(own));
-        of(|own| own.is_behind).or_else(|| of(|own| !own.is_loaded)).or_else(|| {
-            // What goes on from stored counts has less to read than what begins.
-            of(|own| own.coming.as_ref().is_some_and(|coming| coming.stored_until.is_some()))
-        }).or_else(|| of(|_| true))
+        of(|own| own.is_behind)
+            .or_else(|| of(|own| !own.is_loaded))
+            .or_else(|| {
+                // What goes on from stored counts has less to read than what begins.
+                of(|own| own.coming.as_ref().is_some_and(|coming| coming.stored_until.is_some()))
+            })
+            .or_else(|| of(|_| true))
     }
 
     /// Does a piece of the work that need not be done at a step.
@@ -355,7 +362,10 @@ impl Work {
     async fn wait_for_record(&self, error: &DbError, wait: &mut Span) {
         self.parts.pulse.beat();
         self.parts.metrics.record_errors.inc();
-        tracing::error!(error = with_causes(error), "cannot record the counts of objectives; trying again, nobody is told before");
+        tracing::error!(
+            error = with_causes(error),
+            "cannot record the counts of objectives; trying again, nobody is told before"
+        );
         tokio::time::sleep(wait.to_std()).await;
         *wait = Span((wait.0 * 2).min(RECORD_WAIT_MAX.0));
     }
