@@ -107,7 +107,7 @@ async fn a_burning_budget_pages_and_recovers_and_its_figures_can_be_queried() {
 
     exporter.set(BAD, 600.0);
     let incident = within(STEPS, "the page", async || pagerduty.incidents().into_iter().next()).await;
-    assert!(incident.summary.contains("Checkout works"), "{incident:?}");
+    assert!(incident.summary.contains("checkout-burns"), "{incident:?}");
     let alert = service.alert("checkout-burns", "firing").await;
     let labels = &alert["labels"];
     for (label, value) in [
