@@ -10,6 +10,7 @@ use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::templates::Templates;
 use tocsin_core::rule::{self, RuleGroup};
 use tocsin_core::run::Runbook;
+use tocsin_core::run::drill;
 use tocsin_core::run::read::{self as runbook, Allowed};
 use tocsin_core::slo::{Definition, definitions, openslo};
 
@@ -41,9 +42,9 @@ pub struct Document {
 pub struct Loaded {
     pub config: Config,
     pub groups: Vec<RuleGroup>,
+    pub objectives: Vec<Arc<Definition>>,
     /// By id.
     pub documents: BTreeMap<String, Document>,
-    pub objectives: Vec<Arc<Definition>>,
     pub templates: Arc<Templates>,
     /// As others may see it: secrets masked.
     pub yaml: Arc<str>,
@@ -167,8 +168,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
     };
     Ok(Loaded {
         groups,
-        documents,
         objectives: objectives.into_iter().map(Arc::new).collect(),
+        documents,
         templates: Arc::new(templates),
         yaml: yaml.into(),
         routing_yaml: config::masked_routing(routing_text).into(),
@@ -235,8 +236,15 @@ fn read_documents(allowed: &Allowed, patterns: &[String], problems: &mut Vec<Pro
             problems.push(whole_file(&file.name, message));
         }
     }
-    let runbooks: Vec<Runbook> = documents.values().map(|document| (*document.runbook).clone()).collect();
-    for fault in runbook::check_calls(&runbooks) {
+    let mut runbooks: Vec<Runbook> = documents.values().map(|document| (*document.runbook).clone()).collect();
+    let mut faults = drill::link(&mut runbooks);
+    faults.extend(runbook::check_calls(&runbooks));
+    for linked in runbooks {
+        if let Some(document) = documents.get_mut(&linked.metadata.id) {
+            document.runbook = Arc::new(linked);
+        }
+    }
+    for fault in faults {
         let file = documents.get(&fault.id).map(|document| document.file.as_str()).unwrap_or_default();
         problems.push(whole_file(file, fault.message));
     }

@@ -53,12 +53,12 @@ pub struct Config {
     pub journeys: Vec<Journey>,
     /// Paths, each with at most one pattern, in its last part.
     pub rule_files: Vec<String>,
+    /// Paths or patterns of OpenSLO files; what one names may stand in another.
+    pub slo_files: Vec<String>,
     /// Paths or patterns of runbooks, experiments and drills.
     pub runbook_files: Vec<String>,
     /// What these may act upon.
     pub act: crate::run::settings::Settings,
-    /// Paths or patterns of OpenSLO files; what one names may stand in another.
-    pub slo_files: Vec<String>,
     /// Paths or patterns of files with more `scrape_configs`; hand each to `add_scrape_file`.
     pub scrape_config_files: Vec<String>,
     pub routing: Routing,
@@ -154,9 +154,9 @@ fn read_main(
         atlas: atlas::read(table, &folder, &file.name, &mut job_names),
         journeys: journeys::read(table, &folder),
         rule_files: paths(table, "rule_files", "rule", &folder),
+        slo_files: paths(table, "slo_files", "slo", &folder),
         runbook_files: paths(table, "runbook_files", "runbook", &folder),
         act: act::read(table, &folder),
-        slo_files: paths(table, "slo_files", "slo", &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
         routing: routing::read(table, &defaults, &folder),
         templates: templates(table, &folder),

@@ -254,7 +254,8 @@ impl OnFire {
 pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overview>, Problem> {
     let now = clock::now();
     let (targets, samples_per_second) = target_counts(&state.scrapes);
-    let (rules, objectives) = (rule_summary(&state.rules), objective_summary(&state.objectives));
+    let rules = rule_summary(&state.rules);
+    let objectives = objective_summary(&state.objectives);
     let counts = state.db.delivery_counts(now - Span::from_mins(24 * 60)).await?;
     let stats = state.queries.store.stats(0);
     let storage = StorageSummary {

@@ -15,6 +15,7 @@ mod harness;
 mod journeys;
 mod ledger;
 mod mail;
+mod objectives;
 mod operation;
 mod paging;
 mod postgres;

@@ -182,10 +182,12 @@ pub async fn experiments(
 #[derive(Serialize, ToSchema)]
 pub struct RunReport {
     pub run: Run,
-    /// What was shown, phase by phase, with the data of its plots.
+    pub objective: Option<RecoveryObjective>,
+    /// What was shown, phase by phase, with the data of its plots: `verdict`, `why`, `measured`, `phases`, `checks`, `page`, `timeline`
+    /// and `plots`.
     #[serde(flatten)]
     #[schema(value_type = Object)]
-    pub report: report::Report,
+    pub shown: serde_json::Map<String, serde_json::Value>,
 }
 
 async fn make_report(
@@ -207,7 +209,14 @@ pub async fn report(
     Path(id): Path<String>,
 ) -> Result<Json<RunReport>, Problem> {
     let (runbook, records, report) = make_report(&state, &id).await?;
-    Ok(Json(RunReport { run: run_view(&runbook, &records, &caller), report }))
+    let mut shown = match serde_json::to_value(&report) {
+        Ok(serde_json::Value::Object(shown)) => shown,
+        _ => unreachable!("a report is a map of plain data"),
+    };
+    // These two are told in the words of the other routes.
+    shown.remove("run");
+    shown.remove("objective");
+    Ok(Json(RunReport { run: run_view(&runbook, &records, &caller), objective: documents::objective(&runbook), shown }))
 }
 
 /// The report as a page that stands alone, to be kept or sent.
@@ -219,7 +228,7 @@ pub async fn report_html(State(state): State<RunsState>, Path(id): Path<String>)
         // Nothing in it may run, whatever text has found its way in.
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
     ];
-    Ok((headers, report::html(&report)).into_response())
+    Ok((headers, report::html::html(&report)).into_response())
 }
 
 impl RunsState {
