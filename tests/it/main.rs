@@ -8,6 +8,7 @@ mod cloudwatch;
 mod content;
 mod crash;
 mod db;
+mod demo_postgres;
 mod endurance;
 mod harness;
 mod journeys;
