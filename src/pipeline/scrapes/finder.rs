@@ -19,7 +19,7 @@ use super::{
     publish,
 };
 use crate::client;
-use crate::notify::with_causes;
+use crate::client::answer::with_causes;
 use crate::scrape::discovery;
 
 /// Prometheus is told of changed files by the system; looking every few seconds is as good and simpler.
