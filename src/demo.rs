@@ -13,5 +13,5 @@ mod services;
 
 pub use configuration::write as write_configuration;
 pub use kind::Kind;
-pub use platform::{Fault, Platform, Service};
+pub use platform::{Choices, Fault, Platform, Service};
 pub use service::run_service;

@@ -13,7 +13,7 @@ use tocsin::act::step::watcher;
 use tocsin::cli::slo::Slo;
 use tocsin::cli::{self, Remote};
 use tocsin::config::{self, Sources};
-use tocsin::demo::{self, Kind, Platform};
+use tocsin::demo::{self, Choices, Kind, Platform};
 use tocsin::pipeline::crash;
 use tocsin::serve::{self, lines};
 use tocsin::{http, telemetry};
@@ -147,6 +147,9 @@ struct DemoArgs {
     /// Trust every caller. Refused unless the listener is loopback.
     #[arg(long)]
     no_auth: bool,
+    /// Start no PostgreSQL servers; then orders are not kept.
+    #[arg(long)]
+    without_postgresql: bool,
     /// Put the proxies of `act` between the services, so that faults of the network can be put into them.
     #[arg(long, hide = true)]
     through_proxies: bool,
@@ -315,7 +318,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let platform = Arc::new(Platform::plan(&args.data, args.through_proxies)?);
+    let platform =
+        Arc::new(Platform::plan(&args.data, Choices { postgresql: !args.without_postgresql, proxies: args.through_proxies })?);
     let config = demo::write_configuration(&platform, &args.data)?;
     let data = args.data.clone();
     println!("Starting the demo platform: {}", platform.targets().map(|(job, _)| job).collect::<Vec<_>>().join(", "));

@@ -42,6 +42,15 @@ pub struct Platform {
     wires: Option<Wires>,
 }
 
+/// What a demo is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Choices {
+    /// Start PostgreSQL, where it is installed.
+    pub postgresql: bool,
+    /// Put the proxies of `act` between the services.
+    pub proxies: bool,
+}
+
 /// Where the proxies listen that faults of the network are put into.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Wires {
@@ -60,8 +69,8 @@ fn client() -> anyhow::Result<reqwest::Client> {
 }
 
 impl Platform {
-    /// Picks free ports on loopback and writes them down. `through_proxies` puts the proxies of `act` between the services.
-    pub fn plan(data: &Path, through_proxies: bool) -> anyhow::Result<Platform> {
+    /// Picks free ports on loopback and writes them down.
+    pub fn plan(data: &Path, choices: Choices) -> anyhow::Result<Platform> {
         let mut addresses = BTreeMap::new();
         // All listeners are held until every port is known, so that no two services get the same one.
         let mut held = Vec::new();
@@ -75,7 +84,7 @@ impl Platform {
         for kind in Kind::ALL {
             addresses.insert(kind.word().to_owned(), free()?);
         }
-        let wires = match through_proxies {
+        let wires = match choices.proxies {
             true => Some(Wires { database: free()?, replication: free()? }),
             false => None,
         };
@@ -84,7 +93,8 @@ impl Platform {
         let file = platform_file(data);
         std::fs::create_dir_all(data.join("demo").join("run"))
             .with_context(|| format!("cannot make the folder of {}", file.display()))?;
-        let platform = Platform { addresses, pair: Pair::plan(data, ports)?, wires };
+        let pair = if choices.postgresql { Pair::plan(data, ports)? } else { None };
+        let platform = Platform { addresses, pair, wires };
         std::fs::write(&file, serde_json::to_vec_pretty(&platform)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
         Ok(platform)
@@ -107,7 +117,7 @@ impl Platform {
     ///
     /// Errors: PostgreSQL is not installed.
     pub fn pair(&self) -> anyhow::Result<&Pair> {
-        self.pair.as_ref().context("this demo runs without PostgreSQL; install it and start `tocsin demo` again")
+        self.pair.as_ref().context("this demo runs without PostgreSQL; install it, and start `tocsin demo` again")
     }
 
     /// Returns a sentence on where orders are kept.
@@ -118,9 +128,7 @@ impl Platform {
                 pair.port(Server::Primary),
                 pair.port(Server::Standby)
             ),
-            None => {
-                "PostgreSQL is not installed, so orders are not kept, and there is no database to lose in a drill.".to_owned()
-            }
+            None => "There is no PostgreSQL here, so orders are not kept, and no database can be lost in a drill.".to_owned(),
         }
     }
 

@@ -423,7 +423,7 @@ fn attempt_view(attempt: &StepAttempt) -> Attempt {
     Attempt {
         phase: phase_word(attempt.key.phase),
         attempt: attempt.key.attempt,
-        state: state_word(attempt.state),
+        state: attempt.state.word(),
         started_at: rfc3339(attempt.started_at),
         ended_at: rfc3339(attempt.ended_at),
         due_at: rfc3339(attempt.due_at),
@@ -442,19 +442,6 @@ fn phase_word(phase: Phase) -> &'static str {
         Phase::Verify => "verify",
         Phase::Page => "page",
         Phase::Sample => "sample",
-    }
-}
-
-fn state_word(state: AttemptState) -> &'static str {
-    match state {
-        AttemptState::Pending => "pending",
-        AttemptState::Intent => "intent",
-        AttemptState::Issued => "issued",
-        AttemptState::Succeeded => "succeeded",
-        AttemptState::Failed => "failed",
-        AttemptState::Unknown => "unknown",
-        AttemptState::Skipped => "skipped",
-        AttemptState::Abandoned => "abandoned",
     }
 }
 

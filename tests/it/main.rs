@@ -9,6 +9,7 @@ mod cloudwatch;
 mod content;
 mod crash;
 mod db;
+mod demo_postgres;
 mod endurance;
 mod faults;
 mod harness;
