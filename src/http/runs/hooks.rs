@@ -2,9 +2,8 @@
 //! `X-Tocsin-Timestamp` and `X-Tocsin-Delivery`.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 use serde::Serialize;
 use tocsin_core::run::runbook::Trigger;
 use tocsin_core::run::trigger;
@@ -30,10 +29,14 @@ pub struct Begun {
 pub async fn receive(
     State(state): State<RunsState>,
     Path(source): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Begun>), Problem> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, webhook::BODY_BYTES_MAX).await;
+    let body = body.map_err(|_| {
+        Problem::bad_request(format!("the body is longer than {} bytes, or it did not come in time", webhook::BODY_BYTES_MAX))
+    })?;
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let post = Post {
         timestamp: header("x-tocsin-timestamp"),
         delivery: header("x-tocsin-delivery"),
