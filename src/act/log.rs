@@ -22,8 +22,13 @@ pub fn lines(runbook: &Runbook, before: &RunRow, batch: &Batch, now: Timestamp) 
     let mut writer = Writer { run_id: &batch.run_id, now, lines: Lines::default() };
     let mut state = (before.state, before.reason.clone());
     // Only the last word on an attempt matters to people.
-    let mut attempts: BTreeMap<_, &StepAttempt> = BTreeMap::new();
-    for record in &batch.records {
+    let mut last = BTreeMap::new();
+    for (index, record) in batch.records.iter().enumerate() {
+        if let Record::Attempt(attempt) = record {
+            last.insert(&attempt.key, index);
+        }
+    }
+    for (index, record) in batch.records.iter().enumerate() {
         match record {
             Record::Run(row) => {
                 let next = (row.state, row.reason.clone());
@@ -32,9 +37,11 @@ pub fn lines(runbook: &Runbook, before: &RunRow, batch: &Batch, now: Timestamp) 
                     state = next;
                 }
             }
-            Record::Attempt(attempt) => {
-                attempts.insert(&attempt.key, attempt);
+            // Samples are many; plots show them.
+            Record::Attempt(attempt) if attempt.key.phase != Phase::Sample && last.get(&attempt.key) == Some(&index) => {
+                writer.attempt(runbook, attempt);
             }
+            Record::Attempt(_) => {}
             Record::Undo(undo) => writer.undo(undo),
             Record::Approval(approval) => {
                 let what = match approval.verdict {
@@ -47,10 +54,6 @@ pub fn lines(runbook: &Runbook, before: &RunRow, batch: &Batch, now: Timestamp) 
             }
             Record::Rate(_) | Record::Lock(_) | Record::Unlock { .. } | Record::Sample(_) => {}
         }
-    }
-    // Samples are many; plots show them.
-    for attempt in attempts.into_values().filter(|attempt| attempt.key.phase != Phase::Sample) {
-        writer.attempt(runbook, attempt);
     }
     writer.lines
 }

@@ -61,7 +61,9 @@ impl Acting {
     /// Errors: a folder that cannot be made.
     pub fn start(parts: Parts, tasks: &mut Tasks) -> anyhow::Result<Acting> {
         let faults = Arc::new(Faults::new(parts.data.join("faults")).context("cannot make the folder of faults")?);
-        let folder = parts.data.join("programs");
+        // Programs work elsewhere, so the way there must not depend on where we are.
+        let data = parts.data.canonicalize().with_context(|| format!("cannot find {}", parts.data.display()))?;
+        let folder = data.join("programs");
         make_private(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         step::sweep(&folder, clock::now());
         let (calls, called) = mpsc::channel(CALLS_MAX);
@@ -89,7 +91,7 @@ impl Acting {
             rules: parts.rules,
             means: means.clone(),
             objectives: parts.objectives,
-            kill_file: parts.data.join("kill-switch"),
+            kill_file: data.join("kill-switch"),
         };
         let hub = parts.hub.clone();
         let desk =
