@@ -17,6 +17,7 @@
 //! | `guard`, `history` | whether a run may begin, and how far its trigger may go on its own |
 //! | `machine` | one run |
 //! | `report` | what is told of a run when it is over |
+//! | `settings` | what runs may act upon, as the configuration lists it |
 //! | `record` | the rows that a run is made of, and the orders it gives |
 
 pub mod action;
@@ -36,6 +37,7 @@ pub mod report;
 pub mod request;
 pub mod runbook;
 pub mod schedule;
+pub mod settings;
 pub mod study;
 pub mod trigger;
 pub mod value;

@@ -10,6 +10,7 @@ use super::experiment::{failed_step, latest, succeeded};
 use super::inject::{self, saves};
 use super::lever::Awaited;
 use super::plan::{Capture, Effect, FailClass, OnFail, OnVerifyFail, Plan, Redact, Step, Undo};
+use super::read::BadCall;
 use super::record::{Phase, RunRecords, RunState, StepAttempt, UndoState};
 use super::runbook::Runbook;
 use super::study::{Cadence, Called, Drill, DrillMode, Objective, Study};
@@ -368,37 +369,38 @@ pub fn standing(cadence: &Cadence, last: Timestamp, now: Timestamp) -> CadenceSt
 }
 
 /// Returns the faults that only all documents together show, and copies the faults of experiments into the drills that inject them.
-pub fn link(documents: &mut [Runbook]) -> Vec<String> {
+pub fn link(documents: &mut [Runbook]) -> Vec<BadCall> {
     let experiments: BTreeMap<String, Runbook> = documents
         .iter()
         .filter(|document| matches!(document.study, Some(Study::Experiment(_))))
         .map(|document| (document.metadata.id.clone(), document.clone()))
         .collect();
     let mut problems = Vec::new();
+    let mut fault = |id: &str, message: String| problems.push(BadCall { id: id.to_owned(), message });
     for document in documents {
         let id = document.metadata.id.clone();
         let Some(Study::Drill(drill)) = &mut document.study else { continue };
         for wanted in std::mem::take(&mut drill.experiments) {
             let Some(source) = experiments.get(&wanted) else {
-                problems.push(format!("drill {id}: there is no experiment {wanted:?}"));
+                fault(&id, format!("there is no experiment {wanted:?}"));
                 continue;
             };
             let Some(Study::Experiment(experiment)) = &source.study else { continue };
             if source.metadata.platform != document.metadata.platform {
-                problems.push(format!("drill {id}: the experiment {wanted:?} belongs to another platform"));
+                fault(&id, format!("the experiment {wanted:?} belongs to another platform"));
             }
             if document.guards.targets.is_some() && experiment.targets > 0 {
-                problems.push(format!("drill {id}: {wanted:?} brings targets of its own; remove those of the drill"));
+                fault(&id, format!("{wanted:?} brings targets of its own; remove those of the drill"));
             }
             if experiment.targets > 0 {
                 document.guards.targets = source.guards.targets.clone();
                 drill.targets = experiment.targets;
             }
-            for fault in &experiment.faults {
-                if drill.faults.iter().any(|known| known.id == fault.id) {
-                    problems.push(format!("drill {id}: the fault {:?} of {wanted:?} is there already", fault.id));
+            for copied in &experiment.faults {
+                if let Some(known) = drill.faults.iter().find(|known| known.id == copied.id) {
+                    fault(&id, format!("the fault {:?} of {wanted:?} is there already", known.id));
                 }
-                drill.faults.push(fault.clone());
+                drill.faults.push(copied.clone());
             }
         }
         document.plan = compile(drill);

@@ -154,7 +154,8 @@ fn moments(runbook: &Runbook, records: &RunRecords) -> Vec<Moment> {
             (_, state) => all.push(moment(at, format!("{}: {}", step.id, state.word()))),
         }
     }
-    let undone = records.undos.iter().filter_map(|undo| Some(moment(undo.verified_at?, format!("{} is taken back", undo.step_id))));
+    let undone =
+        records.undos.iter().filter_map(|undo| Some(moment(undo.verified_at?, format!("{} is taken back", undo.step_id))));
     all.extend(undone);
     all.extend(alerts_seen(records).into_iter().map(|alert| moment(alert.at, format!("the alert {} fired", alert.name))));
     let stop = latest(records, experiment::STOP, Phase::Sample);

@@ -67,7 +67,8 @@ pub(super) fn draw(plot: &Plot) -> String {
     let title = escape(&plot.title);
     let mut out = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">");
     let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-    let _ = write!(out, "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{}\" height=\"{}\"/>", right - LEFT, bottom - TOP);
+    let _ =
+        write!(out, "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{}\" height=\"{}\"/>", right - LEFT, bottom - TOP);
     for value in [frame.low, (frame.low + frame.high) / 2.0, frame.high] {
         let (y, text) = (frame.y(value), number(value));
         let _ = write!(out, "<text class=\"axis\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", LEFT - 6.0, y + 4.0);
