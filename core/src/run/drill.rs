@@ -376,31 +376,31 @@ pub fn link(documents: &mut [Runbook]) -> Vec<BadCall> {
         .map(|document| (document.metadata.id.clone(), document.clone()))
         .collect();
     let mut problems = Vec::new();
+    let mut fault = |id: &str, message: String| problems.push(BadCall { id: id.to_owned(), message });
     for document in documents {
         let id = document.metadata.id.clone();
-        let mut fault = |message: String| problems.push(BadCall { id: id.clone(), message });
         let Some(Study::Drill(drill)) = &mut document.study else { continue };
         for wanted in std::mem::take(&mut drill.experiments) {
             let Some(source) = experiments.get(&wanted) else {
-                fault(format!("there is no experiment {wanted:?}"));
+                fault(&id, format!("there is no experiment {wanted:?}"));
                 continue;
             };
             let Some(Study::Experiment(experiment)) = &source.study else { continue };
             if source.metadata.platform != document.metadata.platform {
-                fault(format!("the experiment {wanted:?} belongs to another platform"));
+                fault(&id, format!("the experiment {wanted:?} belongs to another platform"));
             }
             if document.guards.targets.is_some() && experiment.targets > 0 {
-                fault(format!("{wanted:?} brings targets of its own; remove those of the drill"));
+                fault(&id, format!("{wanted:?} brings targets of its own; remove those of the drill"));
             }
             if experiment.targets > 0 {
                 document.guards.targets = source.guards.targets.clone();
                 drill.targets = experiment.targets;
             }
-            for spec in &experiment.faults {
-                if drill.faults.iter().any(|known| known.id == spec.id) {
-                    fault(format!("the fault {:?} of {wanted:?} is there already", spec.id));
+            for copied in &experiment.faults {
+                if let Some(known) = drill.faults.iter().find(|known| known.id == copied.id) {
+                    fault(&id, format!("the fault {:?} of {wanted:?} is there already", known.id));
                 }
-                drill.faults.push(spec.clone());
+                drill.faults.push(copied.clone());
             }
         }
         document.plan = compile(drill);

@@ -8,6 +8,7 @@ mod ending;
 mod experiments;
 mod guards;
 mod lab;
+mod reports;
 mod schedules;
 mod stories;
 mod studies;

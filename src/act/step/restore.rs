@@ -41,10 +41,11 @@ const PATH: &str = "/usr/bin:/bin";
 ///
 /// A standby reads what lies in `pg_wal` to its end, over changes of the timeline, and then waits for the word to become a primary.
 fn settings(socket: &Path) -> String {
-    let socket = socket.display();
+    let (socket, data) = (socket.display(), socket.join("data"));
+    let data = data.display();
     format!(
         "listen_addresses = ''\nunix_socket_directories = '{socket}'\nunix_socket_permissions = 0700\nport = {PORT}\n\
-         hba_file = 'tocsin_hba.conf'\nident_file = 'tocsin_ident.conf'\narchive_mode = off\nhot_standby = off\nfsync = off\n\
+         hba_file = '{data}/tocsin_hba.conf'\nident_file = '{data}/tocsin_ident.conf'\narchive_mode = off\nhot_standby = off\nfsync = off\n\
          full_page_writes = off\nmax_connections = 20\nmax_wal_senders = 0\nautovacuum = off\nlogging_collector = off\n\
          shared_buffers = '64MB'\nrecovery_target_timeline = 'latest'\nprimary_conninfo = ''\nrestore_command = ''\n\
          allow_system_table_mods = on\nlog_min_messages = warning\njit = off\n"

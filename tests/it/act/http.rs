@@ -84,7 +84,7 @@ async fn what_did_not_leave_is_told_from_what_nobody_answered() {
     let routes = Router::new()
         .route("/slow", any(|| async { tokio::time::sleep(Duration::from_secs(30)).await }))
         .route("/long", get(|| async { vec![b'x'; 2 << 20] }))
-        .route("/text", get(|| async { ([(header::CONTENT_TYPE, "text/plain")], "call +44 20 7946 0958\n".repeat(500)) }));
+        .route("/text", get(|| async { ([(header::CONTENT_TYPE, "text/plain")], "call +44 20 7946 0958.\n".repeat(500)) }));
     let address = serve(routes).await;
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -99,5 +99,5 @@ async fn what_did_not_leave_is_told_from_what_nobody_answered() {
     let long = answer(get(format!("http://{address}/long"), LONG).await);
     assert_eq!((&long["status"], long["body"].is_null()), (&200.into(), true), "{long}");
     let text = answer(get(format!("http://{address}/text"), LONG).await);
-    assert!(text["body"].as_str().unwrap().starts_with("call [phone]\ncall [phone]\n") && text.to_string().len() <= 4_000);
+    assert!(text["body"].as_str().unwrap().starts_with("call [phone].\ncall [phone].\n") && text.to_string().len() <= 4_000);
 }

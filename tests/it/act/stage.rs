@@ -40,7 +40,7 @@ pub struct Stage {
     pub looks: Arc<Mutex<Vec<Look>>>,
 }
 
-const ROUTING: &str = "route: {receiver: desk, group_wait: 0s}\nreceivers: [{name: desk, inbox_configs: [{}]}, {name: night, inbox_configs: [{}]}]\n";
+const ROUTING: &str = "route: {receiver: desk, group_wait: 0s, group_by: [alertname]}\nreceivers: [{name: desk, inbox_configs: [{}]}, {name: night, inbox_configs: [{}]}]\n";
 
 /// Returns the word of an answer that is one.
 pub fn answer(outcome: Outcome) -> serde_json::Value {
