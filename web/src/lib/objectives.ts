@@ -1,4 +1,5 @@
-import type { Objective } from "../api/objectives.ts";
+import type { Objective, ObjectiveDetail } from "../api/objectives.ts";
+import { parseInstant } from "./time.ts";
 
 export type ObjectiveTone = "critical" | "warning" | "ok" | "quiet";
 
@@ -80,4 +81,40 @@ export function formatBurn(rate: number | null): string {
 export function columnsOf(points: readonly (readonly [number, number | null])[]): { times: number[]; values: (number | null)[] } {
   const sorted = points.filter(([at]) => Number.isFinite(at)).toSorted(([left], [right]) => left - right);
   return { times: sorted.map(([at]) => at / 1000), values: sorted.map(([, value]) => value) };
+}
+
+/** How much of the shown time the way ahead may take. */
+const AHEAD = 0.25;
+
+/**
+ * Returns the plot of a budget: what was left, the even pace, and the way ahead at this rate.
+ * Shape: rows of shares on one axis of seconds. `range` keeps only so many milliseconds before the last point.
+ */
+export function burnDown(objective: ObjectiveDetail, range: number | null): { times: number[]; rows: (number | null)[][] } {
+  const all = columnsOf(objective.burn_down);
+  const last = all.times.at(-1);
+  const from = parseInstant(objective.window.from);
+  const until = parseInstant(objective.window.until);
+  if (last === undefined || from === null || until === null) return { times: [], rows: [[], [], []] };
+  const left = range === null ? from / 1000 : last - range / 1000;
+  const points = all.times.flatMap((at, index) => (at >= left ? [[at, all.values[index] ?? null] as const] : []));
+  const shown = range === null ? [[from / 1000, 1] as const, ...points.filter(([at]) => at > from / 1000)] : points;
+
+  const forecast = parseInstant(objective.budget.exhausted_at_forecast);
+  const now = shown.at(-1)?.[1] ?? null;
+  const reach = last + (last - left) * AHEAD;
+  const ahead = forecast !== null && now !== null && now > 0 && forecast / 1000 > last ? Math.min(forecast / 1000, reach) : null;
+  const windowEnd = range === null && until / 1000 > last ? until / 1000 : null;
+  const further = [...new Set([ahead, windowEnd])].filter((at): at is number => at !== null).toSorted((a, b) => a - b);
+
+  const times = [...shown.map(([at]) => at), ...further];
+  const pace = (at: number) => {
+    const share = 1 - (at * 1000 - from) / (until - from);
+    return share < 0 || share > 1 ? null : share;
+  };
+  const way = (at: number) => {
+    if (ahead === null || forecast === null || now === null || at < last || at > ahead) return null;
+    return now * (1 - (at - last) / (forecast / 1000 - last));
+  };
+  return { times, rows: [[...shown.map(([, value]) => value), ...further.map(() => null)], times.map(pace), times.map(way)] };
 }

@@ -24,6 +24,11 @@ export function readPalette(): Palette {
   };
 }
 
+/** Returns a colour of the style sheet by its name without dashes. */
+export function readColour(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
 /** Returns the variable that holds the colour of a series, for what is drawn by style sheets. */
 export function lineVariable(index: number): string {
   return `var(--plot-${(index % COUNT) + 1})`;
