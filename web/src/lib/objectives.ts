@@ -60,7 +60,7 @@ export function burnOver(objective: Objective, seconds: number): number | null {
 /** Returns a share as percent, with as many digits as tell it from a whole: 99.9, 99.95, 100. */
 export function formatShare(share: number, digits = 2): string {
   const percent = share * 100;
-  const text = percent.toFixed(digits).replace(/\.?0+$/, "");
+  const text = String(Number(percent.toFixed(digits)));
   // A share below one must not be shown as the whole.
   if (text === "100" && share < 1) return `${Math.floor(percent * 10 ** (digits + 2)) / 10 ** (digits + 2)} %`;
   return `${text} %`;

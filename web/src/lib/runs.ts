@@ -48,6 +48,9 @@ export function callOf(run: Run): "settle" | "task" | "approve" | null {
   return run.needs.approvals ? "approve" : null;
 }
 
+/** What each call asks of the reader. */
+export const CALL_WORDS = { settle: "a step is in doubt", task: "a task is to be done", approve: "an approval is missing" } as const;
+
 const CALL_RANK = { settle: 0, task: 1, approve: 2 } as const;
 const STATE_RANK: Partial<Record<RunState, number>> = { undo_failed: 3, interrupted: 3, paused: 4, undoing: 5, cancelling: 5, running: 6, verifying: 6 };
 

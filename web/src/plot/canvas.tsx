@@ -31,7 +31,7 @@ export interface CanvasProps {
   /** Series drawn in colour; all others are grey. Null colours all. */
   coloured: ReadonlySet<number> | null;
   hidden: ReadonlySet<number>;
-  limit?: { value: number; words: string } | undefined;
+  limit?: { value: number; words: string; side?: "left" | "right" } | undefined;
   looks?: readonly SeriesLook[] | undefined;
   /** Instants with a line of their own. Unit: seconds. */
   marks?: readonly { at: number; words: string }[] | undefined;
@@ -94,7 +94,7 @@ function isLonely(plot: UPlot, series: number, from: number, to: number): boolea
   return false;
 }
 
-function limitLine(limit: { value: number; words: string }, palette: Palette): UPlot.Plugin {
+function limitLine(limit: NonNullable<CanvasProps["limit"]>, palette: Palette): UPlot.Plugin {
   return {
     hooks: {
       draw: (plot) => {
@@ -113,9 +113,9 @@ function limitLine(limit: { value: number; words: string }, palette: Palette): U
         ctx.stroke();
         ctx.fillStyle = palette.limit;
         ctx.font = `${12 * ratio}px "Inter Variable", system-ui, sans-serif`;
-        ctx.textAlign = "right";
+        ctx.textAlign = limit.side ?? "right";
         ctx.textBaseline = "bottom";
-        ctx.fillText(limit.words, left + width - 4 * ratio, y - 3 * ratio);
+        ctx.fillText(limit.words, limit.side === "left" ? left + 4 * ratio : left + width - 4 * ratio, y - 3 * ratio);
         ctx.restore();
       },
     },
@@ -142,10 +142,15 @@ function markLines(marks: readonly { at: number; words: string }[], palette: Pal
           ctx.moveTo(x, top);
           ctx.lineTo(x, top + height);
           ctx.stroke();
-          ctx.fillStyle = palette.text;
           const wide = ctx.measureText(mark.words).width;
-          ctx.textAlign = x + wide + 8 * ratio > left + width ? "right" : "left";
-          ctx.fillText(mark.words, x + (ctx.textAlign === "right" ? -4 : 4) * ratio, top + (index % 3) * 15 * ratio);
+          const from = x + wide + 8 * ratio > left + width ? x - wide - 4 * ratio : x + 4 * ratio;
+          const high = top + (index % 3) * 16 * ratio;
+          // The words lie over lines that may cross them.
+          ctx.fillStyle = palette.surface;
+          ctx.fillRect(from - 2 * ratio, high, wide + 4 * ratio, 15 * ratio);
+          ctx.fillStyle = palette.text;
+          ctx.textAlign = "left";
+          ctx.fillText(mark.words, from, high + ratio);
         });
         ctx.restore();
       },

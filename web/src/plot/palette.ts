@@ -5,6 +5,7 @@ export interface Palette {
   grid: string;
   text: string;
   limit: string;
+  surface: string;
   cursor: string;
 }
 
@@ -20,6 +21,7 @@ export function readPalette(): Palette {
     grid: read("--plot-grid"),
     text: read("--text3"),
     limit: read("--critical"),
+    surface: read("--bg1"),
     cursor: read("--text3"),
   };
 }

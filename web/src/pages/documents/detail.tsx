@@ -127,14 +127,14 @@ function Content({ document }: { document: RunDocument & { source: string } }) {
               }
               flush
             >
-              <ul>
+              <ul className="run-list">
                 {runs.map((run) => (
                   <RunRow key={run.id} run={run} />
                 ))}
               </ul>
             </Card>
           )}
-          <section className="card">
+          <section className="card" data-flush>
             <header className="card-head">
               <h2>Source</h2>
               <div className="card-note line">
@@ -145,7 +145,7 @@ function Content({ document }: { document: RunDocument & { source: string } }) {
                 </Button>
               </div>
             </header>
-            {source && <pre className="source">{document.source}</pre>}
+            {source && <pre className="source" tabIndex={0} role="region" aria-label="Source">{document.source}</pre>}
           </section>
         </div>
         <div className="stack">

@@ -32,6 +32,7 @@ function Row({ document }: { document: RunDocument }) {
             <span className="mono">{document.id}</span>, {document.owner}
           </span>
         </span>
+        <span className="document-kind">{KIND_WORDS[document.kind]}</span>
         <span className="document-tags">
           <ClassTag of={document.class} />
           {document.stale && <Tag tone="warning">Stale</Tag>}
@@ -113,20 +114,13 @@ export function DocumentsScreen() {
                       <h2>{platform}</h2>
                       <div className="card-note">{plural(list.length, "document")}</div>
                     </header>
-                    {DOCUMENT_KINDS.map((kind) => {
-                      const own = list.filter((each) => each.kind === kind);
-                      if (own.length === 0) return null;
-                      return (
-                        <section key={kind} aria-label={`${KIND_WORDS[kind]}s of ${platform}`}>
-                          <h3 className="document-kind">{KIND_WORDS[kind]}s</h3>
-                          <ul>
-                            {own.map((each) => (
-                              <Row key={each.id} document={each} />
-                            ))}
-                          </ul>
-                        </section>
-                      );
-                    })}
+                    <ul>
+                      {list
+                        .toSorted((left, right) => DOCUMENT_KINDS.indexOf(left.kind) - DOCUMENT_KINDS.indexOf(right.kind) || left.title.localeCompare(right.title))
+                        .map((each) => (
+                          <Row key={each.id} document={each} />
+                        ))}
+                    </ul>
                   </section>
                 );
               })}

@@ -27,12 +27,13 @@ function DrillCard({ drill, open, onToggle }: { drill: Drill; open: boolean; onT
     <section className="card drill" data-open={open || undefined} aria-label={document.title}>
       <header className="drill-head">
         <div className="drill-words">
-          <h3>
+          <h2>
             <Link to="/runs/documents/$id" params={{ id: document.id }}>
               {document.title}
             </Link>
-          </h3>
+          </h2>
           <p className="muted">
+            {document.platform},{" "}
             {last ? (
               <>
                 last <Time at={last.at} after=" ago" />
@@ -143,7 +144,7 @@ export function DrillsScreen() {
   return (
     <div className="page">
       <PageHead title="Drills" note={query.data && (overdue > 0 ? `${overdue} of ${plural(all.length, "drill")} overdue` : `${plural(all.length, "drill")}, none overdue`)} />
-      <JourneysCard />
+      <JourneysCard wide />
       <Region query={query} what="the drills" skeleton={<Skeleton rows={3} height={150} />}>
         {(data) =>
           data.drills.length === 0 ? (
@@ -151,22 +152,17 @@ export function DrillsScreen() {
               A drill says what is lost, how fast it must be back, and measures whether it is.
             </Empty>
           ) : (
-            <div className="stack">
-              {byPlatform(data.drills).map((group) => (
-                <section key={group.platform} className="drill-group" aria-label={group.platform}>
-                  <h2>{group.platform}</h2>
-                  <div className="drills">
-                    {group.drills.map((drill) => (
-                      <DrillCard
-                        key={drill.document.id}
-                        drill={drill}
-                        open={search.open === drill.document.id}
-                        onToggle={() => void navigate({ search: search.open === drill.document.id ? {} : { open: drill.document.id }, replace: true })}
-                      />
-                    ))}
-                  </div>
-                </section>
-              ))}
+            <div className="drills">
+              {byPlatform(data.drills).flatMap((group) =>
+                group.drills.map((drill) => (
+                  <DrillCard
+                    key={drill.document.id}
+                    drill={drill}
+                    open={search.open === drill.document.id}
+                    onToggle={() => void navigate({ search: search.open === drill.document.id ? {} : { open: drill.document.id }, replace: true })}
+                  />
+                )),
+              )}
             </div>
           )
         }

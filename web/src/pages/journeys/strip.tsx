@@ -5,13 +5,9 @@ import { formatSeconds, plural } from "../../lib/units.ts";
 import { Time } from "../../ui/time.tsx";
 import "../../styles/journeys.css";
 
-/** The attempts that fit beside their words. */
-const SHOWN = 60;
-
 function Row({ journey }: { journey: Journey }) {
   const { last } = journey;
-  const shown = journey.recent.slice(-SHOWN);
-  const failed = shown.filter((each) => !each.ok).length;
+  const failed = journey.recent.filter((each) => !each.ok).length;
   const broken = journey.steps.find((each) => !each.ok);
   return (
     <li className="journey">
@@ -25,8 +21,8 @@ function Row({ journey }: { journey: Journey }) {
           {last === null ? "not tried yet" : last.ok ? `${journey.platform}, ${formatSeconds(last.duration_seconds)}` : (last.reason ?? `${broken?.name ?? "a step"} failed`)}
         </span>
       </span>
-      <span className="journey-ticks" role="img" aria-label={`${failed === 0 ? "none" : failed} of the last ${plural(shown.length, "attempt")} failed`}>
-        {shown.map((each) => (
+      <span className="journey-ticks" role="img" aria-label={`${failed === 0 ? "none" : failed} of the last ${plural(journey.recent.length, "attempt")} failed`}>
+        {journey.recent.map((each) => (
           <i key={each.began} data-ok={each.ok} />
         ))}
       </span>
@@ -36,17 +32,17 @@ function Row({ journey }: { journey: Journey }) {
 }
 
 /** What a user can do, tried again and again: each journey with its recent attempts as ticks. Nothing when there are none. */
-export function JourneysCard() {
+export function JourneysCard({ wide = false }: { wide?: boolean }) {
   const journeys = useQuery(journeysQuery).data?.journeys ?? [];
   if (journeys.length === 0) return null;
   const failing = journeys.filter((each) => each.last !== null && !each.last.ok).length;
   return (
-    <section className="card" data-flush>
+    <section className="card" data-flush data-wide={wide || undefined}>
       <header className="card-head">
         <h2>Journeys</h2>
         <div className="card-note">{failing === 0 ? "users get through" : `${plural(failing, "journey")} ${failing === 1 ? "fails" : "fail"}`}</div>
       </header>
-      <ul>
+      <ul className="journeys">
         {journeys.map((each) => (
           <Row key={each.name} journey={each} />
         ))}

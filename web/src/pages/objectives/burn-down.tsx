@@ -13,7 +13,7 @@ const LOOKS: readonly SeriesLook[] = [
   { colour: "critical", dashed: true, width: 1, joined: true },
 ];
 const NAMES = ["left", "even pace", "at this rate"];
-const SPENT = { value: 0, words: "budget spent" };
+const SPENT = { value: 0, words: "budget spent", side: "left" } as const;
 const ERROR_NAMES = ["bad"];
 const ERROR_LOOKS: readonly SeriesLook[] = [{ colour: "plot-7", filled: true, width: 1 }];
 

@@ -158,7 +158,7 @@ function Content({ objective, range, onRange }: { objective: ObjectiveDetail; ra
             <CopyButton text={objective.definition_text} label="Copy definition" />
           </div>
         </header>
-        <pre className="source">{objective.definition_text}</pre>
+        <pre className="source" tabIndex={0} role="region" aria-label="Definition">{objective.definition_text}</pre>
         <p className="objective-window muted">
           Counted by {objective.method === "timeslices" ? "time slices" : "occurrences"} from <Time at={objective.window.from} show="stamp" /> until <Time at={objective.window.until} show="stamp" />, last counted <Time at={objective.counted_until} after=" ago" />.
         </p>

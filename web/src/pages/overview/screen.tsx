@@ -14,6 +14,7 @@ import { FiringDay } from "./firing-day.tsx";
 import { Health } from "./health.tsx";
 import { NeedsYou } from "./needs-you.tsx";
 import { Strip } from "./strip.tsx";
+import { WaitingRuns } from "./waiting-runs.tsx";
 import "../../styles/overview.css";
 
 function Services({ overview }: { overview: Overview }) {
@@ -58,15 +59,16 @@ function Content({ overview }: { overview: Overview }) {
           <Card title="Needs you" note={`${overview.needs_you.length} of ${overview.pages_open} open pages`} flush>
             <NeedsYou overview={overview} />
           </Card>
+          <WaitingRuns />
           <Card title="Services on fire" flush>
             <Services overview={overview} />
           </Card>
-          <JourneysCard />
         </div>
         <div className="stack">
           <Card title="Firing in the last 24 hours">
             <FiringDay buckets={overview.firing_24h} />
           </Card>
+          <JourneysCard />
           <Card title="Tocsin itself" flush>
             <Health overview={overview} />
           </Card>

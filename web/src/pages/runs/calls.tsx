@@ -145,7 +145,9 @@ export function SettlePanel({ run, step }: { run: RunDetail; step: string }) {
         <h2>Did {step} happen?</h2>
         <span className="muted">{text}</span>
       </header>
-      <p className="call-text">{run.reason || "The run was interrupted while this step was under way. It is not repeated by itself, since it may have happened."} Look first, then choose.</p>
+      <p className="call-text">
+        {run.reason ? run.reason.replace(/\.?$/, ".") : "The run was interrupted while this step was under way."} It is not repeated by itself, since it may have happened. Look first, then choose.
+      </p>
       <div className="settles" role="radiogroup" aria-label="What you found">
         {SETTLES.map((each) => (
           <div key={each.verdict} className="settle" data-chosen={chosen === each.verdict || undefined}>

@@ -193,7 +193,7 @@ function Facts({ run }: { run: RunDetail }) {
 
 function Summary({ run, now }: { run: RunDetail; now: number }) {
   const tone = run.state === "refused" ? "warning" : run.state === "failed" || run.state === "undo_failed" ? "critical" : "info";
-  const told = run.reason !== "" && callOf(run) !== "settle" && (run.state !== "succeeded" || run.dry_run);
+  const told = run.reason !== "" && callOf(run) === null && (run.state !== "succeeded" || run.dry_run);
   return (
     <>
       {told && (
@@ -240,7 +240,7 @@ function Content({ run }: { run: RunDetail }) {
           {run.samples.length > 0 && <Samples samples={run.samples} />}
           {run.children.length > 0 && (
             <Card title="Runs it called" flush>
-              <ul>
+              <ul className="run-list">
                 {run.children.map((child) => (
                   <RunRow key={child.id} run={child} />
                 ))}

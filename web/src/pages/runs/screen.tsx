@@ -97,7 +97,7 @@ export function RunRow({ run }: { run: Run }) {
 
 function Rows({ runs }: { runs: readonly Run[] }) {
   return (
-    <ul>
+    <ul className="run-list">
       {runs.map((run) => (
         <RunRow key={run.id} run={run} />
       ))}
