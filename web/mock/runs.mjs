@@ -86,7 +86,7 @@ export class Runs {
       steps: document.steps.map((each) => ({ id: each.id, kind: each.kind, effect: each.effect, state: "pending", phase_rows: [] })), stepAt: at, verifyAt: null,
     };
     this.runs.unshift(run);
-    this.say(run, "requested", `Asked for ${trigger.text}`, { by: starter, at });
+    this.say(run, "requested", trigger.kind === "manual" ? "Asked for by hand" : `Asked for: ${trigger.text}`, { by: starter, at });
     this.say(run, "guards", "Every guard has passed", { at: at + 40 });
     if (document.kind === "experiment") run.samples = document.experiment.hypothesis.map((probe) => ({ probe, points: [] }));
     if (dry) {

@@ -170,6 +170,14 @@ function rangeOf(limit: number | undefined): UPlot.Range.Function {
   };
 }
 
+/** Letters of the axis are about this wide. */
+const LETTER = 6.6;
+const AXIS_LEAST = 58;
+
+function axisSize(_plot: UPlot, values: string[] | null): number {
+  return Math.max(AXIS_LEAST, Math.ceil(Math.max(0, ...(values ?? []).map((each) => each.length)) * LETTER) + 18);
+}
+
 function build(props: CanvasProps, palette: Palette, width: number, cursor: (column: number | null, series: number | null) => void, zoom: (start: number, end: number) => void): UPlot.Options {
   // The plot tells of the series under the pointer apart from the cursor.
   let nearest: number | null = null;
@@ -189,7 +197,7 @@ function build(props: CanvasProps, palette: Palette, width: number, cursor: (col
     scales: { x: { time: true }, y: { range: rangeOf(props.limit?.value) } },
     axes: [
       { stroke: palette.text, font: FONT, grid: { show: false }, ticks: { show: false }, size: 34, gap: 8, space: 80, values: timeTicks(props.zone) },
-      { stroke: palette.text, font: FONT, grid: { stroke: palette.grid, width: 1 }, ticks: { show: false }, size: 58, gap: 8, space: 36, values: (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : (props.format ?? formatNumber)(tick))) },
+      { stroke: palette.text, font: FONT, grid: { stroke: palette.grid, width: 1 }, ticks: { show: false }, size: axisSize, gap: 8, space: 36, values: (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : (props.format ?? formatNumber)(tick))) },
     ],
     series: [{}, ...props.names.map((_, index) => seriesOptions(index, props, palette))],
     hooks: {

@@ -12,6 +12,7 @@ import { Time } from "../../ui/time.tsx";
 const MARKS: Record<string, IconName> = { succeeded: "check", failed: "close", unknown: "doubt", skipped: "dash", undone: "undo" };
 
 function Output({ name, text }: { name: string; text: string }) {
+  if (text === "") return null;
   return (
     <div className="output">
       <p className="output-head">
@@ -32,7 +33,10 @@ function took(row: StepAttempt, now: number): string {
   return formatTook(Math.max(0, (end - start) / 1000));
 }
 
-function Attempt({ row, now }: { row: StepAttempt; now: number }) {
+/** One attempt; what it sent and what came back is folded, but for the one that explains a failure. */
+function Attempt({ row, now, telling }: { row: StepAttempt; now: number; telling: boolean }) {
+  const [open, setOpen] = useState(telling);
+  const some = row.request_text !== "" || row.response_text !== "";
   const state = attemptState(row.state);
   const phase = phaseWords(row.phase);
   return (
@@ -43,10 +47,20 @@ function Attempt({ row, now }: { row: StepAttempt; now: number }) {
         {phase && <span>{phase}</span>}
         {row.started_at ? <Time at={row.started_at} show="stamp" /> : row.due_at && <Time at={row.due_at} />}
         <span className="number muted push">{took(row, now)}</span>
+        {some && (
+          <button type="button" className="try-fold" aria-expanded={open} onClick={() => setOpen(!open)}>
+            {open ? "Hide" : "Show"}
+            <span className="unseen"> output of attempt {row.attempt}</span>
+          </button>
+        )}
       </p>
       {row.error && <p className="trouble">{row.error}</p>}
-      {row.request_text && <Output name="Request" text={row.request_text} />}
-      {row.response_text && <Output name="Answer" text={row.response_text} />}
+      {open && (
+        <>
+          <Output name="Request" text={row.request_text} />
+          <Output name="Answer" text={row.response_text} />
+        </>
+      )}
     </li>
   );
 }
@@ -88,8 +102,8 @@ function Step({ step, told, now, last }: { step: RunStep; told: DocumentStep | u
               {step.effect}: {EFFECT_WORDS[step.effect]}
             </p>
             <ol>
-              {step.phase_rows.map((row) => (
-                <Attempt key={`${row.phase} ${row.attempt}`} row={row} now={now} />
+              {step.phase_rows.map((row, index) => (
+                <Attempt key={`${row.phase} ${row.attempt}`} row={row} now={now} telling={(step.state === "failed" || step.state === "unknown") && index === step.phase_rows.length - 1} />
               ))}
             </ol>
           </div>
