@@ -129,6 +129,13 @@ test("empty lists say why they are empty", async (t) => {
     "/deliveries": { deliveries: [], next: null, counts: { pending: 0, delivered: 0, rejected: 0, expired: 0 } },
     "/rules": { status: "success", data: { groups: [] } },
     "/inbox": { messages: [] },
+    "/objectives": { server_time: new Date().toISOString(), objectives: [] },
+    "/runs": { runs: [], next: null, open: { running: 0, waiting: 0, needs_human: 0 } },
+    "/runbooks": { server_time: new Date().toISOString(), documents: [] },
+    "/freezes": { freezes: [] },
+    "/drills": { drills: [] },
+    "/experiments": { experiments: [] },
+    "/journeys": { journeys: [] },
     "/targets": { server_time: new Date().toISOString(), jobs: [] },
   };
   await page.route("**/api/**", (route) => {
@@ -144,6 +151,12 @@ test("empty lists say why they are empty", async (t) => {
     ["/alerts/notifications", "Nothing was sent yet"],
     ["/alerts/rules", "No rule is loaded"],
     ["/alerts/inbox", "No message yet"],
+    ["/objectives", "No objective is loaded"],
+    ["/runs", "Nothing has run yet"],
+    ["/runs?state=open", "No run is open"],
+    ["/runs/documents", "No document is loaded"],
+    ["/runs/safety", "Nothing is frozen"],
+    ["/drills", "No drill is written"],
     ["/explore/targets", "Nothing is scraped"],
   ]) {
     await page.goto(under.url + path);
