@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Objective, ObjectiveDetail } from "../src/api/objectives.ts";
-import { burnDown, burnOver, byService, columnsOf, formatBurn, formatShare, formatTarget, narrowObjectives, standingOf } from "../src/lib/objectives.ts";
+import { burnDown, burnOver, byService, columnsOf, formatBurn, formatLeft, formatShare, formatTarget, narrowObjectives, standingOf, titleOf } from "../src/lib/objectives.ts";
 
 const from = Date.parse("2026-11-01T00:00:00Z");
 const DAY = 86_400_000;
@@ -28,6 +28,19 @@ test("an objective stands as the worst that is true of it", () => {
   expect(standingOf(objective({ low_traffic: true })).words).toBe("Low traffic");
   expect(standingOf(objective({ sli: null })).words).toBe("No events yet");
   expect(standingOf(objective({ error: "too many series", left: 1 })).tone).toBe("critical");
+});
+
+test("a budget of nothing that is overspent is spent", () => {
+  const none = objective({});
+  none.budget.remaining_share = null;
+  expect(standingOf(none).words).toBe("Budget spent");
+  expect(formatLeft(none, 0)).toBe("overspent");
+  expect(formatLeft(objective({ left: 0.5 }), 0)).toBe("50 %");
+});
+
+test("an objective is named with its service once", () => {
+  expect(titleOf(objective({ name: "latency" }))).toBe("shop latency");
+  expect(titleOf(objective({ name: "shop-latency" }))).toBe("shop-latency");
 });
 
 test("services with trouble come first, and so do objectives within them", () => {

@@ -77,12 +77,12 @@ export interface JourneyAttempt {
 
 export interface Journey {
   name: string;
-  platform: string;
+  platform: string | null;
   interval_seconds: number;
-  last: { began: string; ok: boolean; duration_seconds: number; reason: string | null } | null;
+  last: { began: string; ok: boolean; duration_seconds: number; reason: string | null; late?: boolean } | null;
   /** At most 120. */
   recent: JourneyAttempt[];
-  steps: { name: string; ok: boolean; duration_seconds: number; status: number | null }[];
+  steps: { name: string; ok: boolean; duration_seconds: number | null; status: number | null }[];
 }
 
 export const drillsQuery = queryOptions({

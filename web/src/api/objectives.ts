@@ -5,9 +5,10 @@ export interface BurnAlert {
   name: string;
   severity: string;
   state: "inactive" | "pending" | "firing";
-  short_seconds: number;
-  long_seconds: number;
-  factor: number;
+  /** Null for an alert that looks at the whole window. */
+  short_seconds: number | null;
+  long_seconds: number | null;
+  factor: number | null;
   short_rate: number | null;
   long_rate: number | null;
 }
@@ -20,13 +21,14 @@ export interface Objective {
   title: string;
   /** Share from 0 to 1. */
   target: number;
-  window: { text: string; kind: "rolling" | "calendar"; from: string; until: string };
+  window: { text: string; kind: "rolling" | "calendar"; from: string | null; until: string | null };
   method: "occurrences" | "timeslices";
-  unit: "events" | "slices";
+  unit: string;
   good: number;
   total: number;
   sli: number | null;
-  budget: { allowed: number; spent: number; remaining_share: number; exhausted_at_forecast: string | null };
+  /** The share that is left is null when the budget is nothing at all and is overspent. */
+  budget: { allowed: number; spent: number; remaining_share: number | null; exhausted_at_forecast: string | null };
   burn: { window_seconds: number; rate: number | null }[];
   alerts: BurnAlert[];
   counted_until: string | null;
@@ -38,13 +40,13 @@ export interface Objective {
 
 export interface ObjectiveDetail extends Objective {
   /** Instants in milliseconds of the Unix clock, and the share of the budget that was left. */
-  burn_down: [number, number][];
+  burn_down: [number, number | null][];
   errors: [number, number][];
   definition_text: string;
 }
 
 /** As many points as a plot across a wide screen can show. */
-const POINTS = 200;
+const POINTS = 400;
 
 export const objectivesQuery = queryOptions({
   queryKey: ["objectives"],

@@ -4,6 +4,7 @@ import { useId, useState } from "react";
 import { objectivesQuery } from "../api/objectives.ts";
 import { alertsQuery } from "../api/queries.ts";
 import { documentsQuery } from "../api/runs.ts";
+import { titleOf } from "../lib/objectives.ts";
 import { Icon, type IconName } from "../ui/icons.tsx";
 import { Dialog } from "../ui/overlays.tsx";
 import { ALERT_PLACES, EXPLORE_PLACES, RUN_PLACES, useSettingsPlaces, type Place } from "./head.tsx";
@@ -52,7 +53,7 @@ function Finder({ onClose }: { onClose: () => void }) {
       go: () => void navigate({ to: "/alerts", search: { alert: alert.fingerprint } }),
     })),
     ...documents.map((each): Destination => ({ key: `document ${each.id}`, label: `${each.title} (${each.id})`, note: each.kind, icon: "steps", go: () => void navigate({ to: "/runs/documents/$id", params: { id: each.id } }) })),
-    ...objectives.map((each): Destination => ({ key: `objective ${each.id}`, label: `${each.service} ${each.name}`, note: "objective", icon: "gauge", go: () => void navigate({ to: "/objectives/$id", params: { id: each.id } }) })),
+    ...objectives.map((each): Destination => ({ key: `objective ${each.id}`, label: titleOf(each), note: "objective", icon: "gauge", go: () => void navigate({ to: "/objectives/$id", params: { id: each.id } }) })),
   ];
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = all.filter((each) => words.every((word) => each.label.toLowerCase().includes(word))).slice(0, MOST);

@@ -37,6 +37,14 @@ const KEYS: readonly [string, readonly [string, string][]][] = [
     ],
   ],
   [
+    "Objectives, runs, documents",
+    [
+      ["j k", "Next, previous"],
+      ["Enter", "Open"],
+      ["Esc", "Back to the list"],
+    ],
+  ],
+  [
     "Explore",
     [
       ["/", "Edit the query"],

@@ -12,15 +12,31 @@ export interface Standing {
   words: string;
 }
 
+/** Returns the share of the budget that is left; a budget of nothing that is overspent counts as spent once more. */
+export function leftOf(objective: Objective): number {
+  return objective.budget.remaining_share ?? -1;
+}
+
+/** Returns what is left of a budget as text. */
+export function formatLeft(objective: Objective, digits: number): string {
+  return objective.budget.remaining_share === null ? "overspent" : formatShare(objective.budget.remaining_share, digits);
+}
+
+/** Returns what an objective is called beside others: with its service, unless the name says it already. */
+export function titleOf(objective: Objective): string {
+  return objective.service === "" || objective.name.startsWith(objective.service) ? objective.name : `${objective.service} ${objective.name}`;
+}
+
 /** Returns how an objective stands, in a word or two: the worst thing that is true of it. */
 export function standingOf(objective: Objective): Standing {
   if (objective.error !== null) return { rank: 0, tone: "critical", words: "Cannot be counted" };
   const firing = objective.alerts.filter((each) => each.state === "firing");
-  if (objective.budget.remaining_share <= 0) return { rank: 1, tone: "critical", words: firing.length > 0 ? "Spent, still burning" : "Budget spent" };
+  const left = leftOf(objective);
+  if (left <= 0) return { rank: 1, tone: "critical", words: firing.length > 0 ? "Spent, still burning" : "Budget spent" };
   if (firing.length > 0) return { rank: 2, tone: firing.some((each) => each.severity === "critical" || each.severity === "page") ? "critical" : "warning", words: "Burning" };
   if (objective.catching_up) return { rank: 5, tone: "quiet", words: "Catching up" };
   if (objective.sli === null) return { rank: 6, tone: "quiet", words: "No events yet" };
-  if (objective.budget.remaining_share < LOW_BUDGET) return { rank: 3, tone: "warning", words: "Budget low" };
+  if (left < LOW_BUDGET) return { rank: 3, tone: "warning", words: "Budget low" };
   if (objective.alerts.some((each) => each.state === "pending")) return { rank: 4, tone: "warning", words: "Burning soon" };
   if (objective.low_traffic) return { rank: 7, tone: "quiet", words: "Low traffic" };
   return { rank: 8, tone: "ok", words: "Within budget" };
@@ -36,7 +52,7 @@ export function byService(objectives: readonly Objective[]): ServiceGroup[] {
   const groups = new Map<string, Objective[]>();
   for (const each of objectives) groups.set(each.service, [...(groups.get(each.service) ?? []), each]);
   const order = (left: Objective, right: Objective) =>
-    standingOf(left).rank - standingOf(right).rank || left.budget.remaining_share - right.budget.remaining_share || left.id.localeCompare(right.id);
+    standingOf(left).rank - standingOf(right).rank || leftOf(left) - leftOf(right) || left.id.localeCompare(right.id);
   const worst = (group: ServiceGroup) => Math.min(...group.objectives.map((each) => standingOf(each).rank));
   return [...groups]
     .map(([service, list]) => ({ service, objectives: list.toSorted(order) }))

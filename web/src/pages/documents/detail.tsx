@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useState, type ReactNode } from "react";
 import { documentQuery, runsQuery, type DocumentStep, type RunDocument } from "../../api/runs.ts";
+import { useBackKey } from "../../app/row-keys.ts";
 import { PageHead } from "../../app/head.tsx";
 import { formatTook } from "../../lib/drills.ts";
 import { boundsOf, textOf } from "../../lib/params.ts";
@@ -218,6 +219,7 @@ export function DocumentScreen() {
   const search = useSearch({ from: "/runs/documents/$id" });
   const navigate = useNavigate({ from: "/runs/documents/$id" });
   const query = useQuery(documentQuery(id));
+  useBackKey("/runs/documents");
   const document = query.data;
   const close = () => void navigate({ search: {}, replace: true });
   return (

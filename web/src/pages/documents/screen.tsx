@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { documentsQuery, type RunDocument } from "../../api/runs.ts";
+import { useRowKeys } from "../../app/row-keys.ts";
 import { PageHead, RUN_PLACES } from "../../app/head.tsx";
 import { KIND_WORDS } from "../../lib/runs.ts";
 import { DOCUMENT_KINDS, type DocumentsSearch } from "../../lib/search.ts";
@@ -75,6 +76,7 @@ export function DocumentsScreen() {
   const search = useSearch({ from: "/runs/documents" });
   const navigate = useNavigate({ from: "/runs/documents" });
   const query = useQuery(documentsQuery);
+  useRowKeys("document");
   const change = (part: Partial<DocumentsSearch>) => void navigate({ search: (now: DocumentsSearch) => ({ ...now, ...part }), replace: true });
   const all = query.data?.documents ?? [];
   const platforms = [...new Set([...all.map((each) => each.platform), ...(search.platform ? [search.platform] : [])])].sort();

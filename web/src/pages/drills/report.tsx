@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { reportAddress, reportQuery, type Report, type ReportPlot } from "../../api/drills.ts";
+import { useBackKey } from "../../app/row-keys.ts";
 import { PageHead } from "../../app/head.tsx";
 import { useZone } from "../../app/settings.ts";
 import { formatTook, isWithin } from "../../lib/drills.ts";
@@ -222,6 +223,7 @@ function Content({ report }: { report: Report }) {
 export function ReportScreen() {
   const { id } = useParams({ from: "/drills/$id" });
   const query = useQuery(reportQuery(id));
+  useBackKey("/drills");
   const report = query.data;
   return (
     <div className="page">

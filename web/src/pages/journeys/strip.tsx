@@ -18,7 +18,7 @@ function Row({ journey }: { journey: Journey }) {
       <span className="journey-words">
         <span className="journey-name clip">{journey.name}</span>
         <span className="journey-why clip" data-bad={(last !== null && !last.ok) || undefined}>
-          {last === null ? "not tried yet" : last.ok ? `${journey.platform}, ${formatSeconds(last.duration_seconds)}` : (last.reason ?? `${broken?.name ?? "a step"} failed`)}
+          {last === null ? "not tried yet" : last.ok ? [journey.platform, formatSeconds(last.duration_seconds), last.late ? "late" : null].filter(Boolean).join(", ") : (last.reason ?? `${broken?.name ?? "a step"} failed`)}
         </span>
       </span>
       <span className="journey-ticks" role="img" aria-label={`${failed === 0 ? "none" : failed} of the last ${plural(journey.recent.length, "attempt")} failed`}>

@@ -1,7 +1,7 @@
 import { useMemo } from "react";
 import type { ObjectiveDetail } from "../../api/objectives.ts";
 import { useZone } from "../../app/settings.ts";
-import { burnDown, columnsOf, formatShare } from "../../lib/objectives.ts";
+import { burnDown, columnsOf, formatLeft, formatShare } from "../../lib/objectives.ts";
 import { formatCount, formatNumber } from "../../lib/units.ts";
 import type { SeriesLook } from "../../plot/canvas.tsx";
 import { Plot } from "../../plot/plot.tsx";
@@ -35,7 +35,7 @@ export function BurnDown({ objective, range }: { objective: ObjectiveDetail; ran
         looks={LOOKS}
         limit={SPENT}
         format={percent}
-        label={`Budget left over ${objective.window.text}: now ${formatShare(objective.budget.remaining_share, 1)}.`}
+        label={`Budget left over ${objective.window.text}: now ${formatLeft(objective, 1)}.`}
       />
       <figcaption className="keyed">
         <span>

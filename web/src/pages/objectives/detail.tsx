@@ -2,9 +2,10 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { objectiveQuery, type BurnAlert, type ObjectiveDetail } from "../../api/objectives.ts";
 import { useNow } from "../../app/clock.ts";
+import { useBackKey } from "../../app/row-keys.ts";
 import { PageHead } from "../../app/head.tsx";
 import { useZone } from "../../app/settings.ts";
-import { burnOver, formatBurn, formatShare, formatTarget, standingOf } from "../../lib/objectives.ts";
+import { burnOver, formatBurn, formatLeft, formatShare, formatTarget, leftOf, standingOf, titleOf } from "../../lib/objectives.ts";
 import { formatDuration, formatSpan, formatStamp, parseDuration, parseInstant } from "../../lib/time.ts";
 import { formatCount, formatNumber } from "../../lib/units.ts";
 import { Card } from "../../ui/card.tsx";
@@ -28,7 +29,7 @@ function events(count: number): string {
 
 function Figures({ objective }: { objective: ObjectiveDetail }) {
   const { budget, unit } = objective;
-  const left = budget.remaining_share;
+  const left = leftOf(objective);
   const now = useNow();
   const zone = useZone();
   const empty = parseInstant(budget.exhausted_at_forecast);
@@ -53,7 +54,7 @@ function Figures({ objective }: { objective: ObjectiveDetail }) {
           )
         }
       >
-        {known ? formatShare(left, 1) : "–"}
+        {known ? formatLeft(objective, 1) : "–"}
       </Tile>
       <Tile label="At this rate" note={empty === null ? `burn ${formatBurn(burnOver(objective, 3600))} over 1 h, ${formatBurn(burnOver(objective, 21_600))} over 6 h` : `empty ${formatStamp(empty, zone, now)}`} tone={empty === null ? "plain" : "warning"}>
         {!known ? "–" : left <= 0 ? "Spent" : empty === null ? "Lasts" : empty <= now ? "Empty now" : `Empty in ${formatSpan(empty - now)}`}
@@ -65,7 +66,8 @@ function Figures({ objective }: { objective: ObjectiveDetail }) {
 const ALERT_TONES: Record<BurnAlert["state"], Tone> = { inactive: "quiet", pending: "warning", firing: "critical" };
 const ALERT_WORDS: Record<BurnAlert["state"], string> = { inactive: "Quiet", pending: "Pending", firing: "Firing" };
 
-function Rate({ rate, factor, window }: { rate: number | null; factor: number; window: number }) {
+function Rate({ rate, factor, window }: { rate: number | null; factor: number | null; window: number | null }) {
+  if (factor === null || window === null) return <span className="rate" />;
   const over = rate !== null && rate > factor;
   return (
     <span className="rate" data-tone={over ? "critical" : rate === null ? "quiet" : "ok"}>
@@ -88,7 +90,7 @@ function Pairs({ objective }: { objective: ObjectiveDetail }) {
             <small className="muted">{alert.severity}</small>
           </span>
           <span className="pair-factor number">
-            limit {formatBurn(alert.factor)}
+            {alert.factor === null ? "when it is spent" : `limit ${formatBurn(alert.factor)}`}
           </span>
           <Rate rate={alert.short_rate} factor={alert.factor} window={alert.short_seconds} />
           <Rate rate={alert.long_rate} factor={alert.factor} window={alert.long_seconds} />
@@ -172,6 +174,7 @@ export function ObjectiveScreen() {
   const search = useSearch({ from: "/objectives/$id" });
   const navigate = useNavigate({ from: "/objectives/$id" });
   const query = useQuery(objectiveQuery(id));
+  useBackKey("/objectives");
   const objective = query.data;
   const standing = objective && standingOf(objective);
   return (
@@ -180,7 +183,7 @@ export function ObjectiveScreen() {
         <Icon name="chevronLeft" size={14} />
         Objectives
       </Link>
-      <PageHead title={objective ? `${objective.service} ${objective.name}` : "Objective"} note={objective?.title}>
+      <PageHead title={objective ? titleOf(objective) : "Objective"} note={objective && objective.title !== objective.name && objective.title}>
         {standing && <Tag tone={standing.tone}>{standing.words}</Tag>}
       </PageHead>
       <Region query={query} what="this objective" skeleton={<Skeleton rows={4} height={110} />}>

@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { objectivesQuery, type Objective } from "../../api/objectives.ts";
+import { useRowKeys } from "../../app/row-keys.ts";
 import { PageHead } from "../../app/head.tsx";
-import { burnOver, byService, formatBurn, formatShare, formatTarget, LOW_BUDGET, narrowObjectives, standingOf } from "../../lib/objectives.ts";
+import { burnOver, byService, formatBurn, formatLeft, formatShare, formatTarget, leftOf, LOW_BUDGET, narrowObjectives, standingOf } from "../../lib/objectives.ts";
 import type { ObjectivesSearch } from "../../lib/search.ts";
 import { plural } from "../../lib/units.ts";
 import { Button, Toggle } from "../../ui/button.tsx";
@@ -22,13 +23,13 @@ export function budgetTone(share: number): string {
 
 /** Shows how much of the budget is left, as a bar and as a number. */
 function Budget({ objective }: { objective: Objective }) {
-  const share = objective.budget.remaining_share;
+  const share = leftOf(objective);
   if (objective.error !== null || objective.sli === null) return <span className="budget muted">not known</span>;
   return (
     <span className="budget" data-tone={budgetTone(share)}>
       <Bar share={share} tone={budgetTone(share)} />
       <span className="budget-share number">
-        {formatShare(share, 0)}
+        {formatLeft(objective, 0)}
         <span className="unseen"> of the budget left</span>
       </span>
     </span>
@@ -53,7 +54,7 @@ function Row({ objective }: { objective: Objective }) {
         <span className="severity-bar" data-tone={standing.tone} />
         <span className="objective-words">
           <span className="objective-name clip">{objective.name}</span>
-          <span className="objective-title clip">{objective.error ?? objective.title}</span>
+          <span className="objective-title clip">{objective.error ?? (objective.title === objective.name ? "" : objective.title)}</span>
         </span>
         <span className="objective-state">
           <Tag tone={standing.tone}>{standing.words}</Tag>
@@ -74,6 +75,7 @@ export function ObjectivesScreen() {
   const search = useSearch({ from: "/objectives" });
   const navigate = useNavigate({ from: "/objectives" });
   const query = useQuery(objectivesQuery);
+  useRowKeys("objective");
   const change = (part: Partial<ObjectivesSearch>) => void navigate({ search: (now: ObjectivesSearch) => ({ ...now, ...part }), replace: true });
   const all = query.data?.objectives ?? [];
   const trouble = all.filter((each) => standingOf(each).rank < FINE);

@@ -3,6 +3,7 @@ import { Link, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { runQuery, steer, type RunDetail } from "../../api/runs.ts";
 import { serverNow } from "../../app/clock.ts";
+import { useBackKey } from "../../app/row-keys.ts";
 import { PageHead } from "../../app/head.tsx";
 import { callOf, isEnded, KIND_WORDS, runTime } from "../../lib/runs.ts";
 import { textOf } from "../../lib/params.ts";
@@ -261,6 +262,7 @@ function Content({ run }: { run: RunDetail }) {
 export function RunScreen() {
   const { id } = useParams({ from: "/runs/$id" });
   const query = useQuery(runQuery(id));
+  useBackKey("/runs");
   const run = query.data;
   return (
     <div className="page">

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { documentsQuery, openRunsQuery, runsQuery, type Run } from "../../api/runs.ts";
 import { useNow } from "../../app/clock.ts";
+import { useRowKeys } from "../../app/row-keys.ts";
 import { PageHead, RUN_PLACES } from "../../app/head.tsx";
 import { callOf, isEnded, KIND_WORDS, orderOpen, runTime } from "../../lib/runs.ts";
 import { DOCUMENT_KINDS, RUN_STATES, type RunsSearch } from "../../lib/search.ts";
@@ -134,6 +135,7 @@ export function RunsScreen() {
   const search = useSearch({ from: "/runs" });
   const navigate = useNavigate({ from: "/runs" });
   const open = useQuery(openRunsQuery);
+  useRowKeys("run");
   const { state, kind, platform, doc, before } = search;
   const query = useQuery({ ...runsQuery({ state: state === "open" ? "ended" : state, kind, platform, doc, before }), enabled: state !== "open" });
   const documents = useQuery(documentsQuery).data?.documents ?? [];
