@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tocsin_core::atlas::{Level, Process, Source, Subject, answer, name, plan};
-use tocsin_core::collect::{Gathered, named};
+use tocsin_core::collect::{Gathered, must_list, named};
 use tocsin_core::model::LabelSet;
 use tocsin_core::time::{Span, Timestamp};
 
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 use crate::clock;
 use api::{Api, ApiError};
 
@@ -66,11 +66,8 @@ impl Collector {
         let timeout = self.source.timeout;
         match tokio::time::timeout(timeout.to_std(), self.gather(now, &mut gathered)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => gathered.fail(told(&error)),
-            Err(_) => {
-                let trouble = self.api.trouble.take().map(|trouble| format!("; {trouble}")).unwrap_or_default();
-                gathered.fail(format!("the collection was not done within its timeout of {timeout}{trouble}"));
-            }
+            Ok(Err(error)) => gathered.fail(with_causes(&error)),
+            Err(_) => gathered.run_out(timeout, self.api.trouble.take()),
         }
         if gathered.error.is_none() {
             self.succeeded_at = Some(now);
@@ -100,11 +97,11 @@ impl Collector {
     }
 
     async fn gather(&mut self, now: Timestamp, gathered: &mut Gathered) -> Result<(), ApiError> {
-        if self.listed_at.is_none_or(|at| now.since(at) >= self.source.discovery_interval || now < at) {
+        if must_list(self.listed_at, self.source.discovery_interval, now) {
             match self.list().await {
                 Ok((processes, parts)) => (self.processes, self.parts, self.listed_at) = (processes, parts, Some(now)),
                 // What was found before is still worth asking for.
-                Err(error) if self.listed_at.is_some() && !error.is_about_credentials() => gathered.fail(told(&error)),
+                Err(error) if self.listed_at.is_some() && !error.is_about_credentials() => gathered.fail(with_causes(&error)),
                 Err(error) => return Err(error),
             }
         }
@@ -122,7 +119,7 @@ impl Collector {
             match self.read(subject, back, &common).await {
                 Ok(series) => gathered.series.extend(series),
                 // A subject that is refused, such as a disk that has gone, says nothing about the others.
-                Err(error) if error.is_about_this_request() => gathered.fail(told(&error)),
+                Err(error) if error.is_about_this_request() => gathered.fail(with_causes(&error)),
                 Err(error) => return Err(error),
             }
             self.first = self.first.wrapping_add(1);

@@ -239,18 +239,18 @@ async fn tls_config(settings: &Tls) -> Result<ClientConfig, ClientError> {
         None => system_roots().await,
     };
     let verifier: Arc<dyn ServerCertVerifier> = if settings.insecure_skip_verify {
-        Arc::new(Unverified { provider: provider.clone(), trusts: true })
+        Arc::new(Verifier { provider: provider.clone(), judgement: Judgement::Everyone })
     } else if roots.is_empty() {
         // Plain HTTP needs no authority, so that this is no reason to have no client.
-        Arc::new(Unverified { provider: provider.clone(), trusts: false })
+        Arc::new(Verifier { provider: provider.clone(), judgement: Judgement::Nobody })
     } else {
         let inner =
             WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build().map_err(|error| fault("ca")(&error))?;
         match &settings.server_name {
-            Some(name) => Arc::new(VerifyName {
-                inner,
-                name: ServerName::try_from(name.clone()).map_err(|error| fault("server_name")(&error))?,
-            }),
+            Some(name) => {
+                let name = ServerName::try_from(name.clone()).map_err(|error| fault("server_name")(&error))?;
+                Arc::new(Verifier { provider: provider.clone(), judgement: Judgement::Named { inner, name } })
+            }
             None => inner,
         }
     };
@@ -272,14 +272,24 @@ async fn tls_config(settings: &Tls) -> Result<ClientConfig, ClientError> {
     }
 }
 
-/// Checks a certificate against a configured name in place of the address's.
+/// Judges certificates otherwise than by an authority and the address. Signatures are verified as ever.
 #[derive(Debug)]
-struct VerifyName {
-    inner: Arc<WebPkiServerVerifier>,
-    name: ServerName<'static>,
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    judgement: Judgement,
 }
 
-impl ServerCertVerifier for VerifyName {
+#[derive(Debug)]
+enum Judgement {
+    /// By an authority and a configured name, in place of the address's.
+    Named { inner: Arc<WebPkiServerVerifier>, name: ServerName<'static> },
+    /// Every certificate is good, because `insecure_skip_verify` asks for it.
+    Everyone,
+    /// None is, because no authority is known.
+    Nobody,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -288,51 +298,10 @@ impl ServerCertVerifier for VerifyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.inner.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-/// Trusts every certificate, because `insecure_skip_verify` asks for it; or none, because no authority is known.
-#[derive(Debug)]
-struct Unverified {
-    provider: Arc<CryptoProvider>,
-    trusts: bool,
-}
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.trusts {
-            true => Ok(ServerCertVerified::assertion()),
-            false => {
+        match &self.judgement {
+            Judgement::Named { inner, name } => inner.verify_server_cert(end_entity, intermediates, name, ocsp_response, now),
+            Judgement::Everyone => Ok(ServerCertVerified::assertion()),
+            Judgement::Nobody => {
                 Err(rustls::Error::General("this machine has no list of certificate authorities; name one in ca_file".to_owned()))
             }
         }

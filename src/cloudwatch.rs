@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tocsin_core::cloudwatch::answer::{self, Points};
 use tocsin_core::cloudwatch::plan::{self, Batch, Queries, Query};
 use tocsin_core::cloudwatch::{Metric, Source};
-use tocsin_core::collect::{Gathered, named};
+use tocsin_core::collect::{Gathered, must_list, named};
 use tocsin_core::model::LabelSet;
 use tocsin_core::time::Timestamp;
 
-use crate::client::answer::told;
+use crate::client::answer::with_causes;
 use crate::clock;
 use api::{Api, ApiError};
 
@@ -58,11 +58,8 @@ impl Collector {
         let timeout = self.source.timeout;
         match tokio::time::timeout(timeout.to_std(), self.gather(now, &mut gathered)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => gathered.fail(told(&error)),
-            Err(_) => {
-                let trouble = self.api.trouble.take().map(|trouble| format!("; {trouble}")).unwrap_or_default();
-                gathered.fail(format!("the collection was not done within its timeout of {timeout}{trouble}"));
-            }
+            Ok(Err(error)) => gathered.fail(with_causes(&error)),
+            Err(_) => gathered.run_out(timeout, self.api.trouble.take()),
         }
         if gathered.error.is_none() {
             self.succeeded_at = Some(now);
@@ -86,11 +83,11 @@ impl Collector {
 
     async fn gather(&mut self, now: Timestamp, gathered: &mut Gathered) -> Result<(), ApiError> {
         let account = self.api.account().await?;
-        if self.listed_at.is_none_or(|at| now.since(at) >= self.source.discovery_interval || now < at) {
+        if must_list(self.listed_at, self.source.discovery_interval, now) {
             match self.list().await {
                 Ok(found) => (self.found, self.listed_at) = (found, Some(now)),
                 // What was found before is still worth asking for.
-                Err(error) if self.listed_at.is_some() && !error.is_about_credentials() => gathered.fail(told(&error)),
+                Err(error) if self.listed_at.is_some() && !error.is_about_credentials() => gathered.fail(with_causes(&error)),
                 Err(error) => return Err(error),
             }
         }
@@ -114,8 +111,8 @@ impl Collector {
             match read {
                 Ok(()) => {}
                 // A batch that is refused for what it asks says nothing about the others.
-                Err(error @ (ApiError::Answer(_) | ApiError::Pages { .. })) => gathered.fail(told(&error)),
-                Err(error) if error.is_about_this_request() => gathered.fail(told(&error)),
+                Err(error @ (ApiError::Answer(_) | ApiError::Pages { .. })) => gathered.fail(with_causes(&error)),
+                Err(error) if error.is_about_this_request() => gathered.fail(with_causes(&error)),
                 Err(error) => return Err(error),
             }
         }

@@ -1,5 +1,6 @@
 //! The configuration with everything that it refers to, read from files: all of it is sound, or none of it is used.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,11 @@ use tocsin_core::problem::{Position, Problem, Severity, has_errors};
 use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::templates::Templates;
 use tocsin_core::rule::{self, RuleGroup};
+use tocsin_core::run::Runbook;
+use tocsin_core::run::read::{self as runbook, Allowed};
 use tocsin_core::slo::{Definition, definitions, openslo};
+
+use crate::clock;
 
 /// A file of the configuration is at most this long.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -23,11 +28,21 @@ pub struct Sources {
     pub alertmanager: Option<PathBuf>,
 }
 
+/// A runbook, experiment or drill with the file that it was read from.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub file: String,
+    pub text: Arc<str>,
+    pub runbook: Arc<Runbook>,
+}
+
 /// A configuration that can be run.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
     pub groups: Vec<RuleGroup>,
+    /// By id.
+    pub documents: BTreeMap<String, Document>,
     pub templates: Arc<Templates>,
     /// As others may see it: secrets masked.
     pub yaml: Arc<str>,
@@ -135,6 +150,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             }
         }
     }
+    let documents = read_documents(&allowed(&config), &config.runbook_files, &mut problems);
     if has_errors(&problems) {
         return Err(problems);
     }
@@ -145,6 +161,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
     };
     Ok(Loaded {
         groups,
+        documents,
         templates: Arc::new(templates),
         yaml: yaml.into(),
         routing_yaml: config::masked_routing(routing_text).into(),
@@ -189,6 +206,56 @@ pub fn read_rules(path: &Path) -> (Vec<RuleGroup>, Vec<Problem>) {
         Ok(file) => rule::read(&file.name, &file.text, &rule::Defaults { syntax: syntax(), ..rule::Defaults::default() }),
         Err(problem) => (Vec::new(), vec![problem]),
     }
+}
+
+/// Returns what documents may name under a configuration.
+fn allowed(config: &Config) -> Allowed {
+    config.act.allowed(config.routing.receivers.keys().cloned().collect())
+}
+
+/// Reads runbooks, experiments and drills together, held against what a configuration lists.
+fn read_documents(allowed: &Allowed, patterns: &[String], problems: &mut Vec<Problem>) -> BTreeMap<String, Document> {
+    let mut documents: BTreeMap<String, Document> = BTreeMap::new();
+    let files: Vec<File> = patterns.iter().flat_map(|path| collect(path, problems)).collect();
+    for file in files {
+        let (read, found) = runbook::read(&file.name, &file.text, allowed, clock::now());
+        problems.extend(found);
+        let Some(read) = read else { continue };
+        let id = read.metadata.id.clone();
+        let document = Document { file: file.name.clone(), text: file.text.into(), runbook: Arc::new(read) };
+        if let Some(other) = documents.insert(id.clone(), document) {
+            let message = format!("the id {id:?} is that of {} too; choose another one", other.file);
+            problems.push(whole_file(&file.name, message));
+        }
+    }
+    let runbooks: Vec<Runbook> = documents.values().map(|document| (*document.runbook).clone()).collect();
+    for fault in runbook::check_calls(&runbooks) {
+        let file = documents.get(&fault.id).map(|document| document.file.as_str()).unwrap_or_default();
+        problems.push(whole_file(file, fault.message));
+    }
+    documents
+}
+
+/// Reads runbooks, experiments and drills, as `tocsin check runbooks` does: under a configuration, which lists what they may name, and
+/// beside its own documents, which they may call; without one they may name nothing.
+pub fn read_runbooks(paths: &[PathBuf], sources: Option<&Sources>) -> (BTreeMap<String, Document>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let (allowed, beside) = match sources.map(load) {
+        None => (Allowed::default(), Vec::new()),
+        Some(Ok(loaded)) => (allowed(&loaded.config), loaded.config.runbook_files),
+        Some(Err(problems)) => return (BTreeMap::new(), problems),
+    };
+    let mut files: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let beside = beside.iter().filter_map(|path| expand(path).ok()).flatten();
+    files.extend(
+        beside.map(|path| path.display().to_string()).filter(|path| !paths.iter().any(|own| same_file(own, Path::new(path)))),
+    );
+    let documents = read_documents(&allowed, &files, &mut problems);
+    (documents, problems)
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Reads OpenSLO files together, as `tocsin check slo` does: what one names may stand in another. Returns the objectives that can be

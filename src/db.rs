@@ -9,6 +9,8 @@ mod ballast;
 pub mod deliveries;
 pub mod error;
 pub mod migrations;
+pub mod objectives;
+pub mod runs;
 pub mod state;
 
 use std::borrow::Cow;
@@ -59,6 +61,8 @@ pub enum Cell {
     Null,
     /// NULL on its way into a column of whole numbers; PostgreSQL wants the type said.
     NullInt,
+    /// The same for a column of numbers.
+    NullReal,
     Text(String),
     Int(i64),
     Real(f64),
@@ -106,6 +110,13 @@ impl From<Option<String>> for Cell {
     }
 }
 
+impl From<Option<f64>> for Cell {
+    /// NaN is no number: SQLite has none, so it is NULL in both databases.
+    fn from(number: Option<f64>) -> Cell {
+        number.filter(|number| !number.is_nan()).map_or(Cell::NullReal, Cell::Real)
+    }
+}
+
 impl From<Option<tocsin_core::time::Timestamp>> for Cell {
     fn from(at: Option<tocsin_core::time::Timestamp>) -> Cell {
         at.map_or(Cell::NullInt, Cell::from)
@@ -131,7 +142,7 @@ impl Row {
     pub fn optional_text(&self, column: usize) -> Result<Option<&str>, DbError> {
         match self.cells.get(column) {
             Some(Cell::Text(text)) => Ok(Some(text)),
-            Some(Cell::Null | Cell::NullInt) => Ok(None),
+            Some(Cell::Null | Cell::NullInt | Cell::NullReal) => Ok(None),
             Some(Cell::Int(_) | Cell::Real(_)) | None => Err(self.shape(column, "text")),
         }
     }
@@ -143,8 +154,16 @@ impl Row {
     pub fn optional_int(&self, column: usize) -> Result<Option<i64>, DbError> {
         match self.cells.get(column) {
             Some(Cell::Int(number)) => Ok(Some(*number)),
-            Some(Cell::Null | Cell::NullInt) => Ok(None),
+            Some(Cell::Null | Cell::NullInt | Cell::NullReal) => Ok(None),
             Some(Cell::Text(_) | Cell::Real(_)) | None => Err(self.shape(column, "a whole number")),
+        }
+    }
+
+    pub fn optional_real(&self, column: usize) -> Result<Option<f64>, DbError> {
+        match self.cells.get(column) {
+            Some(Cell::Real(number)) => Ok(Some(*number)),
+            Some(Cell::Null | Cell::NullInt | Cell::NullReal) => Ok(None),
+            Some(Cell::Text(_) | Cell::Int(_)) | None => Err(self.shape(column, "a number")),
         }
     }
 
@@ -159,12 +178,18 @@ impl Row {
 pub struct Write {
     sql: &'static str,
     cells: Vec<Cell>,
+    is_condition: bool,
 }
 
 impl Write {
     /// Binds `cells` to `$1`, `$2`, … of a statement.
     pub fn new(sql: &'static str, cells: impl IntoIterator<Item = Cell>) -> Write {
-        Write { sql, cells: cells.into_iter().collect() }
+        Write { sql, cells: cells.into_iter().collect(), is_condition: false }
+    }
+
+    /// Returns the statement as a condition of its transaction: when it touches no row, none of the statements happens.
+    fn or_nothing(self) -> Write {
+        Write { is_condition: true, ..self }
     }
 }
 
@@ -203,6 +228,7 @@ macro_rules! bind_all {
             query = match cell {
                 Cell::Null => query.bind(None::<String>),
                 Cell::NullInt => query.bind(None::<i64>),
+                Cell::NullReal => query.bind(None::<f64>),
                 Cell::Text(text) => query.bind(without_nul(text).into_owned()),
                 Cell::Int(number) => query.bind(*number),
                 Cell::Real(number) => query.bind(*number),
@@ -237,12 +263,13 @@ macro_rules! read_row {
 read_row!(read_sqlite_row, SqliteRow);
 read_row!(read_postgres_row, PgRow);
 
-/// When the statements of a transaction are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keep {
-    Always,
-    /// Only when the first one touches a row; else none of them happens.
-    IfFirstTouches,
+/// How a transaction ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Transacted {
+    /// How many rows each statement touched.
+    Done(Vec<u64>),
+    /// The place of the condition that touched no row; nothing has happened.
+    Refused(usize),
 }
 
 impl Db {
@@ -303,32 +330,38 @@ impl Db {
 
     /// Runs statements as one transaction: all of them happen, or none. Returns how many rows each touched.
     pub async fn apply(&self, writes: &[Write]) -> Result<Vec<u64>, DbError> {
-        self.transact(writes, Keep::Always, PATIENCE).await
+        match self.transact(writes, PATIENCE).await? {
+            Transacted::Done(touched) => Ok(touched),
+            Transacted::Refused(_) => Ok(vec![0; writes.len()]),
+        }
     }
 
     /// Runs statements as one transaction when the first of them touches a row; returns whether it did.
-    async fn apply_if_first_touches(&self, writes: &[Write]) -> Result<bool, DbError> {
-        Ok(self.transact(writes, Keep::IfFirstTouches, PATIENCE).await?.first().is_some_and(|touched| *touched > 0))
+    async fn apply_if_first_touches(&self, mut writes: Vec<Write>) -> Result<bool, DbError> {
+        if let Some(first) = writes.first_mut() {
+            first.is_condition = true;
+        }
+        Ok(matches!(self.transact(&writes, PATIENCE).await?, Transacted::Done(_)))
     }
 
-    async fn transact(&self, writes: &[Write], keep: Keep, patience: Duration) -> Result<Vec<u64>, DbError> {
+    async fn transact(&self, writes: &[Write], patience: Duration) -> Result<Transacted, DbError> {
         macro_rules! transaction {
             ($pool:expr, $begin:literal) => {{
                 let mut connection = within(patience, "connect", $pool.acquire(), transaction_fault("begin")).await?;
                 let result = async {
                     let mut tx = within(patience, $begin, connection.begin_with($begin), transaction_fault("begin")).await?;
                     let mut touched = Vec::with_capacity(writes.len());
-                    for write in writes {
+                    for (place, write) in writes.iter().enumerate() {
                         let query = bind_all!(sqlx::query(write.sql), &write.cells);
                         let done = within(patience, write.sql, query.execute(&mut *tx), run_fault(write.sql)).await?;
                         touched.push(done.rows_affected());
-                        if keep == Keep::IfFirstTouches && touched == [0] {
+                        if write.is_condition && done.rows_affected() == 0 {
                             within(patience, "ROLLBACK", tx.rollback(), transaction_fault("roll back")).await?;
-                            return Ok(touched);
+                            return Ok(Transacted::Refused(place));
                         }
                     }
                     within(patience, "COMMIT", tx.commit(), transaction_fault("commit")).await?;
-                    Ok(touched)
+                    Ok(Transacted::Done(touched))
                 }
                 .await;
                 // After some failures, such as a full disk, SQLite has rolled back by itself, and the driver would count on in a transaction

@@ -78,7 +78,7 @@ async fn add_headers(request: Request, next: Next) -> Response {
     for (name, value) in HEADERS {
         headers.insert(name, value);
     }
-    // An answer is for its asker and for now.
+    // An answer is for its asker alone, and old by the next moment.
     if is_api {
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
@@ -101,7 +101,7 @@ pub fn starting() -> Router {
 /// Returns every route behind the guard.
 pub fn router(front: Front) -> Router {
     let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url);
-    let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone(), guard: front.guard.clone() };
+    let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone() };
     let overview = overview::OverviewState {
         watch: front.watch.clone(),
         db: front.db.clone(),
@@ -122,12 +122,8 @@ pub fn router(front: Front) -> Router {
         retention_bytes: front.retention_bytes,
         config: front.config,
     };
-    let alertmanager = alertmanager::AlertmanagerState {
-        watch: front.watch,
-        guard: front.guard.clone(),
-        started_at: front.started_at,
-        routing: front.routing,
-    };
+    let alertmanager =
+        alertmanager::AlertmanagerState { watch: front.watch, started_at: front.started_at, routing: front.routing };
     let service = service::ServiceState {
         ready: front.ready,
         pulses: front.pulses,

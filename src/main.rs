@@ -125,6 +125,14 @@ enum Check {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Runbooks, experiments and drills, all files together: what one calls may stand in another.
+    Runbooks {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The configuration that lists the hosts, programs, databases, secrets and policies which they name.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Objectives in OpenSLO v1, all files together: what one names may stand in another.
     Slo {
         #[arg(required = true, value_name = "FILE")]
@@ -271,6 +279,17 @@ fn check(what: Check) -> ExitCode {
                     let rules: usize = groups.iter().map(|group| group.rules.len()).sum();
                     println!("{}: good: {rules} rules in {} groups", file.display(), groups.len());
                 }
+            }
+        }
+        Check::Runbooks { files, config } => {
+            let sources = config.map(|config| Sources { config, alertmanager: None });
+            let (documents, problems) = config::read_runbooks(&files, sources.as_ref());
+            if !problems.is_empty() {
+                println!("{}", lines(&problems));
+            }
+            failed = has_errors(&problems);
+            if !failed {
+                println!("good: {} documents", documents.len());
             }
         }
         Check::Slo { files } => {

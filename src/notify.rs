@@ -16,6 +16,7 @@ use tocsin_core::route::retry::{Class, MENDING_WAIT, class};
 use tocsin_core::route::templates::Templates;
 use tocsin_core::time::Span;
 
+use crate::client::answer::with_causes;
 use crate::client::{self, ClientError};
 
 /// How one attempt ended.
@@ -140,17 +141,4 @@ impl Sender {
             Class::Rejected => Outcome::Rejected(said),
         }
     }
-}
-
-/// Writes an error with its causes in one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let (mut text, mut next) = (error.to_string(), error.source());
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -2,6 +2,8 @@
 //!
 //! 50 objectives of 99.9 % over 30 days, each with 40 counters of 10 targets, scraped every 15 s into the store.
 
+mod processor;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use tocsin_core::slo::{Bounds, Count, Definition, Ledger, Pace, Standing, Tally,
 use tocsin_core::store::{Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
+use processor::computed_ns;
+
 const OBJECTIVES: usize = 50;
 const TARGETS: usize = 10;
 const CODES: [&str; 4] = ["200", "404", "500", "503"];
@@ -20,13 +24,6 @@ const STEP: i64 = 15_000;
 const START: i64 = 1_795_219_200_000;
 const WARM: i64 = 480;
 const TICKS: i64 = 240;
-
-/// Returns the nanoseconds that this process has computed; other work on the machine does not count.
-#[expect(clippy::disallowed_methods, reason = "a benchmark reads its own time")]
-fn computed_ns() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    status.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
-}
 
 fn timed<T>(what: &str, count: usize, work: impl FnOnce() -> T) -> T {
     let start = computed_ns();

@@ -2,6 +2,8 @@
 //!
 //! 100,000 series with five labels in rows of 1,000, scraped every 15 s with values that mix constants, counters and gauges.
 
+mod processor;
+
 use std::cell::Cell as Count;
 use std::hint::black_box;
 
@@ -9,18 +11,13 @@ use tocsin_core::model::{Cell, LabelSet, MatchOp, Matcher, Row, Select, SeriesRe
 use tocsin_core::store::{Cut, Store, StoreOptions};
 use tocsin_core::time::Timestamp;
 
+use processor::computed_ns;
+
 const TARGETS: usize = 100;
 const PER_TARGET: usize = 1000;
 const SCRAPES: i64 = 240;
 const INTERVAL: i64 = 15_000;
 const START: i64 = 1_795_231_650_000;
-
-/// Returns the nanoseconds that this process has computed; other work on the machine does not count.
-#[expect(clippy::disallowed_methods, reason = "a benchmark reads its own time")]
-fn computed_ns() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    status.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
-}
 
 fn timed<T>(what: &str, count: usize, work: impl FnOnce() -> T) -> T {
     let start = computed_ns();

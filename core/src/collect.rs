@@ -24,6 +24,17 @@ impl Gathered {
             self.error = Some(reason.into());
         }
     }
+
+    /// Notes that the collection was not done within its time; `trouble` is why it was trying a request again.
+    pub fn run_out(&mut self, timeout: Span, trouble: Option<String>) {
+        let trouble = trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default();
+        self.fail(format!("the collection was not done within its timeout of {timeout}{trouble}"));
+    }
+}
+
+/// Returns whether it is time to list anew what there is to ask for: never done, long ago, or before the clock was set back.
+pub fn must_list(last: Option<Timestamp>, interval: Span, now: Timestamp) -> bool {
+    last.is_none_or(|last| now.since(last) >= interval || now < last)
 }
 
 /// How far back collections look.
@@ -130,6 +141,23 @@ mod tests {
         );
         let short = Reach { window: Span::from_mins(10), catch_up: Span::ZERO };
         assert_eq!(now.since(short.start(now, None)), Span::from_mins(10));
+    }
+
+    #[test]
+    fn lists_are_read_anew_after_their_interval_and_after_a_step_back() {
+        let must = |last: Option<i64>| must_list(last.map(Timestamp), Span(100), Timestamp(1_000));
+        assert_eq!([None, Some(900), Some(901), Some(1_000), Some(1_001)].map(must), [true, true, false, false, true]);
+    }
+
+    #[test]
+    fn a_collection_that_runs_out_of_time_tells_what_it_was_waiting_for() {
+        let told = |trouble: Option<&str>| {
+            let mut gathered = Gathered::default();
+            gathered.run_out(Span::from_secs(50), trouble.map(str::to_owned));
+            gathered.error.unwrap()
+        };
+        assert_eq!(told(None), "the collection was not done within its timeout of 50s");
+        assert_eq!(told(Some("it is throttled")), "the collection was not done within its timeout of 50s; it is throttled");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads files: the edge asks `referenced_files` what else to load, and `Config` names what is loaded later.
 
+mod act;
 mod atlas;
 mod client;
 mod cloudwatch;
@@ -48,6 +49,10 @@ pub struct Config {
     pub atlas: Vec<crate::atlas::Source>,
     /// Paths, each with at most one pattern, in its last part.
     pub rule_files: Vec<String>,
+    /// Paths or patterns of runbooks, experiments and drills.
+    pub runbook_files: Vec<String>,
+    /// What these may act upon.
+    pub act: crate::run::settings::Settings,
     /// Paths or patterns of files with more `scrape_configs`; hand each to `add_scrape_file`.
     pub scrape_config_files: Vec<String>,
     pub routing: Routing,
@@ -142,6 +147,8 @@ fn read_main(
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
         atlas: atlas::read(table, &folder, &file.name, &mut job_names),
         rule_files: paths(table, "rule_files", "rule", &folder),
+        runbook_files: paths(table, "runbook_files", "runbook", &folder),
+        act: act::read(table, &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
         routing: routing::read(table, &defaults, &folder),
         templates: templates(table, &folder),

@@ -309,12 +309,17 @@ impl Plane {
 
     /// Forgets pages that were resolved long ago, and the oldest of them early where there are too many.
     fn forget_pages(&mut self, now: Timestamp) {
+        let surplus = self.pages.len().saturating_sub(self.limits.pages);
+        let is_old = |at: Timestamp| at + PAGE_RETENTION <= now;
+        // Mostly there is nothing to forget, and this is asked at every tick.
+        if surplus == 0 && !self.pages.values().filter_map(|page| page.resolved_at).any(is_old) {
+            return;
+        }
         let mut resolved: Vec<(Timestamp, String)> =
             self.pages.values().filter_map(|page| Some((page.resolved_at?, page.id.clone()))).collect();
         resolved.sort();
-        let surplus = self.pages.len().saturating_sub(self.limits.pages);
         for (index, (at, id)) in resolved.into_iter().enumerate() {
-            if index < surplus || at + PAGE_RETENTION <= now {
+            if index < surplus || is_old(at) {
                 self.pages.remove(&id);
                 self.unsaved.pages.insert(id);
             }

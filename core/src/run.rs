@@ -12,6 +12,7 @@
 //! | `trigger`, `webhook`, `schedule` | who asks for a run, and whether they may be believed |
 //! | `guard`, `history` | whether a run may begin, and how far its trigger may go on its own |
 //! | `machine` | one run |
+//! | `settings` | what runs may act upon, as the configuration lists it |
 //! | `record` | the rows that a run is made of, and the orders it gives |
 
 pub mod action;
@@ -26,6 +27,7 @@ pub mod record;
 pub mod request;
 pub mod runbook;
 pub mod schedule;
+pub mod settings;
 pub mod trigger;
 pub mod value;
 pub mod webhook;

@@ -12,7 +12,7 @@ use tocsin_core::atlas::{Access, Source};
 use tocsin_core::collect::wait_before_next;
 use tocsin_core::time::{Span, Timestamp};
 
-use crate::client::answer::{BodyError, body, told};
+use crate::client::answer::{BodyError, body, with_causes};
 use crate::client::{ClientError, Kept, reveal};
 use crate::{clock, id};
 
@@ -118,7 +118,7 @@ impl Api {
                 }
                 Err(error) => error,
             };
-            self.trouble = Some(told(&error));
+            self.trouble = Some(with_causes(&error));
             attempt += 1;
             let wish = error.wish();
             let waits = error.may_pass() && wish.is_none_or(|wish| wish <= WISH_MAX);

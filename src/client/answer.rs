@@ -25,7 +25,7 @@ pub async fn body(response: reqwest::Response, bytes_max: usize) -> Result<Vec<u
 }
 
 /// Writes an error with its causes in one line, since the outermost one of a transport says little.
-pub fn told(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let (mut text, mut next) = (error.to_string(), error.source());
     while let Some(cause) = next {
         let said = cause.to_string();

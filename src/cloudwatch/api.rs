@@ -18,7 +18,7 @@ use tocsin_core::collect::wait_before_next;
 use tocsin_core::time::Timestamp;
 
 use super::credentials::{Credentials, Found, find};
-use crate::client::answer::{BodyError, body, told};
+use crate::client::answer::{BodyError, body, with_causes};
 use crate::client::{ClientError, Kept};
 use crate::{clock, id};
 
@@ -175,7 +175,7 @@ impl Api {
             Ok(keys) => Ok(self.credentials.hold(keys, now)),
             Err(error) => match self.credentials.valid(now) {
                 Some(keys) => {
-                    let error = told(&error);
+                    let error = with_causes(&error);
                     tracing::warn!(
                         job = self.source.job,
                         region = self.region,
@@ -238,7 +238,7 @@ impl Api {
                 }
                 Err(error) => error,
             };
-            self.trouble = Some(told(&error));
+            self.trouble = Some(with_causes(&error));
             match wait_before_next(attempt, None, id::jitter(u64::MAX)).filter(|_| error.may_pass()) {
                 Some(wait) => tokio::time::sleep(wait.to_std()).await,
                 None => return Err(error),

@@ -9,7 +9,7 @@ use tocsin_core::cloudwatch::{Access, Source, profile};
 use tocsin_core::time::Timestamp;
 
 use super::api::ApiError;
-use crate::client::answer::{body, told};
+use crate::client::answer::{body, with_causes};
 use crate::client::reveal;
 
 const IMDS: &str = "http://169.254.169.254";
@@ -108,7 +108,7 @@ async fn chain(source: &Source, http: &reqwest::Client) -> Result<Found, ApiErro
     }
     match of_machine(source, http).await {
         Ok(keys) => Ok(Found::Keys(keys)),
-        Err(error) => Err(ApiError::NoCredentials { file, machine: told(&error) }),
+        Err(error) => Err(ApiError::NoCredentials { file, machine: with_causes(&error) }),
     }
 }
 

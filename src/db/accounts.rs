@@ -106,7 +106,7 @@ pub fn audit_writes(entry: &AuditEntry) -> [Write; 2] {
     ]
 }
 
-fn with_note(mut writes: Vec<Write>, note: Option<&AuditEntry>) -> Vec<Write> {
+pub(super) fn with_note(mut writes: Vec<Write>, note: Option<&AuditEntry>) -> Vec<Write> {
     writes.extend(note.into_iter().flat_map(audit_writes));
     writes
 }
@@ -146,7 +146,7 @@ impl Db {
                 account.disabled.into(),
             ],
         );
-        self.apply_if_first_touches(&with_note(vec![add], note)).await
+        self.apply_if_first_touches(with_note(vec![add], note)).await
     }
 
     /// Changes a person's password, role and whether they may log in. In the same step their logins end, and those of their tokens
@@ -165,7 +165,7 @@ impl Db {
             Write::new("DELETE FROM login WHERE name = $1", [account.name.as_str().into()]),
         ];
         writes.extend(revoke_beyond(account, now));
-        self.apply_if_first_touches(&with_note(writes, note)).await
+        self.apply_if_first_touches(with_note(writes, note)).await
     }
 
     /// Changes a person's own password: every login of theirs ends, and a new one begins. Returns false, and does nothing, when the
@@ -187,7 +187,7 @@ impl Db {
             Write::new("DELETE FROM login WHERE name = $1", [name.into()]),
             insert_login(secret_hash, login, now),
         ];
-        self.apply_if_first_touches(&with_note(writes, Some(note))).await
+        self.apply_if_first_touches(with_note(writes, Some(note))).await
     }
 
     /// Starts a login; `secret_hash` is the digest of what the cookie holds. Old logins that have run out are swept out.
@@ -228,7 +228,7 @@ impl Db {
     /// Ends a login; returns false when there is none.
     pub async fn end_login(&self, secret_hash: &str, note: Option<&AuditEntry>) -> Result<bool, DbError> {
         let end = Write::new("DELETE FROM login WHERE secret_hash = $1", [secret_hash.into()]);
-        self.apply_if_first_touches(&with_note(vec![end], note)).await
+        self.apply_if_first_touches(with_note(vec![end], note)).await
     }
 
     pub async fn add_token(&self, token: &Token, secret_hash: &str, note: Option<&AuditEntry>) -> Result<(), DbError> {
@@ -274,7 +274,7 @@ impl Db {
     /// Revokes a token; returns false when it was not there or already revoked.
     pub async fn revoke_token(&self, id: &str, now: Timestamp, note: Option<&AuditEntry>) -> Result<bool, DbError> {
         let sql = "UPDATE api_token SET revoked_at_ms = $2 WHERE id = $1 AND revoked_at_ms IS NULL";
-        self.apply_if_first_touches(&with_note(vec![Write::new(sql, [id.into(), now.into()])], note)).await
+        self.apply_if_first_touches(with_note(vec![Write::new(sql, [id.into(), now.into()])], note)).await
     }
 
     /// Appends to the audit what changes nothing else in the database.

@@ -1,9 +1,9 @@
 //! The tables, as numbered steps that only go forward. A step is safe to run while the previous version still works on the database.
 
-use super::{Db, DbError, Keep, LONG_PATIENCE, Write};
+use super::{Db, DbError, LONG_PATIENCE, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES];
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS];
 
 const FIRST: (i64, &[&str]) = (
     1,
@@ -60,6 +60,66 @@ const TIMES: (i64, &[&str]) = (
     ],
 );
 
+/// Runs of documents with all that belongs to them, and the counts of objectives.
+///
+/// A `trigger_key` is what an index takes of a `trigger_ref`, and is unique together with the kind and the document.
+const RUNS: (i64, &[&str]) = (
+    20,
+    &[
+        "CREATE TABLE document_version (hash TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, doc_id TEXT NOT NULL, body TEXT NOT NULL, \
+         created_by TEXT NOT NULL, created_at_ms BIGINT NOT NULL)",
+        "CREATE INDEX document_version_by_document ON document_version (doc_id, created_at_ms)",
+        "CREATE TABLE run (id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, doc_id TEXT NOT NULL, \
+         doc_hash TEXT NOT NULL REFERENCES document_version (hash), platform TEXT NOT NULL, state TEXT NOT NULL, waiting TEXT, \
+         waiting_since_ms BIGINT, escalated INTEGER NOT NULL, refused_by TEXT, reason TEXT NOT NULL, ending TEXT, params TEXT NOT NULL, \
+         targets TEXT NOT NULL, trigger_kind TEXT NOT NULL, trigger_ref TEXT, trigger_key TEXT, trigger_labels TEXT NOT NULL, \
+         mode TEXT NOT NULL, starter TEXT NOT NULL, starter_role TEXT, editor TEXT NOT NULL, parent_run TEXT, dry_run INTEGER NOT NULL, \
+         owner_node TEXT, fence BIGINT NOT NULL, lease_until_ms BIGINT, created_at_ms BIGINT NOT NULL, started_at_ms BIGINT, \
+         ended_at_ms BIGINT, verdict TEXT, UNIQUE (trigger_kind, trigger_key, doc_id))",
+        "CREATE INDEX run_by_state ON run (state, created_at_ms)",
+        "CREATE INDEX run_by_time ON run (created_at_ms, id)",
+        "CREATE INDEX run_by_document ON run (doc_id, created_at_ms, id)",
+        "CREATE INDEX run_by_version ON run (doc_hash)",
+        "CREATE INDEX run_by_parent ON run (parent_run)",
+        "CREATE INDEX run_by_end ON run (ended_at_ms, id)",
+        "CREATE TABLE step_attempt (run_id TEXT NOT NULL REFERENCES run (id), step_id TEXT NOT NULL, target TEXT NOT NULL, phase TEXT NOT NULL, \
+         attempt INTEGER NOT NULL, state TEXT NOT NULL, effect TEXT NOT NULL, idem_key TEXT NOT NULL, fence BIGINT NOT NULL, request TEXT, \
+         response TEXT, handle TEXT, saved TEXT NOT NULL, due_at_ms BIGINT, started_at_ms BIGINT, ended_at_ms BIGINT, error TEXT, \
+         PRIMARY KEY (run_id, step_id, target, phase, attempt))",
+        "CREATE INDEX step_attempt_open_page ON step_attempt (run_id) WHERE phase = 'page' AND state IN ('pending', 'intent', 'issued')",
+        "CREATE TABLE undo (id TEXT NOT NULL PRIMARY KEY, run_id TEXT NOT NULL REFERENCES run (id), step_id TEXT NOT NULL, target TEXT NOT NULL, \
+         seq INTEGER NOT NULL, action TEXT NOT NULL, check_request TEXT, timeout_ms BIGINT NOT NULL, deadline_ms BIGINT, state TEXT NOT NULL, \
+         verified_at_ms BIGINT, fence BIGINT NOT NULL)",
+        "CREATE INDEX undo_by_run ON undo (run_id, seq)",
+        "CREATE INDEX undo_open ON undo (run_id) WHERE state IN ('armed', 'started')",
+        "CREATE TABLE approval (run_id TEXT NOT NULL REFERENCES run (id), step_id TEXT NOT NULL, who TEXT NOT NULL, subject_hash TEXT NOT NULL, \
+         role TEXT NOT NULL, verdict TEXT NOT NULL, via TEXT NOT NULL, mfa INTEGER NOT NULL, at_ms BIGINT NOT NULL, \
+         PRIMARY KEY (run_id, step_id, who, subject_hash))",
+        "CREATE TABLE rate_ledger (rate_key TEXT NOT NULL, run_id TEXT NOT NULL, at_ms BIGINT NOT NULL, PRIMARY KEY (rate_key, run_id))",
+        "CREATE INDEX rate_ledger_by_run ON rate_ledger (run_id)",
+        "CREATE TABLE resource_lock (name TEXT NOT NULL PRIMARY KEY, run_id TEXT NOT NULL, fence BIGINT NOT NULL, lease_until_ms BIGINT NOT NULL)",
+        "CREATE TABLE sample (run_id TEXT NOT NULL, probe TEXT NOT NULL, at_ms BIGINT NOT NULL, value DOUBLE PRECISION, ok INTEGER NOT NULL, \
+         PRIMARY KEY (run_id, probe, at_ms))",
+        "CREATE INDEX sample_by_time ON sample (run_id, at_ms)",
+        "CREATE TABLE run_note (run_id TEXT NOT NULL, seq BIGINT NOT NULL, at_ms BIGINT NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, \
+         detail TEXT NOT NULL, PRIMARY KEY (run_id, seq))",
+        "CREATE TABLE schedule_fire (schedule_id TEXT NOT NULL, due_ms BIGINT NOT NULL, outcome TEXT NOT NULL, run_id TEXT, \
+         PRIMARY KEY (schedule_id, due_ms))",
+        "CREATE INDEX schedule_fire_by_time ON schedule_fire (due_ms)",
+        "CREATE TABLE kill_switch (scope TEXT NOT NULL PRIMARY KEY, is_on INTEGER NOT NULL, who TEXT NOT NULL, at_ms BIGINT NOT NULL, \
+         why TEXT NOT NULL)",
+        "CREATE TABLE calendar_window (id TEXT NOT NULL PRIMARY KEY, scope TEXT NOT NULL, kind TEXT NOT NULL, starts_at_ms BIGINT NOT NULL, \
+         ends_at_ms BIGINT NOT NULL, reason TEXT NOT NULL, who TEXT NOT NULL)",
+        "CREATE INDEX calendar_window_by_end ON calendar_window (ends_at_ms)",
+        "CREATE TABLE canary_ack (tag TEXT NOT NULL, seq BIGINT NOT NULL, at_ms BIGINT NOT NULL, acked_at_ms BIGINT NOT NULL, \
+         PRIMARY KEY (tag, seq))",
+        "CREATE INDEX canary_ack_by_time ON canary_ack (at_ms)",
+        "CREATE TABLE slo_row (objective TEXT NOT NULL, tier_ms BIGINT NOT NULL, at_ms BIGINT NOT NULL, definition TEXT NOT NULL, \
+         good BIGINT NOT NULL, good_millionths INTEGER NOT NULL, total BIGINT NOT NULL, total_millionths INTEGER NOT NULL, \
+         PRIMARY KEY (objective, tier_ms, at_ms, definition))",
+    ],
+);
+
 impl Db {
     /// Runs the steps that the database lacks.
     pub(super) async fn migrate(&self) -> Result<(), DbError> {
@@ -73,7 +133,7 @@ impl Db {
         for (version, statements) in STEPS.iter().filter(|step| step.0 > found) {
             let mut writes: Vec<Write> = statements.iter().map(|sql| Write::new(sql, [])).collect();
             writes.push(Write::new("INSERT INTO schema_version (version) VALUES ($1)", [(*version).into()]));
-            self.transact(&writes, Keep::Always, LONG_PATIENCE)
+            self.transact(&writes, LONG_PATIENCE)
                 .await
                 .map_err(|cause| DbError::Migrate { version: *version, cause: Box::new(cause) })?;
         }

@@ -52,7 +52,7 @@ impl Document {
 const KEY_BYTES_MAX: usize = 1000;
 
 /// Returns the text under which a document stands in its index.
-fn index_key(key: &str) -> Cell {
+pub(super) fn index_key(key: &str) -> Cell {
     if key.len() <= KEY_BYTES_MAX {
         return key.into();
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router, routing};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use tocsin_core::model::matcher::{all_match, anchored};
 use tocsin_core::model::{LabelSet, MatchOp, Matcher};
@@ -18,8 +18,8 @@ use tocsin_core::route::silence::{BadSilence, Silence, SilenceRequest, SilenceSt
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::watch;
 
-use super::access::{Caller, Guard};
-use super::alerts::MatcherForm;
+use super::access::Caller;
+use super::alerts::preview::MatcherForm;
 use super::prometheus::Parameters;
 use crate::clock;
 use crate::id;
@@ -36,7 +36,6 @@ const SHOWN_LIFE: Span = Span::from_mins(4);
 #[derive(Clone)]
 pub struct AlertmanagerState {
     pub watch: Watch,
-    pub guard: Arc<Guard>,
     pub started_at: Timestamp,
     /// The routing part of the configuration as Alertmanager's YAML, secrets masked, and the names of the receivers.
     pub routing: watch::Receiver<RoutingView>,
@@ -74,15 +73,9 @@ fn bad(message: impl Into<String>) -> V2Error {
     V2Error(StatusCode::BAD_REQUEST, message.into())
 }
 
-fn fresh(body: impl Serialize) -> Response {
-    let mut response = Json(body).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 async fn status(State(state): State<AlertmanagerState>) -> Response {
     let routing = state.routing.borrow().clone();
-    fresh(json!({
+    Json(json!({
         "cluster": { "name": "tocsin", "status": "ready", "peers": [{ "name": "tocsin", "address": "127.0.0.1:0" }] },
         "versionInfo": {
             "version": VERSION, "revision": env!("CARGO_PKG_VERSION"), "branch": "tocsin", "buildUser": "", "buildDate": "", "goVersion": ""
@@ -90,11 +83,12 @@ async fn status(State(state): State<AlertmanagerState>) -> Response {
         "config": { "original": &*routing.yaml },
         "uptime": state.started_at.rfc3339(),
     }))
+    .into_response()
 }
 
 async fn receivers(State(state): State<AlertmanagerState>) -> Response {
     let receivers = state.routing.borrow().receivers.clone();
-    fresh(receivers.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>())
+    Json(receivers.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>()).into_response()
 }
 
 /// Which alerts a list asks for.
@@ -178,7 +172,7 @@ async fn get_alerts(State(state): State<AlertmanagerState>, parameters: Paramete
     let alerts = state.watch.ask(move |state| {
         state.plane.alerts(now).iter().filter(|view| filter.lets(view)).map(|view| gettable(view, now)).collect::<Vec<_>>()
     });
-    Ok(fresh(alerts.await?))
+    Ok(Json(alerts.await?).into_response())
 }
 
 async fn get_groups(State(state): State<AlertmanagerState>, parameters: Parameters) -> Result<Response, V2Error> {
@@ -193,7 +187,7 @@ async fn get_groups(State(state): State<AlertmanagerState>, parameters: Paramete
         }
         groups
     });
-    Ok(fresh(groups.await?))
+    Ok(Json(groups.await?).into_response())
 }
 
 #[derive(Deserialize)]
@@ -286,7 +280,7 @@ async fn get_silences(State(state): State<AlertmanagerState>, parameters: Parame
         };
         (state, by, silence.id.clone())
     });
-    Ok(fresh(silences.iter().map(|silence| gettable_silence(silence, now)).collect::<Vec<_>>()))
+    Ok(Json(silences.iter().map(|silence| gettable_silence(silence, now)).collect::<Vec<_>>()).into_response())
 }
 
 #[derive(Deserialize)]
@@ -334,7 +328,7 @@ async fn post_silence(
 async fn get_silence(State(state): State<AlertmanagerState>, Path(id): Path<String>) -> Result<Response, V2Error> {
     let now = clock::now();
     match state.watch.ask(move |state| state.plane.silence(&id).map(|silence| gettable_silence(silence, now))).await? {
-        Some(silence) => Ok(fresh(silence)),
+        Some(silence) => Ok(Json(silence).into_response()),
         None => Err(V2Error(StatusCode::NOT_FOUND, BadSilence::NotFound.to_string())),
     }
 }

@@ -14,14 +14,15 @@ use tocsin_core::time::{Span, Timestamp};
 use utoipa::ToSchema;
 
 use super::access::{Caller, Guard};
-use super::alerts::{Page, page_view, severity_word};
+use super::alerts::pages::{Page, page_view};
+use super::alerts::severity_word;
 use super::problem::Problem;
 use super::prometheus::query::{Queries, When};
 use crate::clock;
 use crate::db::Db;
 use crate::demo::{Platform, Service};
 use crate::pipeline::hub::{Hub, Topic};
-use crate::pipeline::picture::{PictureState, pictures};
+use crate::pipeline::picture::{AlertPicture, PictureState, pictures};
 use crate::pipeline::rules::Rules;
 use crate::pipeline::scrapes::Scrapes;
 use crate::pipeline::watch::Watch;
@@ -114,6 +115,8 @@ pub struct Overview {
 
 const BUCKET: Span = Span::from_mins(15);
 const BUCKETS: i64 = 96;
+/// Pages and services that the overview shows.
+const SHOWN_MAX: usize = 100;
 
 /// Reads how many alerts fired over the last day from the series that the rules write of themselves.
 async fn firing_24h(queries: &Queries, now: Timestamp) -> Result<Vec<FiringBucket>, Problem> {
@@ -148,29 +151,85 @@ async fn firing_24h(queries: &Queries, now: Timestamp) -> Result<Vec<FiringBucke
     Ok(buckets)
 }
 
-/// What is on fire, who has it, and how we ourselves are.
-#[utoipa::path(get, path = "/api/tocsin/v1/overview", tag = "overview", responses((status = 200, body = Overview)))]
-pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overview>, Problem> {
-    let now = clock::now();
-    let mut targets = TargetCounts::default();
-    let mut samples_per_second = 0.0;
-    for job in state.scrapes.view() {
-        for target in job.targets {
-            match target.status.up {
-                Some(true) => targets.up += 1,
-                Some(false) => targets.down += 1,
-                None => targets.unknown += 1,
-            }
-            samples_per_second += target.status.samples as f64 / target.target.interval.seconds().max(0.001);
+/// Returns how many targets are up, down and not scraped yet, and how many samples they bring a second.
+fn target_counts(scrapes: &Scrapes) -> (TargetCounts, f64) {
+    let (mut targets, mut samples_per_second) = (TargetCounts::default(), 0.0);
+    for target in scrapes.view().into_iter().flat_map(|job| job.targets) {
+        match target.status.up {
+            Some(true) => targets.up += 1,
+            Some(false) => targets.down += 1,
+            None => targets.unknown += 1,
         }
+        samples_per_second += target.status.samples as f64 / target.target.interval.seconds().max(0.001);
     }
-    let groups = state.rules.status();
-    let rules = RuleSummary {
+    (targets, samples_per_second)
+}
+
+fn rule_summary(rules: &Rules) -> RuleSummary {
+    let groups = rules.status();
+    RuleSummary {
         groups: groups.len(),
         rules: groups.iter().map(|group| group.rules.len()).sum(),
         failing: groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.error.is_some()).count(),
         last_evaluation_at: groups.iter().filter_map(|group| group.last_evaluation).max().map(Timestamp::rfc3339),
-    };
+    }
+}
+
+/// The alerts in numbers.
+#[derive(Default)]
+struct OnFire {
+    firing: FiringCounts,
+    acknowledged: usize,
+    pending: usize,
+    /// The worst first, and of those the ones with most alerts.
+    services: Vec<ServiceOnFire>,
+}
+
+impl OnFire {
+    fn of(pictures: &[AlertPicture]) -> OnFire {
+        let mut counts = OnFire::default();
+        let mut services: BTreeMap<String, (Severity, usize, usize)> = BTreeMap::new();
+        for picture in pictures {
+            match picture.state {
+                PictureState::Resolved => continue,
+                PictureState::Pending => {
+                    counts.pending += 1;
+                    continue;
+                }
+                PictureState::Firing => {}
+            }
+            let severity = Severity::of(&picture.labels);
+            match severity {
+                Severity::Critical => counts.firing.critical += 1,
+                Severity::Warning => counts.firing.warning += 1,
+                Severity::Info => counts.firing.info += 1,
+                Severity::Other => counts.firing.other += 1,
+            }
+            let acked = picture.page.as_ref().is_some_and(|page| page.state == PageState::Acknowledged);
+            counts.acknowledged += usize::from(acked);
+            let name =
+                ["service", "job", "alertname"].iter().map(|label| picture.labels.get(label)).find(|name| !name.is_empty());
+            let entry = services.entry(name.unwrap_or("unnamed").to_owned()).or_insert((severity, 0, 0));
+            *entry = (entry.0.min(severity), entry.1 + 1, entry.2 + usize::from(acked));
+        }
+        let mut services: Vec<_> = services.into_iter().collect();
+        services.sort_by_key(|(name, (severity, firing, _))| (*severity, std::cmp::Reverse(*firing), name.clone()));
+        let shown = services.into_iter().take(SHOWN_MAX).map(|(name, (severity, firing, acknowledged))| ServiceOnFire {
+            name,
+            severity: severity_word(severity),
+            firing,
+            acknowledged,
+        });
+        OnFire { services: shown.collect(), ..counts }
+    }
+}
+
+/// What is on fire, who has it, and how we ourselves are.
+#[utoipa::path(get, path = "/api/tocsin/v1/overview", tag = "overview", responses((status = 200, body = Overview)))]
+pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overview>, Problem> {
+    let now = clock::now();
+    let (targets, samples_per_second) = target_counts(&state.scrapes);
+    let rules = rule_summary(&state.rules);
     let counts = state.db.delivery_counts(now - Span::from_mins(24 * 60)).await?;
     let stats = state.queries.store.stats(0);
     let storage = StorageSummary {
@@ -181,33 +240,7 @@ pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overvie
     };
     let firing_24h = firing_24h(&state.queries, now).await?;
     let overview = state.watch.ask(move |state| {
-        let (mut firing, mut acknowledged, mut pending) = (FiringCounts::default(), 0, 0);
-        let mut services: BTreeMap<String, (Severity, usize, usize)> = BTreeMap::new();
-        for picture in pictures(state, now) {
-            match picture.state {
-                PictureState::Resolved => continue,
-                PictureState::Pending => {
-                    pending += 1;
-                    continue;
-                }
-                PictureState::Firing => {}
-            }
-            let severity = Severity::of(&picture.labels);
-            match severity {
-                Severity::Critical => firing.critical += 1,
-                Severity::Warning => firing.warning += 1,
-                Severity::Info => firing.info += 1,
-                Severity::Other => firing.other += 1,
-            }
-            let acked = picture.page.as_ref().is_some_and(|page| page.state == PageState::Acknowledged);
-            acknowledged += usize::from(acked);
-            let name =
-                ["service", "job", "alertname"].iter().map(|label| picture.labels.get(label)).find(|name| !name.is_empty());
-            let entry = services.entry(name.unwrap_or("unnamed").to_owned()).or_insert((severity, 0, 0));
-            *entry = (entry.0.min(severity), entry.1 + 1, entry.2 + usize::from(acked));
-        }
-        let mut services: Vec<_> = services.into_iter().collect();
-        services.sort_by_key(|(name, (severity, firing, _))| (*severity, std::cmp::Reverse(*firing), name.clone()));
+        let OnFire { firing, acknowledged, pending, services } = OnFire::of(&pictures(state, now));
         let mut open: Vec<_> = state.plane.pages().into_iter().filter(|page| page.is_open()).collect();
         open.sort_by_key(|page| (page.state == PageState::Acknowledged, page.severity, page.opened_at));
         Overview {
@@ -225,17 +258,8 @@ pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overvie
             },
             rules,
             storage,
-            needs_you: open.into_iter().take(100).map(page_view).collect(),
-            services: services
-                .into_iter()
-                .take(100)
-                .map(|(name, (severity, firing, acknowledged))| ServiceOnFire {
-                    name,
-                    severity: severity_word(severity),
-                    firing,
-                    acknowledged,
-                })
-                .collect(),
+            needs_you: open.into_iter().take(SHOWN_MAX).map(page_view).collect(),
+            services,
             firing_24h,
         }
     });

@@ -18,8 +18,9 @@ use tocsin_core::route::receiver::Email;
 use tocsin_core::route::retry::{Class, smtp_class};
 use tocsin_core::route::templates::Templates;
 
-use super::{Outcome, with_causes};
+use super::Outcome;
 use crate::client;
+use crate::client::answer::with_causes;
 use crate::clock;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -31,10 +32,10 @@ const ALERTS_SHOWN: usize = 50;
 /// Deliveries that wait for some of their recipients while others have the mail.
 const MAILS_MAX: usize = 1000;
 
-/// Why a mail cannot be made or sent: by its settings, which can be mended, or for now.
+/// Why a mail cannot be made or sent: by its settings, which can be mended, or by what may pass.
 enum Failure {
     BySettings(String),
-    ForNow(String),
+    Passing(String),
 }
 
 /// How far each mail has come that is not over yet, by the key of its delivery. It lasts as long as the process: after a restart in
@@ -72,7 +73,7 @@ fn by_settings(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Failure
 }
 
 fn for_now(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Failure {
-    move |error| Failure::ForNow(format!("{what}: {}", with_causes(error)))
+    move |error| Failure::Passing(format!("{what}: {}", with_causes(error)))
 }
 
 /// What our own layouts are filled with.
@@ -251,7 +252,7 @@ pub async fn send(mails: &Mails, delivery: &Delivery, settings: &Email, template
     let (message, transport) = match made.await {
         Ok(made) => made,
         Err(Failure::BySettings(reason)) => return Outcome::mendable(reason),
-        Err(Failure::ForNow(reason)) => return Outcome::Retry { reason, after: None },
+        Err(Failure::Passing(reason)) => return Outcome::Retry { reason, after: None },
     };
     let raw = message.formatted();
     let post = async |recipients: Vec<Address>| {

@@ -7,8 +7,9 @@ use tocsin_core::plane::{Action, Delivery};
 use tocsin_core::route::receiver::PagerDuty;
 use tocsin_core::route::templates::Templates;
 
-use super::{Outcome, Sender, with_causes};
+use super::{Outcome, Sender};
 use crate::client;
+use crate::client::answer::with_causes;
 use crate::clock;
 
 /// The provider's limits.

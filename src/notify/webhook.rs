@@ -3,8 +3,9 @@
 use tocsin_core::plane::Delivery;
 use tocsin_core::route::receiver::Webhook;
 
-use super::{Outcome, Sender, with_causes};
+use super::{Outcome, Sender};
 use crate::client;
+use crate::client::answer::with_causes;
 
 pub async fn send(sender: &Sender, delivery: &Delivery, settings: &Webhook) -> Outcome {
     let url = match client::reveal(&settings.url).await {

@@ -271,20 +271,13 @@ impl Work {
         if !up {
             self.ingest.metrics.scrapes_failed.inc();
         }
-        let changed = {
-            let mut status = self.status.lock().expect("no holder of this lock panics");
-            let changed = status.up != Some(up);
-            *status = TargetStatus {
-                up: Some(up),
-                last_scrape_at: Some(at),
-                last_seconds: seconds,
-                last_error: gathered.error.clone().unwrap_or_default(),
-                samples,
-            };
-            changed
+        let status = TargetStatus {
+            up: Some(up),
+            last_scrape_at: Some(at),
+            last_seconds: seconds,
+            last_error: gathered.error.clone().unwrap_or_default(),
+            samples,
         };
-        if changed {
-            self.hub.tell(Topic::Targets, None);
-        }
+        status.note(&self.status, &self.hub);
     }
 }

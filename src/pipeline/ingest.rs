@@ -6,8 +6,8 @@ use tocsin_core::model::{Cell, LabelSet, Row, STALE, SeriesRef, Value};
 use tocsin_core::store::{AppendError, Store};
 use tocsin_core::time::Timestamp;
 
+use crate::client::answer::with_causes;
 use crate::disk::Disk;
-use crate::notify::with_causes;
 use crate::telemetry::Metrics;
 
 pub struct Ingest {

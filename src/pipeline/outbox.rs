@@ -17,11 +17,12 @@ use super::crash;
 use super::hub::{Hub, Topic};
 use super::pulse::Pulse;
 use super::watch::give_up;
+use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
 use crate::db::deliveries::{Attempt, DeliveryState, InboxMessage, OutboxRow, Verdict};
 use crate::db::{Db, DbError};
 use crate::id;
-use crate::notify::{Outcome, Sender, with_causes};
+use crate::notify::{Outcome, Sender};
 use crate::telemetry::Metrics;
 
 /// Lanes of one place looked at in one go: those under way, and as many again for each that may end meanwhile.
@@ -187,7 +188,7 @@ impl Outbox {
                 tracing::error!(delivery = row.id, channel = row.channel, title = row.title, detail, "a delivery was rejected")
             }
             Verdict::RetryAt(at) => {
-                tracing::warn!(delivery = row.id, channel = row.channel, detail, again_at = %at, "a delivery failed for now");
+                tracing::warn!(delivery = row.id, channel = row.channel, detail, again_at = %at, "a delivery failed and is tried again");
             }
         }
         self.metrics.attempt(&row.channel, word, watch.seconds());

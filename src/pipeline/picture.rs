@@ -57,7 +57,9 @@ pub fn pictures(state: &State, now: Timestamp) -> Vec<AlertPicture> {
     let mut pictures = Vec::new();
     for (terms, instance) in state.ledger.alerts() {
         // Shown as it is routed, so that pages, silences and other programs mean the same alert. One that is not routed keeps its own labels.
-        let labels = state.ledger.routed_labels(&instance.labels).unwrap_or_else(|| instance.labels.clone());
+        let outward = state.ledger.routed_labels(&instance.labels);
+        let is_routed = outward.is_some();
+        let labels = outward.unwrap_or_else(|| instance.labels.clone());
         let fingerprint = labels.fingerprint();
         let picture = AlertPicture {
             fingerprint,
@@ -81,10 +83,8 @@ pub fn pictures(state: &State, now: Timestamp) -> Vec<AlertPicture> {
             generator_url: terms.map(|terms| terms.generator_url.clone()).unwrap_or_default(),
         };
         let view = match instance.state {
-            alert::State::Firing => {
-                state.ledger.routed_labels(&instance.labels).and_then(|labels| routed.remove(&labels.fingerprint()))
-            }
-            alert::State::Pending | alert::State::Resolved => None,
+            alert::State::Firing if is_routed => routed.remove(&fingerprint),
+            alert::State::Firing | alert::State::Pending | alert::State::Resolved => None,
         };
         pictures.push(match view {
             Some(view) => with_view(picture, view, state),

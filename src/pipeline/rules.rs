@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tocsin_core::model::{Cell, LabelSet, Row, STALE, Value};
-use tocsin_core::promql::evaluate::{Cancel, Options};
+use tocsin_core::promql::evaluate::{CancelOnDrop, Options};
 use tocsin_core::rule::{Environment, Evaluated, Kind, Local, Rule, RuleError, RuleGroup, RuleId};
 use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
@@ -194,15 +194,6 @@ async fn asked(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Stops an evaluation when nobody waits for it any more.
-struct CancelOnDrop(Cancel);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
 struct GroupWork {
     parts: Parts,
     options: Options,
@@ -312,7 +303,7 @@ impl GroupWork {
     async fn ask(&self, index: usize, at: Timestamp) -> (Result<Evaluated, RuleError>, f64) {
         let watch = Stopwatch::start();
         let (group, environment, options) = (self.group.clone(), self.environment.clone(), self.options.clone());
-        let (store, cancel) = (self.parts.store.clone(), CancelOnDrop(Cancel::new()));
+        let (store, cancel) = (self.parts.store.clone(), CancelOnDrop::default());
         let switch = cancel.0.clone();
         let work = tokio::task::spawn_blocking(move || {
             let snapshot = store.snapshot();

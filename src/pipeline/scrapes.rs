@@ -55,6 +55,19 @@ pub struct TargetStatus {
     pub samples: usize,
 }
 
+impl TargetStatus {
+    /// Takes the place of what was known of a target; who looks at targets is told when it has come up or gone down.
+    pub fn note(self, status: &Mutex<TargetStatus>, hub: &Hub) {
+        let mut status = status.lock().expect("no holder of this lock panics");
+        let changed = status.up != self.up;
+        *status = self;
+        drop(status);
+        if changed {
+            hub.tell(Topic::Targets, None);
+        }
+    }
+}
+
 /// A target with how it fares.
 #[derive(Clone, Debug)]
 pub struct TargetView {

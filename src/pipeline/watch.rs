@@ -18,12 +18,12 @@ use super::crash;
 use super::hub::{Hub, Topic};
 use super::ledger::{Ledger, Outward, RuleKey, RuleTerms};
 use super::pulse::Pulse;
+use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
 use crate::db::accounts::{AuditEntry, audit_writes};
 use crate::db::deliveries::{DeliveryState, OutboxRow, insert};
 use crate::db::state::{self, Document};
 use crate::db::{Db, Write};
-use crate::notify::with_causes;
 use crate::telemetry::Metrics;
 
 /// Changes that may wait; senders then wait too, which slows evaluation down and loses nothing.

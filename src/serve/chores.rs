@@ -9,10 +9,10 @@ use tocsin_core::time::{Span, Timestamp};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::tasks::Tasks;
+use crate::client::answer::with_causes;
 use crate::clock;
 use crate::db::Db;
 use crate::disk::Disk;
-use crate::notify::with_causes;
 use crate::pipeline::crash;
 use crate::pipeline::pulse::Pulse;
 use crate::telemetry::Metrics;

@@ -7,8 +7,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::lines;
 use super::start::Service;
+use crate::client::answer::with_causes;
 use crate::http::access::Caller;
-use crate::notify::with_causes;
 
 /// The signals that we listen for.
 pub struct Signals {

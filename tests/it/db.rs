@@ -2,8 +2,13 @@
 
 mod absence;
 mod accounts;
+mod objectives;
 mod outbox;
 mod records;
+mod rows;
+mod run_facts;
+mod run_lists;
+mod runs;
 mod schema;
 
 use std::future::Future;
@@ -48,7 +53,8 @@ async fn hold(mut place: impl FnMut(&str) -> Place) {
     }
     clauses! {
         schema: opening_twice_changes_nothing, a_newer_database_is_refused, a_transaction_happens_whole_or_not_at_all,
-            null_and_unicode_come_back_as_they_went, concurrent_writers_all_get_through;
+            null_and_unicode_come_back_as_they_went, concurrent_writers_all_get_through,
+            a_database_of_the_version_before_is_brought_forward;
         accounts: names_are_unique, a_change_ends_the_logins_of_that_person, a_login_ends_by_time_by_word_and_by_disabling,
             a_token_opens_until_it_is_revoked,
             a_token_ends_by_time_and_with_the_rights_of_its_maker, what_is_done_and_its_line_in_the_audit_are_one_step,
@@ -60,6 +66,14 @@ async fn hold(mut place: impl FnMut(&str) -> Place) {
             an_alerts_history_is_read_newest_first, the_sign_of_life_is_the_last_one, the_sweep_takes_what_ended_and_is_old,
             a_start_reads_every_open_page_and_the_newest_others, a_sweep_goes_in_steps_until_nothing_is_left,
             a_key_may_be_longer_than_an_index_takes;
+        runs: a_run_comes_back_as_it_went, every_word_of_a_run_comes_back, a_batch_needs_the_fence, of_two_who_take_a_run_one_wins,
+            a_trigger_brings_one_run_of_a_document, a_lock_has_one_holder, notes_are_one_step_with_what_they_tell_of;
+        run_lists: a_start_finds_every_run_with_something_under_way, runs_are_listed_newest_first, runs_are_counted,
+            what_belongs_to_many_runs_is_read_at_once, versions_of_a_document_are_kept, old_runs_go_with_all_that_belongs_to_them;
+        run_facts: the_history_of_a_document_is_oldest_first, rates_are_counted_by_their_keys, what_a_schedule_decided_stays_decided,
+            a_kill_switch_is_pulled_and_released, a_freeze_lasts_until_its_end, acknowledged_writes_are_kept_by_their_tag;
+        objectives: counts_come_back_as_they_went, a_ledger_goes_on_from_its_rows,
+            counts_are_forgotten_by_age_by_definition_and_whole;
     }
 }
 

@@ -30,6 +30,7 @@ mod xxhash;
 pub(crate) use budget::Lease;
 pub(crate) use engine::{Engine, Evaluated, LineIndex};
 pub(crate) use grid::{Column, Grid, Line, Point};
+pub(super) use invariant::TIME_DEPENDENT;
 pub(crate) use notes::{HistogramOperation, Note, Notes};
 pub(crate) use selectors::{RangeSeries, Ranges};
 
@@ -83,6 +84,16 @@ impl Cancel {
 
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Stops an evaluation that nobody waits for any more: the future that holds this is dropped then.
+#[derive(Debug, Default)]
+pub struct CancelOnDrop(pub Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -45,16 +45,16 @@ impl Receiver {
     }
 }
 
-/// There are as many of these as the configuration has lines for them, so their size does not matter.
+/// Where the messages of an integration go.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::large_enum_variant)]
+#[expect(clippy::large_enum_variant, reason = "there are as many of these as the configuration has lines for them")]
 pub enum Channel {
     Webhook(Webhook),
     PagerDuty(PagerDuty),
     Email(Email),
     /// The inbox on our own web page.
     Inbox,
-    /// A kind that Alertmanager knows and we do not send to yet, such as `slack_configs`; a delivery to it is rejected, visibly.
+    /// A kind that Alertmanager knows and we do not send to, such as `slack_configs`; a delivery to it is rejected, visibly.
     Unserved {
         kind: String,
     },

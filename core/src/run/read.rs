@@ -365,9 +365,17 @@ fn mode_of(trigger: &Trigger) -> Option<Mode> {
     }
 }
 
+/// What is wrong with the calls of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadCall {
+    /// The document that calls.
+    pub id: String,
+    pub message: String,
+}
+
 /// Returns the faults that only all runbooks together show: calls of runbooks that are not there, that hurt more than their caller,
 /// that lack a parameter, or that lead back to the caller.
-pub fn check_calls(runbooks: &[Runbook]) -> Vec<String> {
+pub fn check_calls(runbooks: &[Runbook]) -> Vec<BadCall> {
     use super::action::Action;
     let by_id: BTreeMap<&str, &Runbook> = runbooks.iter().map(|runbook| (runbook.metadata.id.as_str(), runbook)).collect();
     let mut faults = Vec::new();
@@ -382,26 +390,28 @@ pub fn check_calls(runbooks: &[Runbook]) -> Vec<String> {
         let id = &runbook.metadata.id;
         for step in &runbook.plan.steps {
             let Action::Call { runbook: called, params } = &step.action else { continue };
-            let place = format!("runbook {id}, step {}", step.id);
+            let mut fault = |message: String| {
+                faults.push(BadCall { id: id.clone(), message: format!("step {}: {message}", step.id) });
+            };
             let Some(callee) = by_id.get(called.as_str()) else {
-                faults.push(format!("{place}: there is no runbook {called:?}"));
+                fault(format!("there is no runbook {called:?}"));
                 continue;
             };
             if callee.class > runbook.class {
                 let (own, other) = (runbook.class.word(), callee.class.word());
-                faults.push(format!("{place}: {called} is {other}, and the caller is declared {own}"));
+                fault(format!("{called} is {other}, and the caller is declared {own}"));
             }
             for name in params.keys().filter(|name| !callee.params.contains_key(*name)) {
-                faults.push(format!("{place}: {called} has no parameter {name:?}"));
+                fault(format!("{called} has no parameter {name:?}"));
             }
             for (name, _) in callee.params.iter().filter(|(name, param)| param.required && !params.contains_key(*name)) {
-                faults.push(format!("{place}: {called} needs the parameter {name:?}"));
+                fault(format!("{called} needs the parameter {name:?}"));
             }
         }
         let (mut seen, mut waiting) = (BTreeSet::new(), calls(runbook));
         while let Some(next) = waiting.pop() {
             if next == *id {
-                faults.push(format!("runbook {id}: its calls lead back to itself"));
+                faults.push(BadCall { id: id.clone(), message: "its calls lead back to itself".to_owned() });
                 break;
             }
             if seen.insert(next.clone()) {

@@ -1,5 +1,4 @@
 //! The parser of what targets serve, against bodies and verdicts of other projects.
-#![allow(clippy::disallowed_methods, reason = "tests read the corpora from files")]
 
 use std::collections::BTreeMap;
 use std::fs;

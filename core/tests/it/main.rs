@@ -1,7 +1,6 @@
 //! Integration tests of the pure half, one binary.
 
-// Tests read the corpora, which core itself never does.
-#![allow(clippy::disallowed_methods)]
+#![expect(clippy::disallowed_methods, reason = "tests read the corpora, which core itself never does")]
 
 mod config;
 mod corpora;

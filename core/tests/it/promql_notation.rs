@@ -54,23 +54,12 @@ fn every_series_of_the_scripts_is_read() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn yaml_files(dir: &std::path::Path, out: &mut Vec<std::path::PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            yaml_files(&path, out);
-        } else if path.extension().is_some_and(|own| own == "yaml" || own == "yml") {
-            out.push(path);
-        }
-    }
-}
-
 #[test]
 fn every_value_of_the_tests_of_rules_is_read() {
     let mut files = Vec::new();
     for folder in ["kubernetes-mixin/tests", "prometheus/promtool", "prometheus/rules-fixtures"] {
         let Some(path) = corpora::path(folder) else { return };
-        yaml_files(&path, &mut files);
+        files.extend(corpora::files(&path, &["yaml", "yml"]));
     }
     let (mut wrong, mut total) = (Vec::new(), 0);
     for path in files {

@@ -97,6 +97,9 @@ fn several_faults_are_told_at_once() {
     assert_eq!(without_token.len(), 2, "a character that is no token ends the reading: {without_token:?}");
     assert_eq!(told("up{a, b=\"1\" c, d=~\"(\"}").len(), 3);
     assert_eq!(told("foo(1) + bar(2)").len(), 2);
+    let preceded =
+        |name: &str| format!("{name} modifier must be preceded by an instant vector selector or range vector selector");
+    assert_eq!(told("(a) smoothed + 1 anchored"), ["smoothed", "anchored"].map(preceded));
     assert_eq!(told("rate(a) + rate(b) == 1 > bool on (x) 2").len(), 3);
 }
 

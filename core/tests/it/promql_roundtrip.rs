@@ -1,7 +1,6 @@
 //! The parser of PromQL over real expressions: what it prints reads back as the same tree.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use saphyr_parser::{Event, Parser};
 use tocsin_core::promql::ast::{Expr, ExprKind, MatrixSelector};
@@ -9,18 +8,6 @@ use tocsin_core::promql::parse::{Syntax, parse};
 use tocsin_core::promql::pretty::{WIDTH, pretty};
 
 use crate::corpora;
-
-fn files(dir: &Path, ending: &[&str], out: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            files(&path, ending, out);
-        } else if path.extension().is_some_and(|own| ending.iter().any(|ending| own == *ending)) {
-            out.push(path);
-        }
-    }
-}
 
 /// Returns the values of all keys `expr` of a YAML text.
 fn expressions_of_rules(text: &str) -> Vec<String> {
@@ -59,15 +46,11 @@ pub fn all_expressions() -> Option<BTreeSet<String>> {
     let root = corpora::path("")?;
     let mut out = BTreeSet::new();
     for collection in ["awesome-prometheus-alerts", "kubernetes-mixin", "monitoring-mixins", "kube-prometheus"] {
-        let mut paths = Vec::new();
-        files(&root.join(collection), &["yaml", "yml"], &mut paths);
-        for path in paths {
+        for path in corpora::files(&root.join(collection), &["yaml", "yml"]) {
             out.extend(expressions_of_rules(&std::fs::read_to_string(path).unwrap()));
         }
     }
-    let mut paths = Vec::new();
-    files(&root.join("prometheus/promqltest"), &["test"], &mut paths);
-    for path in paths {
+    for path in corpora::files(&root.join("prometheus/promqltest"), &["test"]) {
         out.extend(expressions_of_script(&std::fs::read_to_string(path).unwrap()));
     }
     Some(out)

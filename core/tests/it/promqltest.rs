@@ -13,13 +13,10 @@ use crate::corpora;
 const INCOMPLETE: [(&str, usize); 1] = [("start_timestamps", 2)];
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "tests read files")]
 fn scripts_of_prometheus_pass() {
     let Some(folder) = corpora::path("prometheus/promqltest") else { return };
     let options = Options { delayed_name_removal: true, ..Options::default() };
-    let mut paths: Vec<_> = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
-    paths.sort();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "test"));
+    let paths = corpora::files(&folder, &["test"]);
     assert!(!paths.is_empty(), "the corpus holds no scripts");
     let (mut passed_in_all, mut all, mut faults) = (0, 0, Vec::new());
     for path in paths {

@@ -1,7 +1,7 @@
 //! Every rule collection of the corpora loads, and what is bad by name is refused.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tocsin_core::problem::{Problem, has_errors};
 use tocsin_core::promql::parse::Syntax;
@@ -10,19 +10,7 @@ use tocsin_core::yaml::{self, Problems, Value};
 
 use crate::corpora;
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("the folder can be listed") {
-        let path = entry.expect("the entry can be read").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
+const YAML: [&str; 2] = ["yml", "yaml"];
 
 fn load(path: &Path, defaults: &Defaults) -> (Vec<RuleGroup>, Vec<Problem>) {
     let text = std::fs::read_to_string(path).expect("the file can be read");
@@ -44,7 +32,7 @@ fn collections_load() {
     for folder in ["awesome-prometheus-alerts/rules", "monitoring-mixins/assets", "prometheus/rules-fixtures"] {
         let Some(path) = corpora::path(folder) else { return };
         let (mut count, mut rules) = (0, 0);
-        for file in files(&path) {
+        for file in corpora::files(&path, &YAML) {
             let groups = assert_loads(&file, &Defaults::default());
             rules += groups.iter().map(|group| group.rules.len()).sum::<usize>();
             count += 1;
@@ -79,7 +67,7 @@ fn the_rules_of_kubernetes_mixin_load_and_get_early_plans() {
 #[test]
 fn custom_resources_of_kube_prometheus_load() {
     let Some(path) = corpora::path("kube-prometheus/manifests") else { return };
-    for file in files(&path).iter().filter(|file| file.display().to_string().contains("prometheusRule")) {
+    for file in corpora::files(&path, &YAML).iter().filter(|file| file.display().to_string().contains("prometheusRule")) {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).expect("the file can be read");
         let (node, faults) = yaml::parse(&name, &text);
@@ -97,7 +85,7 @@ fn custom_resources_of_kube_prometheus_load() {
 #[test]
 fn good_files_load_and_bad_files_are_refused() {
     let Some(path) = corpora::path("prometheus/rulefmt") else { return };
-    for file in files(&path) {
+    for file in corpora::files(&path, &YAML) {
         let name = file.file_name().expect("a file has a name").to_string_lossy().into_owned();
         let defaults = Defaults { classic_names_only: name.starts_with("legacy_validation"), ..everything() };
         if name.contains(".bad.") {

@@ -1,29 +1,14 @@
 //! Every YAML file of the corpora has a tree, save those that are meant to have none.
 
-use std::path::{Path, PathBuf};
-
 use tocsin_core::problem::has_errors;
 use tocsin_core::yaml;
 
 use crate::corpora;
 
-fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            yaml_files(&path, found);
-        } else if path.extension().is_some_and(|extension| matches!(extension.to_str(), Some("yml" | "yaml" | "rules"))) {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn yaml_of_other_projects_reads_and_prints() {
     let Some(root) = corpora::path("") else { return };
-    let mut files = Vec::new();
-    yaml_files(&root, &mut files);
+    let files = corpora::files(&root, &["yml", "yaml", "rules"]);
     let mut refused = Vec::new();
     for path in &files {
         let Ok(text) = std::fs::read_to_string(path) else { continue };

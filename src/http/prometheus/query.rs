@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
-use tocsin_core::promql::evaluate::{self, Cancel, Options};
+use tocsin_core::promql::evaluate::{self, CancelOnDrop, Options};
 use tocsin_core::promql::parse::{Syntax, parse};
 use tocsin_core::promql::pretty::pretty;
 use tocsin_core::promql::value::Answer;
@@ -35,15 +35,6 @@ pub struct Queries {
     /// The longest that one query may take.
     pub timeout: Duration,
     pub slots: Arc<Semaphore>,
-}
-
-/// Stops the evaluation when the client has gone: then the handler's future is dropped, and this with it.
-struct CancelOnDrop(Cancel);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }
 
 /// What a query asks for.
@@ -96,7 +87,8 @@ impl Queries {
         shape: impl FnOnce(Answer) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let expr = parse(text, &self.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
-        let cancel = CancelOnDrop(Cancel::new());
+        // When the client has gone, the handler's future is dropped, and this with it.
+        let cancel = CancelOnDrop::default();
         let (store, switch) = (self.store.clone(), cancel.0.clone());
         let options =
             Options { lookback: lookback.unwrap_or(self.options.lookback), text: Some(Arc::from(text)), ..self.options.clone() };

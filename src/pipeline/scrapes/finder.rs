@@ -18,7 +18,7 @@ use super::{
     DROPPED_SHOWN, JobState, MetadataBook, Parts, Running, Stop, TargetId, TargetLabels, TargetStatus, Views, halt_all, publish,
 };
 use crate::client;
-use crate::notify::with_causes;
+use crate::client::answer::with_causes;
 use crate::scrape::discovery;
 
 /// Prometheus is told of changed files by the system; looking every few seconds is as good and simpler.

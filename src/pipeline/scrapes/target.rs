@@ -11,12 +11,11 @@ use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::super::hub::Topic;
 use super::super::{crash, fault};
 use super::{Landed, METADATA_MAX, MetadataBook, Parts, Stop, TargetId, TargetStatus};
 use crate::client;
+use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
-use crate::notify::with_causes;
 use crate::scrape::fetch::{Fetched, fetch};
 
 /// Bodies longer than this are read away from the threads that drive the network.
@@ -140,22 +139,14 @@ impl TargetWork {
                 }
             }
         }
-        let up = report.error.is_none();
-        let changed = {
-            let mut status = self.status.lock().expect("no holder of this lock panics");
-            let changed = status.up != Some(up);
-            *status = TargetStatus {
-                up: Some(up),
-                last_scrape_at: Some(at),
-                last_seconds: seconds,
-                last_error: report.error.unwrap_or_default(),
-                samples: report.samples,
-            };
-            changed
+        let status = TargetStatus {
+            up: Some(report.error.is_none()),
+            last_scrape_at: Some(at),
+            last_seconds: seconds,
+            last_error: report.error.unwrap_or_default(),
+            samples: report.samples,
         };
-        if changed {
-            self.parts.hub.tell(Topic::Targets, None);
-        }
+        status.note(&self.status, &self.parts.hub);
         // Nobody listens where there are no rules.
         let _ = self.parts.landed.send(Landed { target: self.id, added: report.series_added });
     }

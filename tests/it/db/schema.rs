@@ -2,8 +2,11 @@
 
 use tocsin::db::{Cell, DbError, Write};
 
+use super::rows::run;
+use super::runs::add;
 use super::{Place, at};
 use tocsin::db::Db;
+use tocsin::db::runs::RunFilter;
 use tocsin::db::state::{Document, put, put_page};
 
 pub async fn opening_twice_changes_nothing(place: Place) {
@@ -84,5 +87,51 @@ pub async fn concurrent_writers_all_get_through(place: Place) {
     let all = db.documents::<i64>(Document::Silence).await.expect("documents");
     assert_eq!(all.len(), 16 * 8);
     assert_eq!(all.iter().sum::<i64>(), 16 * (0..8).sum::<i64>());
+    db.close().await;
+}
+
+/// The tables that the newest step makes, those first that others refer to.
+const NEWEST: [&str; 14] = [
+    "document_version",
+    "run",
+    "step_attempt",
+    "undo",
+    "approval",
+    "rate_ledger",
+    "resource_lock",
+    "sample",
+    "run_note",
+    "schedule_fire",
+    "kill_switch",
+    "calendar_window",
+    "canary_ack",
+    "slo_row",
+];
+
+pub async fn a_database_of_the_version_before_is_brought_forward(place: Place) {
+    let db = place.open().await;
+    db.apply(&[put_page("p", "triggered", at(1), "1".to_owned()), put(Document::Silence, "s", "2".to_owned())])
+        .await
+        .expect("writes");
+    // Back to how the version before left it.
+    let drop_table = |table: &str| format!("DROP TABLE {table}");
+    for table in NEWEST.iter().rev() {
+        let sql: &'static str = drop_table(table).leak();
+        db.write(sql, []).await.expect("a write");
+    }
+    let newest = "SELECT MAX(version) FROM schema_version";
+    let before = db.rows("schema_version", newest, []).await.expect("a version")[0].int(0).expect("a number");
+    db.write("DELETE FROM schema_version WHERE version = $1", [before.into()]).await.expect("a write");
+    db.runs(&RunFilter { limit: 1, ..RunFilter::default() }).await.expect_err("there is no such table");
+    db.close().await;
+
+    let db = place.open().await;
+    assert_eq!(db.rows("schema_version", newest, []).await.expect("a version")[0].int(0).expect("a number"), before);
+    assert_eq!(db.page::<i64>("p").await.expect("a page"), Some(1));
+    assert_eq!(db.documents::<i64>(Document::Silence).await.expect("documents"), [2]);
+    add(&db, &run("r", "doc")).await;
+    for table in NEWEST {
+        db.rows("any", format!("SELECT COUNT(*) FROM {table}"), []).await.expect("the table is there");
+    }
     db.close().await;
 }

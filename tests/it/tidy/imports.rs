@@ -29,8 +29,8 @@ pub const CORE: Table = &[
     ("cloudwatch", &["client", "collect", "model", "time"]),
     ("atlas", &["client", "collect", "model", "time"]),
     ("slo", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
-    ("run", &["access", "model", "problem", "promql", "time", "yaml"]),
-    ("config", &["atlas", "client", "cloudwatch", "collect", "model", "problem", "route", "scrape", "time", "yaml"]),
+    ("run", &["access", "client", "model", "problem", "promql", "time", "yaml"]),
+    ("config", &["atlas", "client", "cloudwatch", "collect", "model", "problem", "route", "run", "scrape", "time", "yaml"]),
 ];
 
 /// Rooms of the edge; all of them may know the pure half. Edges do not know each other, but for the pipeline, which is their journey,
@@ -42,7 +42,7 @@ pub const EDGE: Table = &[
     ("db", &[]),
     ("disk", &[]),
     ("telemetry", &["db"]),
-    ("config", &["client"]),
+    ("config", &["client", "clock"]),
     ("scrape", &["client"]),
     ("cloudwatch", &["client", "clock", "id"]),
     ("atlas", &["client", "clock", "id"]),

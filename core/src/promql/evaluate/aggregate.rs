@@ -44,25 +44,6 @@ fn groups(input: &Grid, aggregate: &Aggregate) -> Vec<Group> {
     groups
 }
 
-fn operator_name(op: AggregateOp) -> &'static str {
-    match op {
-        AggregateOp::Sum => "sum",
-        AggregateOp::Avg => "avg",
-        AggregateOp::Count => "count",
-        AggregateOp::Min => "min",
-        AggregateOp::Max => "max",
-        AggregateOp::Group => "group",
-        AggregateOp::Stddev => "stddev",
-        AggregateOp::Stdvar => "stdvar",
-        AggregateOp::TopK => "topk",
-        AggregateOp::BottomK => "bottomk",
-        AggregateOp::CountValues => "count_values",
-        AggregateOp::Quantile => "quantile",
-        AggregateOp::LimitK => "limitk",
-        AggregateOp::LimitRatio => "limit_ratio",
-    }
-}
-
 /// Sums or means of histograms.
 enum Histograms {
     Sum(Compensated),
@@ -231,7 +212,7 @@ impl Engine<'_> {
                             }
                         }
                         Point::Histogram(_) => {
-                            self.notes.add(Note::IgnoredInAggregation { aggregation: operator_name(op) }, place);
+                            self.notes.add(Note::IgnoredInAggregation { aggregation: op.symbol() }, place);
                             continue;
                         }
                     }

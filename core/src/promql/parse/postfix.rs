@@ -177,7 +177,10 @@ impl Parser<'_> {
             Some(Slots { edges: None, .. }) => {
                 self.fault(expr.place, format!("{name} modifier is not supported for subqueries"));
             }
-            None => self.fault(expr.place, format!("{name} modifier not implemented")),
+            None => {
+                let needed = "an instant vector selector or range vector selector";
+                self.fault(expr.place, format!("{name} modifier must be preceded by {needed}"));
+            }
         }
     }
 }

@@ -1,23 +1,9 @@
 //! Variants of an instant query whose selectors are fixed by `@`, so that the instant of the query does not matter.
 
 use crate::promql::ast::{At, DurationExpr, Expr, ExprKind, VectorSelector};
+use crate::promql::evaluate::TIME_DEPENDENT;
 use crate::promql::walk::walk;
 use crate::time::Timestamp;
-
-/// Functions whose value depends on the instant of evaluation whatever `@` says.
-const TIME_DEPENDENT: [&str; 11] = [
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "predict_linear",
-    "time",
-    "timestamp",
-];
 
 /// Returns whether an expression asks for start, end, step or length of the query, which a range query answers otherwise.
 pub(super) fn asks_for_query(expr: &Expr) -> bool {

@@ -305,3 +305,63 @@ fn a_database_of_another_kind_is_refused_with_the_remedy() {
         assert!(read(&format!("database: {{url: '{url}'}}\n")).0.is_some(), "{url}");
     }
 }
+
+#[test]
+fn all_faults_of_acting_are_listed() {
+    check(
+        r#"
+act:
+  environment: prod
+  programs: [{path: reload}, {path: /usr/bin/true, sha256: abc}]
+  hosts: ['https://api.example.org']
+  secrets: [{name: ci}]
+  databases:
+    - {name: shop, url: 'postgres://tocsin:hunter2@db/shop'}
+    - {name: shop, url: 'mysql://db/shop'}
+  processes: [{name: 'a b', pid_file: run/a.pid}]
+  proxies:
+    - {name: one, listen: '127.0.0.1:7001', upstream: '127.0.0.1'}
+    - {name: two, listen: '127.0.0.1:7001', upstream: '127.0.0.1:7001'}
+  items:
+    - {kind: process, name: x}
+    - {kind: service, name: api, labels: {environment: live}, port: 1}
+"#,
+        r#"etc/tocsin.yml:3:3: error: act: two proxies listen on 127.0.0.1:7001; give each an address of its own
+etc/tocsin.yml:3:16: error: act.environment: "prod" is no environment; write staging or production
+etc/tocsin.yml:4:14: error: act.programs[0]: "reload" is no absolute path; write where the program is, without ..
+etc/tocsin.yml:4:30: error: act.programs[1]: sha256 is no SHA-256; write its 64 hexadecimal digits in small letters
+etc/tocsin.yml:5:11: error: act.hosts[0]: "https://api.example.org" is no host; write a name or an address, with its port where that is not the usual one
+etc/tocsin.yml:6:13: error: act.secrets[0]: write file, the path of a file with the secret, or value
+etc/tocsin.yml:8:7: error: act.databases[0]: url holds a password; write it into a file that password_file names
+etc/tocsin.yml:9:7: error: act.databases[1]: url is no address of PostgreSQL; write postgres://user@host:5432/database
+etc/tocsin.yml:9:7: error: act.databases[1]: the name "shop" stands here twice; choose another one
+etc/tocsin.yml:10:15: error: act.processes[0]: command is missing; write a text that the command line of the process holds
+etc/tocsin.yml:10:22: error: act.processes[0].name: "a b" is no name; write letters, digits, . _ - and :, beginning with a letter or digit
+etc/tocsin.yml:12:7: error: act.proxies[0]: upstream "127.0.0.1" is no address; write host:port
+etc/tocsin.yml:13:7: error: act.proxies[1]: the proxy would connect to itself; upstream is where the dependency listens
+etc/tocsin.yml:15:7: error: act.items[0]: things of the kind process stand in processes
+etc/tocsin.yml:16:56: error: act.items[1].labels.environment: "live" is no environment; write staging or production
+etc/tocsin.yml:16:63: error: act.items[1].port: unknown key port; remove it or check its indentation
+"#,
+    );
+}
+
+#[test]
+fn what_may_be_acted_upon_becomes_the_inventory() {
+    let (config, printed) = read(
+        r#"
+act:
+  environment: staging
+  databases: [{name: shop, url: 'postgres://tocsin@db/shop', password_file: secrets/db}]
+  proxies: [{name: db, listen: '127.0.0.1:7001', upstream: '127.0.0.1:5432', labels: {environment: production}}]
+  items: [{kind: service, name: tocsin, control_plane: true}]
+"#,
+    );
+    assert_eq!(printed, "");
+    let items = config.unwrap().act.inventory().items;
+    let shown: Vec<String> = items
+        .iter()
+        .map(|item| format!("{} {} {} {}", item.kind, item.name, item.labels["environment"], item.control_plane))
+        .collect();
+    assert_eq!(shown, ["database shop staging false", "proxy db production false", "service tocsin staging true"]);
+}

@@ -6,8 +6,7 @@ use tocsin_core::route::tree::Routing;
 use tocsin_core::time::Span;
 
 use super::script::check;
-use super::stories::{calm, grouped, inhibition, night};
-use super::world::{receiver, route, routing};
+use super::world::{calm, grouped, inhibition, night, receiver, route, routing};
 
 #[test]
 fn an_alert_that_a_reload_routes_elsewhere_still_ends_for_those_who_were_told() {

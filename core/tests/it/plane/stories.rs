@@ -1,30 +1,14 @@
 //! Stories of what Alertmanager's users rely on.
 
-use std::collections::BTreeMap;
-
-use tocsin_core::model::Matcher;
-use tocsin_core::route::time_interval::{TimeInterval, TimeRange};
-use tocsin_core::route::tree::{GroupBy, Inhibition, Route, Routing};
+use tocsin_core::route::tree::{Route, Routing};
 use tocsin_core::time::Span;
 
 use super::script::check;
-use super::world::{receiver, route, routing};
+use super::world::{calm, grouped, inhibition, night, receiver, route, routing};
 
 /// One receiver that hears everything by webhook, once a second.
 fn simple() -> Routing {
     routing(route("team", &[]), &[receiver("team", &["webhook"])])
-}
-
-/// The same, but nothing repeats within a story.
-pub fn calm(integrations: &[&str]) -> Routing {
-    let mut root = route("team", &[]);
-    root.repeat_interval = Span::from_mins(240);
-    routing(root, &[receiver("team", integrations)])
-}
-
-pub fn grouped(names: &[&str], mut root: Route) -> Route {
-    root.group_by = GroupBy::Labels(names.iter().map(|name| (*name).to_owned()).collect());
-    root
 }
 
 #[test]
@@ -228,15 +212,6 @@ fn a_reload_starts_timers_anew_but_repeats_nothing() {
     );
 }
 
-pub fn inhibition() -> Inhibition {
-    Inhibition {
-        name: String::new(),
-        source: vec![Matcher::equal("alertname", "ZoneDown")],
-        target: vec![Matcher::equal("alertname", "InstanceDown")],
-        equal: vec!["zone".to_owned()],
-    }
-}
-
 #[test]
 fn an_inhibited_alert_is_not_told_and_its_end_is_told_to_those_who_knew() {
     let mut config = routing(grouped(&[], route("team", &[])), &[receiver("team", &["webhook"])]);
@@ -300,12 +275,6 @@ fn a_silence_mutes_for_its_span_and_opens_no_page() {
         8 team/0 notify (first notification) test1@1
         ",
     );
-}
-
-pub fn night() -> BTreeMap<String, Vec<TimeInterval>> {
-    // The first ten seconds of a story belong to a minute; an hour starts at 3,600 seconds.
-    let times = vec![TimeRange { start_minute: 0, end_minute: 60 }];
-    BTreeMap::from([("night".to_owned(), vec![TimeInterval { times, ..TimeInterval::default() }])])
 }
 
 #[test]

@@ -11,7 +11,8 @@ use tocsin_core::route::alert::Alert;
 use tocsin_core::route::dispatch::group::{Group, GroupId};
 use tocsin_core::route::receiver::{Channel, Integration, PagerDuty, Receiver, Webhook};
 use tocsin_core::route::silence::Silence;
-use tocsin_core::route::tree::{GroupBy, Route, Routing};
+use tocsin_core::route::time_interval::{TimeInterval, TimeRange};
+use tocsin_core::route::tree::{GroupBy, Inhibition, Route, Routing};
 use tocsin_core::time::{Span, Timestamp};
 
 /// The tables that the edge would keep, filled from JSON so that every record passes through its stored form.
@@ -121,6 +122,35 @@ pub fn routing(root: Route, receivers: &[Receiver]) -> Routing {
         time_intervals: BTreeMap::new(),
         resolve_timeout: Span::from_mins(5),
     }
+}
+
+/// Returns one receiver that hears everything; nothing repeats within a story.
+pub fn calm(integrations: &[&str]) -> Routing {
+    let mut root = route("team", &[]);
+    root.repeat_interval = Span::from_mins(240);
+    routing(root, &[receiver("team", integrations)])
+}
+
+pub fn grouped(names: &[&str], mut root: Route) -> Route {
+    root.group_by = GroupBy::Labels(names.iter().map(|name| (*name).to_owned()).collect());
+    root
+}
+
+/// Returns that an alert of a zone inhibits those of its instances.
+pub fn inhibition() -> Inhibition {
+    Inhibition {
+        name: String::new(),
+        source: vec![Matcher::equal("alertname", "ZoneDown")],
+        target: vec![Matcher::equal("alertname", "InstanceDown")],
+        equal: vec!["zone".to_owned()],
+    }
+}
+
+/// Returns the first hour of each day, by the name of `night`.
+pub fn night() -> BTreeMap<String, Vec<TimeInterval>> {
+    // The first ten seconds of a story belong to a minute; an hour starts at 3,600 seconds.
+    let times = vec![TimeRange { start_minute: 0, end_minute: 60 }];
+    BTreeMap::from([("night".to_owned(), vec![TimeInterval { times, ..TimeInterval::default() }])])
 }
 
 /// Returns a receiver with integrations named by words: `webhook`, `webhook-no-resolved`, `pagerduty`, `inbox`; a webhook

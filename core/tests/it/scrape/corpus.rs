@@ -1,5 +1,4 @@
 //! Recorded bodies through the whole path.
-#![allow(clippy::disallowed_methods, reason = "tests read the corpora from files")]
 
 use std::fs;
 

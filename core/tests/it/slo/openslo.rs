@@ -1,29 +1,17 @@
 //! The files of OpenSLO: what is good loads, what is bad is refused.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tocsin_core::problem::{Problem, Severity, has_errors};
 use tocsin_core::slo::openslo::{Documents, read, resolve};
 
 use crate::corpora;
 
+const DOCUMENTS: [&str; 2] = ["yaml", "json"];
+
 fn load(path: &Path) -> (Documents, Vec<Problem>) {
     let text = std::fs::read_to_string(path).expect("the file can be read");
     read(&path.file_name().expect("a file has a name").to_string_lossy(), &text)
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("the folder can be listed") {
-        let path = entry.expect("the entry can be read").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "json") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 fn count(documents: &Documents) -> usize {
@@ -65,7 +53,7 @@ fn examples_and_cases_of_the_sdk_load() {
     let (mut files_read, mut objects) = (0, 0);
     for folder in ["spec/examples", "go-sdk/v1/examples", "go-sdk/test_data", "oslo/inputs/fmt"] {
         let Some(folder) = corpora::path(&format!("openslo/{folder}")) else { return };
-        for file in files(&folder) {
+        for file in corpora::files(&folder, &DOCUMENTS) {
             let (documents, problems) = load(&file);
             assert!(!has_errors(&problems), "{}: {problems:#?}", file.display());
             assert!(count(&documents) > 0, "{}", file.display());
@@ -107,7 +95,7 @@ fn what_the_validator_refuses_is_refused_with_its_place() {
     }
     for folder in ["openslo/go-sdk/v2alpha", "openslo/go-sdk/v1alpha"] {
         let Some(folder) = corpora::path(folder) else { return };
-        for file in files(&folder) {
+        for file in corpora::files(&folder, &DOCUMENTS) {
             assert!(has_errors(&load(&file).1), "{} was accepted", file.display());
         }
     }
