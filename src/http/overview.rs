@@ -193,7 +193,7 @@ fn objective_summary(objectives: &Handle) -> ObjectiveSummary {
     let mut summary = ObjectiveSummary::default();
     for view in objectives.views() {
         summary.total += 1;
-        summary.burning += usize::from(view.is_burning());
+        summary.burning += usize::from(view.is_burning);
         summary.exhausted += usize::from(view.is_exhausted());
         summary.failing += usize::from(view.error.is_some());
     }

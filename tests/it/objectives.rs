@@ -133,7 +133,7 @@ async fn a_burning_budget_pages_and_recovers_and_its_figures_can_be_queried() {
     assert_eq!(errors, 600.0);
     assert!(during["definition_text"].as_str().is_some_and(|text| text.contains("90 % of events over 1h")), "{during}");
     let overview = service.get("/api/tocsin/v1/overview").await;
-    assert_eq!(overview["objectives"], json!({"total": 1, "burning": 0, "exhausted": 1, "failing": 0}));
+    assert_eq!(overview["objectives"], json!({"total": 1, "burning": 1, "exhausted": 1, "failing": 0}));
 
     // The figures are series, and the alert is an expression over them.
     let told = within(STEPS, "the figures", async || {

@@ -171,7 +171,9 @@ impl Work {
             self.sweep_at = now + SWEEP_EVERY;
             self.plan_sweeps();
         }
-        self.parts.hub.tell(Topic::Objectives, None);
+        if !self.owns.is_empty() {
+            self.parts.hub.tell(Topic::Objectives, None);
+        }
     }
 
     /// Returns the objective that is to be worked at between the steps: first those that alerts wait for.
@@ -204,10 +206,10 @@ impl Work {
             }
         } else if !own.is_loaded {
             self.load(id).await;
-        } else if let Some(counts) = own.coming.as_ref().map(|coming| coming.counts.clone()) {
-            if let Some(stretch) = self.count(id, counts).await {
-                self.come(id, stretch).await;
-            }
+        } else if let Some(counts) = own.coming.as_ref().map(|coming| coming.counts.clone())
+            && let Some(stretch) = self.count(id, counts).await
+        {
+            self.come(id, stretch).await;
         }
         self.show(id);
     }
