@@ -4,7 +4,7 @@ use reqwest::Method;
 use tocsin_core::journey::{Answer, BODY_BYTES_MAX, Failure, Journey, Request, Saved, Secrets, Step, StepEnded, judge, request};
 use tocsin_core::time::Timestamp;
 
-use crate::client::answer::{body, told};
+use crate::client::answer::{body, with_causes};
 use crate::client::{ClientError, Kept, authorise, reveal};
 use crate::clock::Stopwatch;
 
@@ -12,7 +12,7 @@ use crate::clock::Stopwatch;
 ///
 /// Errors: why the journey fails, with the name of the step.
 pub async fn walk(journey: &Journey, http: &Kept, began: Timestamp, steps: &mut Vec<StepEnded>) -> Result<(), Failure> {
-    let ours = |error: ClientError| Failure { reason: told(&error), ours: true };
+    let ours = |error: ClientError| Failure { reason: with_causes(&error), ours: true };
     let mut secrets = Secrets::default();
     for secret in journey.secrets() {
         secrets.0.push((secret.clone(), reveal(secret).await.map_err(ours)?));
@@ -52,11 +52,11 @@ async fn take(
     if let Some(sent) = sent {
         request = request.body(sent);
     }
-    let request = authorise(request, &journey.client).await.map_err(|error| ours(told(&error)))?;
+    let request = authorise(request, &journey.client).await.map_err(|error| ours(with_causes(&error)))?;
     // An address may hold what an answer brought, so it is not told.
-    let answer = request.send().await.map_err(|error| theirs(told(&error.without_url())))?;
+    let answer = request.send().await.map_err(|error| theirs(with_causes(&error.without_url())))?;
     *status = Some(answer.status().as_u16());
     let code = answer.status().as_u16();
-    let body = body(answer, BODY_BYTES_MAX).await.map_err(|error| theirs(told(&error)))?;
+    let body = body(answer, BODY_BYTES_MAX).await.map_err(|error| theirs(with_causes(&error)))?;
     judge(step, &Answer { status: code, body: &body }).map_err(theirs)
 }
