@@ -64,7 +64,7 @@ const TIMES: (i64, &[&str]) = (
 ///
 /// A `trigger_key` is what an index takes of a `trigger_ref`, and is unique together with the kind and the document.
 const RUNS: (i64, &[&str]) = (
-    20,
+    4,
     &[
         "CREATE TABLE document_version (hash TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, doc_id TEXT NOT NULL, body TEXT NOT NULL, \
          created_by TEXT NOT NULL, created_at_ms BIGINT NOT NULL)",

@@ -6,7 +6,7 @@ use crate::run::plan::Class;
 use crate::run::record::DocKind;
 use crate::run::runbook::{Metadata, Runbook};
 use crate::run::schedule::Missed;
-use crate::run::study::{ExpectedAlert, Experiment, Phases, Probe, StopRule, Study};
+use crate::run::study::{ExpectedAlert, Experiment, PRODUCTION, Phases, Probe, StopRule, Study};
 use crate::time::{Span, Timestamp};
 use crate::yaml::{Table, Value, nearest};
 
