@@ -32,6 +32,8 @@ pub enum Permission {
     Silence,
     /// Hand alerts to us as a rule engine does.
     SendAlerts,
+    /// Start runs of what their class admits, vote, and do what runs ask of people.
+    Run,
     Disrupt,
     Reload,
     ManageAccounts,
@@ -39,11 +41,12 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 8] = [
+    pub const ALL: [Permission; 9] = [
         Permission::Read,
         Permission::Acknowledge,
         Permission::Silence,
         Permission::SendAlerts,
+        Permission::Run,
         Permission::Disrupt,
         Permission::Reload,
         Permission::ManageAccounts,
@@ -78,7 +81,7 @@ impl Role {
     pub fn may(self, permission: Permission) -> bool {
         match permission {
             Permission::Read => true,
-            Permission::Acknowledge | Permission::Silence | Permission::SendAlerts => {
+            Permission::Acknowledge | Permission::Silence | Permission::SendAlerts | Permission::Run => {
                 matches!(self, Role::Responder | Role::Operator | Role::SreLead)
             }
             Permission::Disrupt => matches!(self, Role::Operator | Role::SreLead),

@@ -24,7 +24,7 @@ pub enum Access {
 }
 
 use Access::{Needs, Open};
-use Permission::{Acknowledge, Disrupt, ManageAccounts, Read, ReadAudit, Reload, SendAlerts, Silence};
+use Permission::{Acknowledge, Disrupt, ManageAccounts, Read, ReadAudit, Reload, Run, SendAlerts, Silence};
 
 /// Every route with what it asks. A route that is missing here is refused.
 pub const ROUTES: &[(&str, &str, Access)] = &[
@@ -50,6 +50,32 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/tocsin/v1/inbox", Needs(Read)),
     ("POST", "/api/tocsin/v1/silences/preview", Needs(Read)),
     ("GET", "/api/tocsin/v1/targets", Needs(Read)),
+    ("GET", "/api/tocsin/v1/objectives", Needs(Read)),
+    ("GET", "/api/tocsin/v1/objectives/{id}", Needs(Read)),
+    ("GET", "/api/tocsin/v1/journeys", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runbooks", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runbooks/{id}", Needs(Read)),
+    ("POST", "/api/tocsin/v1/runbooks/{id}/runs", Needs(Run)),
+    ("GET", "/api/tocsin/v1/suggestions", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runs", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runs/{id}", Needs(Read)),
+    ("POST", "/api/tocsin/v1/runs/{id}/approve", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/cancel", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/pause", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/resume", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/human", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/settle", Needs(Run)),
+    ("GET", "/api/tocsin/v1/runs/{id}/report", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runs/{id}/report.html", Needs(Read)),
+    ("GET", "/api/tocsin/v1/kill-switch", Needs(Read)),
+    ("PUT", "/api/tocsin/v1/kill-switch", Needs(Disrupt)),
+    ("GET", "/api/tocsin/v1/freezes", Needs(Read)),
+    ("POST", "/api/tocsin/v1/freezes", Needs(Disrupt)),
+    ("DELETE", "/api/tocsin/v1/freezes/{id}", Needs(Disrupt)),
+    ("GET", "/api/tocsin/v1/drills", Needs(Read)),
+    ("GET", "/api/tocsin/v1/experiments", Needs(Read)),
+    // The signature is the login.
+    ("POST", "/api/tocsin/v1/hooks/{source}", Open),
     ("GET", "/api/tocsin/v1/stream", Needs(Read)),
     ("GET", "/api/tocsin/v1/demo", Needs(Read)),
     ("POST", "/api/tocsin/v1/demo/faults/{name}", Needs(Disrupt)),

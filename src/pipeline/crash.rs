@@ -5,9 +5,18 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The points in the order in which an alert passes them.
-pub const POINTS: [&str; 6] =
-    ["before-record", "after-record", "before-attempt", "before-connect", "after-answer", "after-attempt-record"];
+/// The points in the order in which an alert passes them, and then those of a run.
+pub const POINTS: [&str; 9] = [
+    "before-record",
+    "after-record",
+    "before-attempt",
+    "before-connect",
+    "after-answer",
+    "after-attempt-record",
+    "before-run-record",
+    "after-run-record",
+    "after-run-effect",
+];
 
 /// Points at which a task panics. The process ends with the first three, and starts the work of the others anew.
 pub const FAULTS: [&str; 5] = ["in-watch", "in-outbox", "in-chores", "in-scrape", "in-evaluation"];

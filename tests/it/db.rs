@@ -71,7 +71,7 @@ async fn hold(mut place: impl FnMut(&str) -> Place) {
         run_lists: a_start_finds_every_run_with_something_under_way, runs_are_listed_newest_first, runs_are_counted,
             what_belongs_to_many_runs_is_read_at_once, versions_of_a_document_are_kept, old_runs_go_with_all_that_belongs_to_them;
         run_facts: the_history_of_a_document_is_oldest_first, rates_are_counted_by_their_keys, what_a_schedule_decided_stays_decided,
-            a_kill_switch_is_pulled_and_released, a_freeze_lasts_until_its_end, acknowledged_writes_are_kept_by_their_tag;
+            a_kill_switch_is_pulled_and_released, a_freeze_lasts_until_its_end, writes_of_drills_are_kept_by_their_tag;
         objectives: counts_come_back_as_they_went, a_ledger_goes_on_from_its_rows,
             counts_are_forgotten_by_age_by_definition_and_whole;
     }

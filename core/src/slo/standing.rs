@@ -43,6 +43,11 @@ impl Pace {
         (divides && tolerance >= Span::ZERO).then_some(Pace { step, tolerance })
     }
 
+    /// Returns the first instant after `now` at which another step is complete.
+    pub fn next_due(self, now: Timestamp) -> Timestamp {
+        self.settled(now) + self.step + self.tolerance
+    }
+
     /// Returns the last step that is complete at an instant.
     fn settled(self, now: Timestamp) -> Timestamp {
         self.floor(now - self.tolerance)

@@ -3,10 +3,14 @@
 mod asking;
 mod crash;
 mod documents;
+mod drills;
 mod ending;
+mod experiments;
 mod guards;
+mod lab;
 mod schedules;
 mod stories;
+mod studies;
 mod taint;
 mod verifying;
 mod world;

@@ -82,7 +82,7 @@ pub fn places(first: usize, count: usize) -> String {
 
 pub const RUN: &str = "id, kind, doc_id, doc_hash, platform, state, waiting, waiting_since_ms, escalated, refused_by, reason, ending, params, \
                        targets, trigger_kind, trigger_ref, trigger_key, trigger_labels, mode, starter, starter_role, editor, parent_run, \
-                       dry_run, owner_node, fence, lease_until_ms, created_at_ms, started_at_ms, ended_at_ms";
+                       dry_run, owner_node, fence, lease_until_ms, created_at_ms, started_at_ms, ended_at_ms, verdict";
 
 fn run_cells(run: &RunRow) -> Vec<Cell> {
     vec![
@@ -116,6 +116,7 @@ fn run_cells(run: &RunRow) -> Vec<Cell> {
         run.created_at.into(),
         run.started_at.into(),
         run.ended_at.into(),
+        run.verdict.as_deref().into(),
     ]
 }
 
@@ -155,6 +156,7 @@ pub fn run_row(row: &Row) -> Result<RunRow, DbError> {
         created_at: time(row, 27)?,
         started_at: optional_time(row, 28)?,
         ended_at: optional_time(row, 29)?,
+        verdict: optional_text(row, 30)?,
     })
 }
 

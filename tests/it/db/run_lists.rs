@@ -298,7 +298,7 @@ pub async fn old_runs_go_with_all_that_belongs_to_them(place: Place) {
     for (tag, seconds) in [("old", 99), ("new", 100)] {
         for seq in 0..600 {
             if seq % 100 == 0 || tag == "old" {
-                db.add_canary(tag, Canary { seq, at: at(seconds), acked_at: at(seconds) }).await.expect("a write");
+                db.add_canary(tag, Canary { seq, at: at(seconds), acked_at: None }).await.expect("a write");
             }
         }
     }

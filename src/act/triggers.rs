@@ -1,0 +1,163 @@
+//! What asks for runs on its own: alerts that begin to fire, and schedules whose time has come.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tocsin_core::plane::AlertState;
+use tocsin_core::route::tree::RUN_ALERT;
+use tocsin_core::run::Runbook;
+use tocsin_core::run::record::ScheduleFireRow;
+use tocsin_core::run::runbook::Mode;
+use tocsin_core::run::trigger::{self, Ask, Firing};
+use tocsin_core::time::{Span, Timestamp};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::desk::Desk;
+use crate::client::answer::with_causes;
+use crate::clock;
+use crate::db::DbError;
+use crate::pipeline::hub::{Hub, Topic};
+use crate::pipeline::watch::Watch;
+
+const ALERT_NAME: &str = "alertname";
+/// Alerts are looked at this often, whether anything was told or not.
+const LOOK: Duration = Duration::from_secs(15);
+/// Changes that come in quick succession are looked at together.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Schedules are looked at this often at least, so that a reload or a step of the clock is noticed.
+const LOOK_SCHEDULES: Span = Span::from_secs(20);
+/// Firing alerts that are remembered as asked about.
+const ASKED_MAX: usize = 200_000;
+
+/// Returns every alert that fires and is told to people, as a trigger sees it. A silenced alert starts nothing: somebody is at it.
+///
+/// Errors: the watch says nothing.
+pub async fn firing(watch: &Watch) -> Result<Vec<Firing>, String> {
+    let now = clock::now();
+    let views = watch.ask(move |state| state.plane.alerts(now)).await.map_err(|error| error.to_string())?;
+    let told =
+        views.into_iter().filter(|view| view.state != AlertState::Suppressed && view.alert.labels.get(ALERT_NAME) != RUN_ALERT);
+    let firing = told.map(|view| Firing {
+        name: view.alert.labels.get(ALERT_NAME).to_owned(),
+        reference: format!("{}@{}", view.alert.fingerprint, view.alert.starts_at.0),
+        labels: view.alert.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    });
+    Ok(firing.collect())
+}
+
+/// Begins what alerts ask for, for ever.
+pub async fn watch_alerts(desk: Desk, watch: Watch, hub: Hub) {
+    let mut changes = hub.listen(None).1;
+    let mut asked: BTreeSet<(String, String)> = BTreeSet::new();
+    loop {
+        match firing(&watch).await {
+            Ok(firing) => ask_for(&desk, &firing, &mut asked).await,
+            Err(why) => tracing::warn!(why, "cannot look at alerts that may start runs"),
+        }
+        let changed = async {
+            loop {
+                match changes.recv().await {
+                    Ok(change) if change.topic == Topic::Alerts => return,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => return,
+                    // The service is stopping.
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        // Whether it was told or is time makes no difference.
+        let _ = tokio::time::timeout(LOOK, changed).await;
+        tokio::time::sleep(SETTLE).await;
+    }
+}
+
+async fn ask_for(desk: &Desk, firing: &[Firing], asked: &mut BTreeSet<(String, String)>) {
+    let runbooks: Vec<Runbook> = desk.documents().values().map(|document| (*document.runbook).clone()).collect();
+    let standing: BTreeSet<&str> = firing.iter().map(|alert| alert.reference.as_str()).collect();
+    asked.retain(|(reference, _)| standing.contains(reference.as_str()));
+    for alert in firing {
+        for ask in trigger::of_alert(&runbooks, alert) {
+            let key = (alert.reference.clone(), ask.doc_id.clone());
+            if ask.mode == Mode::Suggest || asked.contains(&key) {
+                continue;
+            }
+            // What cannot be begun now is asked for again at the next look.
+            if begin(desk, ask).await && asked.len() < ASKED_MAX {
+                asked.insert(key);
+            }
+        }
+    }
+}
+
+/// Begins a run; returns whether the wish is settled.
+async fn begin(desk: &Desk, ask: Ask) -> bool {
+    let (document, starter) = (ask.doc_id.clone(), ask.starter.clone());
+    match desk.start(ask).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::error!(document, starter, error = with_causes(&error), "cannot begin a run");
+            false
+        }
+    }
+}
+
+/// Begins what schedules ask for, for ever.
+pub async fn watch_schedules(desk: Desk) {
+    let since = clock::now();
+    loop {
+        let runbooks: Vec<_> = desk.documents().values().map(|document| document.runbook.clone()).collect();
+        let last = match last_fires(&desk, &runbooks).await {
+            Ok(last) => last,
+            Err(error) => {
+                tracing::error!(error = with_causes(&error), "cannot read when schedules came due last; trying again");
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+        };
+        // A schedule that nobody has seen before begins now: its past is nobody's promise.
+        let of = |id: &str| last.get(id).copied().unwrap_or(since);
+        let now = clock::now();
+        for runbook in &runbooks {
+            let fired = trigger::of_schedules(runbook, of, now);
+            if fired.fires.is_empty() {
+                continue;
+            }
+            if let Err(error) = fire(&desk, fired).await {
+                tracing::error!(
+                    document = runbook.metadata.id,
+                    error = with_causes(&error),
+                    "cannot store what a schedule came to"
+                );
+            }
+        }
+        let next = runbooks.iter().filter_map(|runbook| trigger::next_due(runbook, |id| of(id).max(now))).min();
+        let look = now + LOOK_SCHEDULES;
+        clock::sleep_until(next.map_or(look, |next| next.min(look))).await;
+    }
+}
+
+async fn last_fires(desk: &Desk, runbooks: &[std::sync::Arc<Runbook>]) -> Result<BTreeMap<String, Timestamp>, DbError> {
+    let ids: Vec<String> = runbooks.iter().flat_map(|runbook| trigger::schedule_ids(runbook)).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    desk.parts().db.schedule_last(&ids).await
+}
+
+/// Begins the runs of instants that have come, and notes the instants as settled. The run first: its reference is the instant, so
+/// whoever dies in between asks for the same run once more.
+async fn fire(desk: &Desk, fired: trigger::Fired) -> Result<(), DbError> {
+    let mut fires: Vec<ScheduleFireRow> = fired.fires;
+    for ask in fired.asks {
+        let reference = ask.trigger_ref.clone().unwrap_or_default();
+        match desk.start(ask).await {
+            Ok(row) => {
+                let due = fires.iter_mut().find(|fire| format!("{}@{}", fire.schedule_id, fire.due.0) == reference);
+                due.into_iter().for_each(|fire| fire.run_id = Some(row.id.clone()));
+            }
+            Err(error) => {
+                tracing::error!(reference, error = with_causes(&error), "cannot begin a run that is due; it is tried again");
+                fires.retain(|fire| format!("{}@{}", fire.schedule_id, fire.due.0) != reference);
+            }
+        }
+    }
+    desk.parts().db.add_fires(&fires).await
+}
