@@ -99,6 +99,9 @@ enum Command {
         listen: String,
         #[arg(long)]
         upstream: String,
+        /// End with this process: its number, a colon, and its start in ticks.
+        #[arg(long)]
+        tied_to: Option<String>,
     },
     /// The guard of a stopped process; `tocsin serve` starts these.
     #[command(hide = true)]
@@ -150,9 +153,6 @@ struct DemoArgs {
     /// Start no PostgreSQL servers; then orders are not kept.
     #[arg(long)]
     without_postgresql: bool,
-    /// Put the proxies of `act` between the services, so that faults of the network can be put into them.
-    #[arg(long, hide = true)]
-    through_proxies: bool,
 }
 
 #[derive(Subcommand)]
@@ -306,8 +306,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             demo::run_service(kind, listen, addresses, pair.as_deref()).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::FaultProxy { name, listen, upstream } => {
-            fault::run_proxy(ProxySetting { name, listen, upstream }).await?;
+        Command::FaultProxy { name, listen, upstream, tied_to } => {
+            let tied_to =
+                tied_to.map(|text| text.parse()).transpose().map_err(|reason: String| anyhow::anyhow!("--tied-to: {reason}"))?;
+            fault::run_proxy(ProxySetting { name, listen, upstream }, tied_to).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::FaultGuard { tag, pid, started, ttl_ms } => {
@@ -318,8 +320,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let platform =
-        Arc::new(Platform::plan(&args.data, Choices { postgresql: !args.without_postgresql, proxies: args.through_proxies })?);
+    let platform = Arc::new(Platform::plan(&args.data, Choices { postgresql: !args.without_postgresql })?);
     let config = demo::write_configuration(&platform, &args.data)?;
     let data = args.data.clone();
     println!("Starting the demo platform: {}", platform.targets().map(|(job, _)| job).collect::<Vec<_>>().join(", "));

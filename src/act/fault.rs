@@ -150,6 +150,14 @@ impl Faults {
         Ok(Faults { proxies: Proxies::new(folder.clone()), folder })
     }
 
+    /// Has the proxies that are started from here on end with this process: for a demo, which leaves nothing behind.
+    ///
+    /// Errors: the process cannot be looked at.
+    pub fn tied(mut self) -> Result<Faults, FaultError> {
+        self.proxies.tied_to = Identity::of(i32::try_from(std::process::id()).unwrap_or_default())?;
+        Ok(self)
+    }
+
     /// Puts toxics on a proxy for `ttl`; what stands there under the same tag is replaced.
     ///
     /// Errors: `Refused` when a toxic makes no sense; `Absent` and `Silent` when the proxy cannot be reached.

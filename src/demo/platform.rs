@@ -38,8 +38,7 @@ pub struct Platform {
     addresses: BTreeMap<String, SocketAddr>,
     /// None where PostgreSQL is not installed.
     pair: Option<Pair>,
-    /// None where the services reach each other directly.
-    wires: Option<Wires>,
+    wires: Wires,
 }
 
 /// What a demo is started with.
@@ -47,8 +46,6 @@ pub struct Platform {
 pub struct Choices {
     /// Start PostgreSQL, where it is installed.
     pub postgresql: bool,
-    /// Put the proxies of `act` between the services.
-    pub proxies: bool,
 }
 
 /// Where the proxies listen that faults of the network are put into.
@@ -84,12 +81,8 @@ impl Platform {
         for kind in Kind::ALL {
             addresses.insert(kind.word().to_owned(), free()?);
         }
-        let wires = match choices.proxies {
-            true => Some(Wires { database: free()?, replication: free()? }),
-            false => None,
-        };
-        let replication = wires.map(|wires| wires.replication.port());
-        let ports = Ports { primary: free()?.port(), standby: free()?.port(), replication };
+        let wires = Wires { database: free()?, replication: free()? };
+        let ports = Ports { primary: free()?.port(), standby: free()?.port(), replication: Some(wires.replication.port()) };
         let file = platform_file(data);
         std::fs::create_dir_all(data.join("demo").join("run"))
             .with_context(|| format!("cannot make the folder of {}", file.display()))?;
@@ -136,7 +129,7 @@ impl Platform {
         self.addresses.get(kind.word()).copied().with_context(|| format!("{} has no address", kind.job()))
     }
 
-    pub fn wires(&self) -> Option<Wires> {
+    pub fn wires(&self) -> Wires {
         self.wires
     }
 
@@ -150,7 +143,7 @@ impl Platform {
         let mut command = Command::new(program);
         command.arg("demo-service").arg(kind.word()).arg("--listen").arg(self.addresses[kind.word()].to_string());
         for (word, address) in &self.addresses {
-            let address = self.wires.filter(|_| word == Kind::Database.word()).map_or(*address, |wires| wires.database);
+            let address = if word == Kind::Database.word() { self.wires.database } else { *address };
             command.arg("--peer").arg(format!("{word}={address}"));
         }
         if let Some(pair) = pair.filter(|_| kind == Kind::Database) {

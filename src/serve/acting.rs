@@ -34,6 +34,8 @@ const PROGRAM: &str = "/proc/self/exe";
 /// What acting builds upon.
 pub struct Parts {
     pub data: PathBuf,
+    /// Nothing is left behind: proxies end with us.
+    pub is_demo: bool,
     pub db: Db,
     pub hub: Hub,
     pub store: Arc<Store>,
@@ -60,7 +62,8 @@ impl Acting {
     ///
     /// Errors: a folder that cannot be made.
     pub fn start(parts: Parts, tasks: &mut Tasks) -> anyhow::Result<Acting> {
-        let faults = Arc::new(Faults::new(parts.data.join("faults")).context("cannot make the folder of faults")?);
+        let faults = Faults::new(parts.data.join("faults")).context("cannot make the folder of faults")?;
+        let faults = Arc::new(if parts.is_demo { faults.tied().context("cannot look at this process")? } else { faults });
         // Programs work elsewhere, so the way there must not depend on where we are.
         let data = parts.data.canonicalize().with_context(|| format!("cannot find {}", parts.data.display()))?;
         let folder = data.join("programs");

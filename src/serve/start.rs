@@ -157,6 +157,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let acting = Acting::start(
         acting::Parts {
             data: args.data.clone(),
+            is_demo: args.platform.is_some(),
             db: db.clone(),
             hub: hub.clone(),
             store: store.clone(),

@@ -79,6 +79,18 @@ fn parse(line: &str) -> Option<Stat> {
     Some(Stat { letter, parent, started })
 }
 
+impl std::str::FromStr for Identity {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Identity, String> {
+        let read = || {
+            let (pid, started) = text.split_once(':')?;
+            Some(Identity { pid: pid.parse().ok()?, started: started.parse().ok()? })
+        };
+        read().ok_or_else(|| format!("{text:?} is no process; write NUMBER:START"))
+    }
+}
+
 impl Identity {
     /// Returns who has a number now; None when nobody has, or it is dead and only waits to be buried.
     pub fn of(pid: i32) -> Result<Option<Identity>, FaultError> {

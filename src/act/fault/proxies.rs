@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use super::folder::{Folder, remove};
+use super::process::Identity;
 use super::proxy::stem_of;
 use super::wire::{Answer, Ask, Status};
 use super::{FaultError, Proof, StandingFault, Toxic};
@@ -35,6 +36,8 @@ pub struct Proxies {
     folder: Folder,
     /// What the configuration wants. Held while proxies are started and ended.
     wanted: Mutex<Vec<ProxySetting>>,
+    /// The process with which proxies end.
+    pub(super) tied_to: Option<Identity>,
 }
 
 fn what(name: &str) -> String {
@@ -43,7 +46,7 @@ fn what(name: &str) -> String {
 
 impl Proxies {
     pub(super) fn new(folder: Folder) -> Proxies {
-        Proxies { folder, wanted: Mutex::default() }
+        Proxies { folder, wanted: Mutex::default(), tied_to: None }
     }
 
     /// Has exactly these proxies run: those that run already as they are to be go on undisturbed, with their toxics; the others are
@@ -103,12 +106,13 @@ impl Proxies {
     }
 
     async fn start(&self, setting: &ProxySetting) -> Result<(), FaultError> {
-        let arguments = [
+        let mut arguments = vec![
             "fault-proxy".to_owned(),
             format!("--name={}", setting.name),
             format!("--listen={}", setting.listen),
             format!("--upstream={}", setting.upstream),
         ];
+        arguments.extend(self.tied_to.map(|identity| format!("--tied-to={}:{}", identity.pid, identity.started)));
         self.folder.start(&what(&setting.name), &stem_of(&setting.name), &arguments).await
     }
 

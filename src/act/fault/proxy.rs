@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::FaultError;
 use super::folder::{READY, bind, leave_session, remove, say, stem};
+use super::process::{Identity, ProcessState};
 use super::proxies::ProxySetting;
 use super::wire::{self, Answer, Ask, Status};
 use super::with_cause;
@@ -31,6 +32,8 @@ const CONNECTIONS_MAX: usize = 1024;
 const FILES: u64 = 2 * CONNECTIONS_MAX as u64 + 64;
 /// A port that could not be taken again, or a connection that could not be accepted, is tried again after this.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How often it is looked whether the process lives that a proxy is tied to.
+const TIED_LOOK: Duration = Duration::from_secs(1);
 
 /// Returns the stem of the files of a proxy.
 pub fn stem_of(name: &str) -> String {
@@ -44,10 +47,10 @@ struct Tally {
     opened: AtomicU64,
 }
 
-/// Relays until it is told to end, or until SIGTERM. It works in the folder of sockets.
+/// Relays until it is told to end, until SIGTERM, or until the process is gone that it is tied to. It works in the folder of sockets.
 ///
 /// Errors: when it cannot listen; then it has said why.
-pub async fn run_proxy(setting: ProxySetting) -> Result<(), FaultError> {
+pub async fn run_proxy(setting: ProxySetting, tied_to: Option<Identity>) -> Result<(), FaultError> {
     leave_session();
     let what = || format!("the proxy {}", setting.name);
     let failed = |cause| FaultError::Start { what: what(), cause };
@@ -86,11 +89,20 @@ pub async fn run_proxy(setting: ProxySetting) -> Result<(), FaultError> {
         () = answer(&questions, &setting, &table, &tally) => {}
         () = accept(listener, &setting, &table, &tally) => {}
         () = table.end_in_time() => {}
+        () = end_of(tied_to) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("the proxy ends");
     remove(format!("{}.sock", stem_of(&setting.name))).map_err(failed)
+}
+
+/// Waits for the end of a process; for ever where there is none.
+async fn end_of(tied_to: Option<Identity>) {
+    let Some(identity) = tied_to else { return std::future::pending().await };
+    while !matches!(identity.state(), Ok(ProcessState::Gone)) {
+        tokio::time::sleep(TIED_LOOK).await;
+    }
 }
 
 /// Answers questions until one asks for the end.
