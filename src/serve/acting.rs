@@ -67,7 +67,7 @@ impl Acting {
         // Programs work elsewhere, so the way there must not depend on where we are.
         let data = parts.data.canonicalize().with_context(|| format!("cannot find {}", parts.data.display()))?;
         let folder = data.join("programs");
-        make_private(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        make_passable(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         step::sweep(&folder, clock::now());
         let (calls, called) = mpsc::channel(CALLS_MAX);
         let journeys = parts.journeys;
@@ -166,7 +166,8 @@ async fn after(mut opened: watch::Receiver<bool>, work: impl Future<Output = ()>
     }
 }
 
-fn make_private(folder: &std::path::Path) -> std::io::Result<()> {
+/// Makes a folder that others may pass through, as the user of a program must, and may not look into.
+fn make_passable(folder: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(folder)
 }
