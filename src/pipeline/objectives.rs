@@ -183,3 +183,85 @@ impl Handle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tocsin_core::model::{Cell, LabelSet, Row, Value};
+    use tocsin_core::promql::evaluate::Cancel;
+    use tocsin_core::slo::openslo::{read, resolve};
+    use tocsin_core::slo::{Pace, definitions};
+    use tocsin_core::store::{Store, StoreOptions};
+    use tocsin_core::time::Timestamp;
+
+    use super::*;
+
+    const TEXT: &str = "apiVersion: openslo/v1
+kind: SLO
+metadata: {name: shop, annotations: {tocsin.dev/new-series: zero}}
+spec:
+  service: shop
+  indicator:
+    metadata: {name: i}
+    spec:
+      ratioMetric:
+        counter: true
+        bad: {metricSource: {type: Prometheus, spec: {query: 'bad'}}}
+        total: {metricSource: {type: Prometheus, spec: {query: 'all'}}}
+  timeWindow: [{duration: 1h, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{target: 0.9, displayName: strict}, {target: 0.5, displayName: lax}]
+";
+
+    /// Five of a hundred requests are bad.
+    fn counted() -> Vec<Standing> {
+        let store = Store::new(StoreOptions::default());
+        let at = Timestamp(1_795_219_215_000);
+        let cell = |(name, value)| Cell {
+            series: store.resolve(&LabelSet::from_pairs([("__name__", name)])).expect("the store has room"),
+            at: None,
+            value: Value::Float(value),
+        };
+        let cells = [("bad", 5.0), ("all", 100.0)].map(cell).to_vec();
+        store.append_unlogged(&Row { at, cells }).expect("the row is good");
+        let (definitions, problems) = definitions(&resolve(vec![read("slo.yml", TEXT).0]).0);
+        assert_eq!(problems, []);
+        let standings = definitions.into_iter().map(|definition| {
+            let mut standing = Standing::new(Arc::new(definition), Pace::default(), at - Span::from_mins(1)).0;
+            while let Some(want) = standing.wants(at + Span::from_secs(5)) {
+                let samples = want.fetch(&store, &Options::default(), &Cancel::new()).expect("the store can be read");
+                standing.tick(at + Span::from_secs(5), &samples).expect("what was wanted");
+            }
+            standing
+        });
+        standings.collect()
+    }
+
+    #[test]
+    fn an_slo_is_as_its_worst_objective_and_unknown_while_one_catches_up() {
+        let handle = Handle::default();
+        let show = |standing: Standing, catching_up| {
+            let definition = standing.definition().clone();
+            let shown = Shown {
+                definition: definition.clone(),
+                counts: Some(Arc::new(Mutex::new(standing))),
+                catching_up,
+                was_tried: true,
+                error: None,
+                refused: 0,
+            };
+            handle.show(&definition.id, Some(shown));
+        };
+        assert_eq!((handle.remaining("shop"), handle.burn("shop", Span::from_mins(5))), (None, None));
+        counted().into_iter().for_each(|standing| show(standing, false));
+        let near =
+            |value: Option<f64>, expected: f64| assert!(value.is_some_and(|value| (value - expected).abs() < 1e-9), "{value:?}");
+        near(handle.remaining("shop"), 0.5);
+        near(handle.remaining("shop/1"), 0.9);
+        near(handle.burn("shop", Span::from_mins(5)), 0.5);
+        near(handle.burn("shop/1", Span::from_mins(5)), 0.1);
+        assert_eq!(handle.burn("shop/2", Span::from_mins(5)), None);
+        let lax = counted().pop().expect("two objectives");
+        show(lax, true);
+        assert_eq!((handle.remaining("shop"), handle.views().len()), (None, 2));
+    }
+}
