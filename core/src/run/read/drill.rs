@@ -49,8 +49,10 @@ pub(super) fn read(metadata: Metadata, mut table: Table<'_, '_>, allowed: &Allow
         table.error(format!("a drill takes no longer than {TTL_MAX}"));
     }
     let mut guards = read_gates(table.table("gates"), &refer, &metadata, &places, total);
-    // A drill has no staging of its own: its experiments do.
-    guards.staging_passed_within = None;
+    // What is about production alone cannot pass anywhere before.
+    if places.len() < 2 {
+        guards.staging_passed_within = None;
+    }
     let objective = table.table("objective").map(read_objective).unwrap_or_default();
     let targets = read_targets(table.table("targets"));
     let (faults, experiments) = read_inject(&mut table, targets.as_ref(), total);

@@ -6,7 +6,7 @@ use crate::run::plan::Class;
 use crate::run::record::DocKind;
 use crate::run::runbook::{Metadata, Runbook};
 use crate::run::schedule::Missed;
-use crate::run::study::{ExpectedAlert, Experiment, Phases, Probe, StopRule, Study};
+use crate::run::study::{ExpectedAlert, Experiment, PRODUCTION, Phases, Probe, StopRule, Study};
 use crate::time::{Span, Timestamp};
 use crate::yaml::{Table, Value, nearest};
 
@@ -20,13 +20,16 @@ const HYPOTHESES_MAX: usize = 20;
 const SAMPLE: Span = Span::from_secs(5);
 const SAMPLE_MAX: Span = Span::from_secs(30);
 /// A study with more samples of one probe than this samples too often, or takes too long.
-const SAMPLES_MAX: i64 = 20_000;
+const SAMPLES_MAX: i64 = 5_000;
 const HOLD: Span = Span::from_secs(30);
 const WITHIN: Span = Span::from_mins(5);
 
 pub(super) fn read(metadata: Metadata, mut table: Table<'_, '_>, allowed: &Allowed, now: Timestamp) -> Runbook {
     refuse_absent(&mut table);
     let places = read_environment(&mut table);
+    if places == [PRODUCTION] {
+        table.error("environment is production alone, and production comes after staging; write [staging, production]");
+    }
     let params = study::params(&places);
     let triggers = read_triggers(&mut table, &places, Missed::Skip, now);
     let refer = Refer::new(&params, allowed);

@@ -54,9 +54,9 @@ pub fn html(report: &Report) -> String {
     );
     let good = ["held", "met", "succeeded", "tabletop"].contains(&report.verdict.as_str());
     let class = if good { "good" } else { "bad" };
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<h1>{title}</h1><p class=\"soft\">{} of {}, run {}</p><p class=\"verdict {class}\">{}</p><p>{}</p>\n",
+        "<h1>{title}</h1><p class=\"soft\">{} of {}, run {}</p><p class=\"verdict {class}\">{}</p><p>{}</p>",
         escape(report.kind),
         escape(&report.platform),
         escape(&report.run),
@@ -75,7 +75,7 @@ pub fn html(report: &Report) -> String {
         out.push_str("</table>\n");
     }
     for plot in &report.plots {
-        let _ = write!(out, "<h2>{}</h2>{}\n", escape(&plot.title), draw(plot));
+        let _ = writeln!(out, "<h2>{}</h2>{}", escape(&plot.title), draw(plot));
     }
     out.push_str("<h2>Time line</h2><table>");
     for moment in &report.timeline {

@@ -102,9 +102,12 @@ fn what_is_lost_is_counted_and_dated() {
     assert_eq!(found.why, ["what was lost: 2s940ms; 1s are allowed"]);
 }
 
+/// What is missed, and by what.
+type Miss = (&'static [&'static str], fn(&mut Script));
+
 #[test]
 fn each_objective_can_be_missed() {
-    let cases: [(&[&str], fn(&mut Script)); 8] = [
+    let cases: [Miss; 8] = [
         (&["rto"], |script| script.recovers_in = secs(70)),
         (&["rpo"], |script| script.canary = json!({ "acknowledged": 60 })),
         (&["page"], |script| script.page["ok"] = json!(false)),

@@ -187,9 +187,12 @@ fn it_says_nothing_when_it_could_not_say_anything() {
     assert_eq!(verdict, VerdictWord::Held, "{why}");
 }
 
+/// A guard, what it says, and what makes it speak.
+type Gate = (Guard, &'static str, fn(&mut Facts));
+
 #[test]
 fn each_gate_refuses_it() {
-    let cases: [(Guard, &str, fn(&mut Facts)); 7] = [
+    let cases: [Gate; 7] = [
         (Guard::KillSwitch, "storm", |facts| facts.kill = Some("storm".to_owned())),
         (Guard::Freeze, "holidays", |facts| facts.freeze = Some(Freeze { reason: "holidays".to_owned(), until: None })),
         (Guard::OpenPage, "1 pages", |facts| facts.open_pages = Some(1)),

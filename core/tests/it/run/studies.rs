@@ -235,6 +235,10 @@ fn production_comes_after_staging() {
     assert_eq!(refused("production", None), Some(Guard::Ladder));
     assert_eq!(refused("production", Some(days(15))), Some(Guard::Ladder));
     assert_eq!(refused("production", Some(days(13))), None);
+    assert_says(
+        &BOTH.replace("[staging, production]", "production").replace("staging, mode", "production, mode"),
+        &["production comes after staging"],
+    );
     // Only what was held counts, and only in staging.
     let mut row = place("staging").0.row().clone();
     assert_eq!(passed_in_staging(&row), None);
