@@ -10,6 +10,7 @@ use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::templates::Templates;
 use tocsin_core::rule::{self, RuleGroup};
 use tocsin_core::run::Runbook;
+use tocsin_core::run::drill::link;
 use tocsin_core::run::read::{self as runbook, Allowed};
 use tocsin_core::slo::{Definition, definitions, openslo};
 
@@ -228,8 +229,15 @@ fn read_documents(allowed: &Allowed, patterns: &[String], problems: &mut Vec<Pro
             problems.push(whole_file(&file.name, message));
         }
     }
-    let runbooks: Vec<Runbook> = documents.values().map(|document| (*document.runbook).clone()).collect();
-    for fault in runbook::check_calls(&runbooks) {
+    let mut runbooks: Vec<Runbook> = documents.values().map(|document| (*document.runbook).clone()).collect();
+    // Drills take over what experiments break, and are from here on what they then are.
+    let linked = link(&mut runbooks);
+    for runbook in &runbooks {
+        if let Some(document) = documents.get_mut(&runbook.metadata.id) {
+            document.runbook = Arc::new(runbook.clone());
+        }
+    }
+    for fault in linked.into_iter().chain(runbook::check_calls(&runbooks)) {
         let file = documents.get(&fault.id).map(|document| document.file.as_str()).unwrap_or_default();
         problems.push(whole_file(file, fault.message));
     }

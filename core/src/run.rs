@@ -10,16 +10,22 @@
 //! | `lever` | faults, and what drills look through |
 //! | `runbook` | a runbook, and its content hash |
 //! | `study` | what experiments and drills are beside their plan |
+//! | `inject` | faults as steps |
+//! | `experiment`, `drill` | their plans, and what their runs have shown |
 //! | `read` | text → runbook, with every fault in it |
 //! | `trigger`, `webhook`, `schedule` | who asks for a run, and whether they may be believed |
 //! | `guard`, `history` | whether a run may begin, and how far its trigger may go on its own |
 //! | `machine` | one run |
+//! | `report` | what is told of a run when it is over |
 //! | `settings` | what runs may act upon, as the configuration lists it |
 //! | `record` | the rows that a run is made of, and the orders it gives |
 
 pub mod action;
+pub mod drill;
+pub mod experiment;
 pub mod guard;
 pub mod history;
+pub mod inject;
 pub mod inventory;
 pub mod lever;
 pub mod machine;
@@ -27,6 +33,7 @@ pub mod plan;
 mod query;
 pub mod read;
 pub mod record;
+pub mod report;
 pub mod request;
 pub mod runbook;
 pub mod schedule;

@@ -76,9 +76,10 @@ const RUNS: (i64, &[&str]) = (
          mode TEXT NOT NULL, starter TEXT NOT NULL, starter_role TEXT, editor TEXT NOT NULL, parent_run TEXT, dry_run INTEGER NOT NULL, \
          owner_node TEXT, fence BIGINT NOT NULL, lease_until_ms BIGINT, created_at_ms BIGINT NOT NULL, started_at_ms BIGINT, \
          ended_at_ms BIGINT, verdict TEXT, UNIQUE (trigger_kind, trigger_key, doc_id))",
-        "CREATE INDEX run_by_state ON run (state, created_at_ms)",
+        "CREATE INDEX run_by_state ON run (state, created_at_ms, id)",
         "CREATE INDEX run_by_time ON run (created_at_ms, id)",
         "CREATE INDEX run_by_document ON run (doc_id, created_at_ms, id)",
+        "CREATE INDEX run_by_history ON run (doc_id, ended_at_ms, id)",
         "CREATE INDEX run_by_version ON run (doc_hash)",
         "CREATE INDEX run_by_parent ON run (parent_run)",
         "CREATE INDEX run_by_end ON run (ended_at_ms, id)",

@@ -24,6 +24,8 @@ const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// How long resolved pages, finished deliveries and histories are kept.
 const HISTORY: Span = Span::from_mins(90 * 24 * 60);
+/// How long runs are kept, so that yearly drills can be compared.
+const RUN_HISTORY: Span = Span::from_mins(400 * 24 * 60);
 /// A disk or a database that is slow is given this long before it counts as standing still.
 const STILL: Duration = Duration::from_secs(120);
 /// Moving much to blocks takes its time.
@@ -104,6 +106,9 @@ impl Chores {
             timer.tick().await;
             if let Err(error) = self.db.sweep(Timestamp(clock::now().0 - HISTORY.0)).await {
                 tracing::error!(error = with_causes(&error), "old records cannot be swept out");
+            }
+            if let Err(error) = self.db.sweep_runs(Timestamp(clock::now().0 - RUN_HISTORY.0)).await {
+                tracing::error!(error = with_causes(&error), "old runs cannot be swept out");
             }
         }
     }

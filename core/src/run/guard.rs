@@ -11,7 +11,8 @@ use super::inventory::Inventory;
 use super::plan::Class;
 use super::record::{ApprovalRow, RateEntry, RunRow, TriggerKind, Vote, WaitFor, Wanted};
 use super::request::{About, Scope};
-use super::runbook::{FreezePolicy, KeyPart, Mode, OnBusy, Runbook, admits, hex};
+use super::runbook::{Budget, FreezePolicy, KeyPart, Mode, OnBusy, Runbook, admits, hex};
+use super::study::{ENVIRONMENT, PRODUCTION};
 use super::value::Value;
 use crate::access::Role;
 use crate::time::{Span, Timestamp};
@@ -73,6 +74,9 @@ pub struct Facts {
     pub open_pages: Option<u32>,
     /// The share of the error budget that is left.
     pub budget_remaining: Option<f64>,
+    /// How long everything may fail until the whole error budget is spent: the window times what the target allows.
+    #[serde(default)]
+    pub budget_outage: Option<Span>,
     pub inventory: Inventory,
     /// Which run holds the lock.
     pub lock_holder: Option<String>,
@@ -206,6 +210,22 @@ pub fn wanted(runbook: &Runbook, run: &RunRow) -> Wanted {
     }
 }
 
+/// Refuses what would spend too much of the error budget, should everything fail while it lasts.
+fn predicted(budget: &Budget, facts: &Facts) -> Result<(), Stop> {
+    let Some(predicted) = &budget.predicted else { return Ok(()) };
+    match facts.budget_outage.filter(|whole| *whole > Span::ZERO) {
+        Some(whole) => {
+            let share = predicted.outage.0 as f64 / whole.0 as f64;
+            if share <= predicted.at_most {
+                return Ok(());
+            }
+            let (share, at_most) = (share * 100.0, predicted.at_most * 100.0);
+            refuse(Guard::Budget, format!("{share:.1} % of the error budget may be spent; {at_most:.1} % are allowed"))
+        }
+        None => refuse(Guard::Budget, format!("it is not known how much of the error budget of {} may be spent", budget.slo)),
+    }
+}
+
 /// What is judged.
 pub struct Asked<'a> {
     pub runbook: &'a Runbook,
@@ -291,10 +311,21 @@ impl Asked<'_> {
 
     fn ladder(&self, facts: &Facts, now: Timestamp) -> Result<(), Stop> {
         let Some(within) = self.runbook.guards.staging_passed_within else { return Ok(()) };
+        // A study that may run in both places has the ladder for the upper one.
+        if self.runbook.study.is_some() && self.environment() != Some(PRODUCTION) {
+            return Ok(());
+        }
         match facts.staging_passed_at {
             Some(at) if at <= now && now - at <= within => Ok(()),
             Some(at) => refuse(Guard::Ladder, format!("it last passed in staging at {at}, longer ago than {within}")),
             None => refuse(Guard::Ladder, "it has not passed in staging"),
+        }
+    }
+
+    fn environment(&self) -> Option<&str> {
+        match self.run.params.get(ENVIRONMENT) {
+            Some(Value::Word(word)) => Some(word),
+            Some(_) | None => None,
         }
     }
 
@@ -312,7 +343,7 @@ impl Asked<'_> {
     fn budget(&self, facts: &Facts) -> Result<(), Stop> {
         let Some(budget) = self.runbook.guards.budget.as_ref().filter(|budget| !budget.allow_exhausted) else { return Ok(()) };
         match facts.budget_remaining.filter(|left| !left.is_nan()) {
-            Some(left) if left > 0.0 && left >= budget.remaining_at_least => Ok(()),
+            Some(left) if left > 0.0 && left >= budget.remaining_at_least => predicted(budget, facts),
             Some(left) => refuse(
                 Guard::Budget,
                 format!(
@@ -337,6 +368,7 @@ impl Asked<'_> {
         for action in self.runbook.plan.actions() {
             let (kind, name) = match action {
                 Action::ProcSignal { process: Slot::Text(name), .. } => ("process", name),
+                Action::Proxy { proxy: Slot::Text(name), .. } => ("proxy", name),
                 Action::PgPromote { source, .. } => ("database", source),
                 _ => continue,
             };
@@ -346,8 +378,13 @@ impl Asked<'_> {
             if own(name) {
                 return refuse(Guard::Targets, format!("{name:?} is part of the control plane, which is never a target"));
             }
+            if let Some(place) = self.environment().filter(|_| self.runbook.study.is_some())
+                && facts.inventory.label(kind, name, ENVIRONMENT) != Some(place)
+            {
+                return refuse(Guard::Targets, format!("{name:?} does not belong to {place}"));
+            }
         }
-        let targets = match &guards.targets {
+        let targets = match &self.runbook.selection(&run.params) {
             None => Vec::new(),
             Some(selection) => {
                 let named = selection.param.as_ref().and_then(|name| run.params.get(name)).map(Value::text);

@@ -8,6 +8,7 @@
 mod doubt;
 mod ending;
 mod gate;
+mod sample;
 mod steps;
 mod undo;
 mod verify;
@@ -224,9 +225,9 @@ impl Run {
             Values::new()
         });
         // What is meant is needed early: runs may be counted by target.
-        let selected = runbook.guards.targets.as_ref().and_then(|selection| {
+        let selected = runbook.selection(&params).and_then(|selection| {
             let named = selection.param.as_ref().and_then(|name| params.get(name)).map(Value::text);
-            inventory.select(selection, named.as_deref()).ok()
+            inventory.select(&selection, named.as_deref()).ok()
         });
         let row = RunRow {
             id: id.to_owned(),
@@ -341,6 +342,7 @@ impl Run {
             Event::NotIssued { key } => self.not_issued(&key, now),
             Event::Finished { key, outcome } => self.finished(&key, outcome, now),
             Event::Lost { key } => self.lost_attempt(&key, now),
+            Event::Observed { key, seen } if key.phase == Phase::Sample => self.sampled(&key, seen, now),
             Event::Observed { key, seen } => self.observed(&key, seen, now),
             Event::HumanDone { key, by, role, done, evidence } => self.human_done(&key, &by, role, done, evidence, now),
             Event::LockFreed => {
@@ -375,6 +377,7 @@ impl Run {
             passes += 1;
             assert!(passes < PASSES_MAX, "the run {} does not come to rest", self.row.id);
         }
+        self.drive_samples(now);
         self.drive_pages(now);
         self.renew(now);
         Batch { run_id, fence, records: std::mem::take(&mut self.records), orders: std::mem::take(&mut self.orders) }
@@ -452,6 +455,16 @@ impl Run {
 
     fn save(&mut self) {
         self.records.push(Record::Run(Box::new(self.row.clone())));
+    }
+
+    /// Returns what is stored of the run.
+    fn stored(&self) -> RunRecords {
+        RunRecords {
+            run: self.row.clone(),
+            attempts: self.attempts.values().cloned().collect(),
+            undos: self.undos.clone(),
+            approvals: self.approvals.clone(),
+        }
     }
 
     fn set_state(&mut self, state: RunState, reason: impl Into<String>) {

@@ -268,6 +268,22 @@ pub enum AttemptState {
     Abandoned,
 }
 
+impl AttemptState {
+    /// Returns the word of tables and pages.
+    pub fn word(self) -> &'static str {
+        match self {
+            AttemptState::Pending => "pending",
+            AttemptState::Intent => "intent",
+            AttemptState::Issued => "issued",
+            AttemptState::Succeeded => "succeeded",
+            AttemptState::Failed => "failed",
+            AttemptState::Unknown => "unknown",
+            AttemptState::Skipped => "skipped",
+            AttemptState::Abandoned => "abandoned",
+        }
+    }
+}
+
 /// What an attempt is known by within its run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptKey {

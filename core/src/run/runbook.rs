@@ -10,8 +10,8 @@ use super::inventory::Selection;
 use super::plan::{Class, Plan};
 use super::record::{DocKind, DocumentVersion};
 use super::schedule::Schedule;
-use super::study::Study;
-use super::value::Param;
+use super::study::{ENVIRONMENT, Study};
+use super::value::{Param, Values};
 use crate::access::Role;
 use crate::time::{Span, Timestamp};
 
@@ -184,6 +184,17 @@ pub struct Budget {
     pub allow_exhausted: bool,
     /// Unit: share of the whole error budget.
     pub remaining_at_least: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Predicted>,
+}
+
+/// What a study may spend of an error budget.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Predicted {
+    /// Everything fails for this long, at worst.
+    pub outage: Span,
+    /// Unit: share of the whole error budget.
+    pub at_most: f64,
 }
 
 /// Why a stored document cannot be used.
@@ -229,6 +240,15 @@ impl Runbook {
             return Err(BadVersion::Hash { doc_id, hash: version.hash.clone() });
         }
         serde_json::from_str(&version.body).map_err(|cause| BadVersion::Text { doc_id, cause })
+    }
+
+    /// Returns what the document is about: a study's targets belong to the place where it runs.
+    pub fn selection(&self, params: &Values) -> Option<Selection> {
+        let mut selection = self.guards.targets.clone()?;
+        if let (Some(_), Some(place)) = (&self.study, params.get(ENVIRONMENT)) {
+            selection.labels.insert(ENVIRONMENT.to_owned(), place.text());
+        }
+        Some(selection)
     }
 
     /// Returns the roles that may start the runbook by hand: those that it names, and of them those that its class admits.

@@ -11,7 +11,7 @@ use super::plan::Step;
 use crate::time::Span;
 
 /// The parameter that says where a study runs, and the label by which things belong to a place.
-pub const ENVIRONMENT: &str = "environment";
+pub const ENVIRONMENT: &str = super::settings::ENVIRONMENT_LABEL;
 pub const STAGING: &str = "staging";
 pub const PRODUCTION: &str = "production";
 

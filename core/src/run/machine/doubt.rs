@@ -21,6 +21,7 @@ impl Run {
         if matches!(self.row.state, RunState::Running | RunState::Verifying) {
             self.set_state(RunState::Interrupted, "the process ended in the middle");
         }
+        self.interrupt_study(now);
         if self.row.waiting == Some(WaitFor::Approval) || self.row.state == RunState::Requested {
             self.gathered = Gathered::Due(now);
         }

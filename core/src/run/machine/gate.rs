@@ -127,6 +127,8 @@ impl Run {
     pub(super) fn refuse(&mut self, guard: Guard, reason: String, now: Timestamp) {
         self.row.refused_by = Some(guard);
         self.row.ended_at = Some(now);
+        self.row.state = RunState::Refused;
+        self.row.verdict = self.verdict();
         self.set_state(RunState::Refused, reason);
     }
 

@@ -22,6 +22,10 @@ impl Run {
     /// Begins the verification, or ends a run that has none.
     pub(super) fn begin_verify(&mut self, now: Timestamp) {
         if self.runbook.plan.verify.is_empty() {
+            // A drill is verified by its own steps, at the user's edge.
+            if let Some(super::super::study::Study::Drill(_)) = &self.runbook.study {
+                return self.succeed("every step is over", now);
+            }
             if self.runbook.class == super::super::plan::Class::Read {
                 return self.succeed("", now);
             }
@@ -117,7 +121,7 @@ impl Run {
     }
 
     /// Returns how long a condition has been seen to hold without a break; none: it does not.
-    fn hold(&mut self, key: &AttemptKey, holds: bool, now: Timestamp) -> Option<Span> {
+    pub(super) fn hold(&mut self, key: &AttemptKey, holds: bool, now: Timestamp) -> Option<Span> {
         let watch = self.watches.entry(key.clone()).or_default();
         watch.asked_at = None;
         let broken = watch.seen_at.is_none_or(|seen| now - seen > GAP_MAX);
@@ -179,7 +183,7 @@ impl Run {
         }
     }
 
-    fn condition_holds(&self, condition: &Condition, seen: &Seen, no_data: NoData) -> bool {
+    pub(super) fn condition_holds(&self, condition: &Condition, seen: &Seen, no_data: NoData) -> bool {
         match seen {
             Seen::Value(value) => {
                 self.scoped("", |scope| scope.number(&condition.value)).is_ok_and(|bound| condition.op.holds(*value, bound))

@@ -65,6 +65,11 @@ const ABSENT: [&str; 31] = [
     "annotate",
 ];
 
+/// Returns whether a kind breaks something.
+pub(super) fn is_fault(kind: &str) -> bool {
+    FAULTS.contains(&kind)
+}
+
 const MAPS: usize = 16;
 const POLL_MAX: Span = Span::from_secs(30);
 
