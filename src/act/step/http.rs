@@ -34,7 +34,9 @@ fn is_forbidden(address: IpAddr) -> bool {
             let segments = v6.segments();
             // Addresses of version 4 in the clothes of version 6: mapped, compatible, and those of translators.
             let inner = match segments {
-                [0, 0, 0, 0, 0, 0xffff | 0, high, low] if (high, low) > (0, 1) => Some((high, low)),
+                [0, 0, 0, 0, 0, 0xffff, high, low] => Some((high, low)),
+                // The nothing and the loopback of version 6 look like addresses of version 4.
+                [0, 0, 0, 0, 0, 0, high, low] if (high, low) > (0, 1) => Some((high, low)),
                 [0x64, 0xff9b, .., high, low] => Some((high, low)),
                 [0x2002, high, low, ..] => Some((high, low)),
                 _ => None,

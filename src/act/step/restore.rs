@@ -106,6 +106,12 @@ fn lay_out(restore: &Restore, work: &Path, user: Option<(u32, u32)>) -> Result<(
             chown(&place, Some(user), Some(group)).map_err(|error| fault(name, error))?;
         }
     }
+    if let Some(first) = first_segment(&data)
+        && !wal.join(&first).exists()
+    {
+        // The server would wait for it for ever.
+        return Err(format!("neither the archive nor the base backup holds {first}, at which the backup begins"));
+    }
     let files = [
         ("tocsin.conf", settings(work)),
         ("tocsin_hba.conf", "local all all trust\n".to_owned()),
@@ -117,6 +123,14 @@ fn lay_out(restore: &Restore, work: &Path, user: Option<(u32, u32)>) -> Result<(
         write(&data.join(name), &text, user).map_err(|error| fault(name, error))?;
     }
     Ok(())
+}
+
+/// Returns the segment of WAL at which a backup begins, as its label says; a copy of a server that was stopped has no label.
+fn first_segment(data: &Path) -> Option<String> {
+    let label = fs::read_to_string(data.join("backup_label")).ok()?;
+    let line = label.lines().find(|line| line.starts_with("START WAL LOCATION:"))?;
+    let name = line.split("(file ").nth(1)?.trim_end_matches(')');
+    is_wal(name).then(|| name.to_owned())
 }
 
 /// Returns whether a file of an archive is a segment of WAL or the history of a timeline, as they lie there unpacked.

@@ -58,7 +58,7 @@ async fn a_program_finds_a_clean_world() {
     let own = err.trim().strip_prefix("own=").unwrap();
     assert!(out.contains(&format!("{own} {own}")), "{out} {err}");
     // Beside the three streams only the script itself and the listing's own folder are open, and what was handed to this test.
-    let open = out.lines().find_map(|line| line.strip_prefix("open: ")).unwrap();
+    let open = out.split("open: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
     let handed: Vec<String> = handed_on().iter().map(ToString::to_string).collect();
     let more =
         open.split_whitespace().filter(|number| !["0", "1", "2"].contains(number) && !handed.iter().any(|one| one == number));

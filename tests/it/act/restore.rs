@@ -66,7 +66,7 @@ async fn a_backup_that_lies_is_found_out() {
     let empty = tempfile::tempdir().unwrap();
     let stage = Stage::new(&act(&postgres, &url, &backup.path().join("data"), empty.path())).await;
     let told = answer(stage.carry_out(check(), HALF_AN_HOUR).await);
-    assert!(told["ok"] == false && told["why"].as_str().unwrap().contains("does not start"), "{told}");
+    assert!(told["ok"] == false && told["why"].as_str().unwrap().contains("at which the backup begins"), "{told}");
     let stage = Stage::new(&act(&postgres, &url, empty.path(), archive.path())).await;
     let told = answer(stage.carry_out(check(), HALF_AN_HOUR).await);
     assert!(told["ok"] == false && told["why"].as_str().unwrap().contains("no base backup"), "{told}");
