@@ -11,9 +11,7 @@ use sqlx::postgres::PgConnection;
 use tempfile::TempDir;
 use tocsin::clock::Stopwatch;
 use tocsin::demo::postgres::{Pair, Server};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
 
 use crate::harness::service::{binary, run};
 use crate::harness::{free_port, http, within};

@@ -10,6 +10,7 @@ mod content;
 mod crash;
 mod db;
 mod demo_postgres;
+mod drills;
 mod endurance;
 mod faults;
 mod harness;

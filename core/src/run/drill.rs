@@ -75,7 +75,7 @@ pub fn compile(drill: &Drill) -> Plan {
 fn measured(drill: &Drill) -> Vec<Step> {
     let mut steps = Vec::new();
     let faults: Vec<Step> = drill.faults.iter().flat_map(|fault| inject::steps(fault, drill.targets)).collect();
-    let first = faults.first().map(|step| step.id.clone()).unwrap_or_default();
+    let first = faults.iter().find(|step| step.fault).map(|step| step.id.clone()).unwrap_or_default();
     if let Some(clock) = &drill.clock {
         let what = Awaited::Clean { count: CLEAN_BEFORE };
         let since = Slot::Began(String::new());

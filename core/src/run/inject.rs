@@ -50,23 +50,25 @@ pub fn ids(fault: &FaultSpec, targets: usize) -> Vec<String> {
     }
 }
 
-/// Returns the steps of a fault: for each of its targets one that breaks and one that proves.
+/// Returns the steps of a fault: for each of its targets one that breaks and one that proves, behind a wait where one is asked for.
 pub fn steps(fault: &FaultSpec, targets: usize) -> Vec<Step> {
+    let wait = |after: &Span| {
+        step(format!("after/{}", fault.id), Action::Wait { length: Slot::Text(after.to_string()) }, *after + TIMEOUT)
+    };
+    let waits = fault.after.iter().map(wait);
     let ids = ids(fault, targets);
-    ids.into_iter()
-        .enumerate()
-        .flat_map(|(index, id)| {
-            let subject = fault.named.clone().unwrap_or(Slot::Target(index));
-            match &fault.lever {
-                Lever::Proxy(toxics) => {
-                    // A listener that is gone is never reached, so it counts nothing.
-                    let silent = toxics.iter().all(|toxic| toxic.kind == ToxicKind::Down);
-                    of_proxy(fault, id, subject, u64::from(!silent))
-                }
-                Lever::Signal(signal) => of_process(fault, id, subject, *signal),
+    let faults = ids.into_iter().enumerate().flat_map(|(index, id)| {
+        let subject = fault.named.clone().unwrap_or(Slot::Target(index));
+        match &fault.lever {
+            Lever::Proxy(toxics) => {
+                // A listener that is gone is never reached, so it counts nothing.
+                let silent = toxics.iter().all(|toxic| toxic.kind == ToxicKind::Down);
+                of_proxy(fault, id, subject, u64::from(!silent))
             }
-        })
-        .collect()
+            Lever::Signal(signal) => of_process(fault, id, subject, *signal),
+        }
+    });
+    waits.chain(faults).collect()
 }
 
 fn proof(id: &str, action: Action) -> Step {

@@ -77,6 +77,9 @@ pub struct FaultSpec {
     pub named: Option<Slot>,
     pub lever: Lever,
     pub ttl: Span,
+    /// How long after the fault before it, or after the start, it is put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Span>,
     /// It stands until the failback is over: who takes it back is the failback.
     #[serde(default)]
     pub until_failback: bool,

@@ -23,6 +23,8 @@ use super::{check_key, name, refuse_absent, required_name, roles, span, word};
 const LADDER: Span = Span::from_mins(14 * 24 * 60);
 /// No fault stands longer.
 pub(super) const TTL_MAX: Span = Span::from_mins(24 * 60);
+/// A fault does not wait longer for its turn.
+const AFTER_MAX: Span = Span::from_mins(60);
 const FAULTS_MAX: usize = 10;
 const TARGETS_MAX: usize = 20;
 
@@ -262,6 +264,20 @@ fn read_fault(table: &mut Table<'_, '_>, targets: Option<&Selection>, stand: Sta
         }
         word(&value, &["failback"], |one| one)
     });
+    let after = match table.value("after") {
+        Some(value) if matches!(stand, Stand::Phase(_)) => {
+            value.error("the faults of an experiment are put together; only those of a drill come one after another");
+            None
+        }
+        Some(value) => {
+            let after = value.span().filter(|after| *after > Span::ZERO && *after <= AFTER_MAX);
+            if after.is_none() {
+                value.error(format!("write how long after the fault before it, up to {AFTER_MAX}"));
+            }
+            after
+        }
+        None => None,
+    };
     let ttl = match (table.value("ttl"), stand) {
         (Some(value), _) => {
             if late.is_some() {
@@ -299,7 +315,7 @@ fn read_fault(table: &mut Table<'_, '_>, targets: Option<&Selection>, stand: Sta
     if kind.is_some() {
         with.finish();
     }
-    Some(FaultSpec { id, named, lever: lever?, ttl: ttl?, until_failback: late.is_some() })
+    Some(FaultSpec { id, named, lever: lever?, ttl: ttl?, after, until_failback: late.is_some() })
 }
 
 fn read_kind(value: &Value<'_, '_>) -> Option<&'static str> {
