@@ -87,6 +87,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/tocsin/v1/tokens", Needs(ManageAccounts)),
     ("DELETE", "/api/tocsin/v1/tokens/{id}", Needs(ManageAccounts)),
     ("GET", "/api/tocsin/v1/audit", Needs(ReadAudit)),
+    ("GET", "/api/tocsin/v1/audit/chain", Needs(ReadAudit)),
     ("GET", "/api/v1/query", Needs(Read)),
     ("POST", "/api/v1/query", Needs(Read)),
     ("GET", "/api/v1/query_range", Needs(Read)),
