@@ -1,6 +1,7 @@
 //! Who may do what.
 
 pub mod attempts;
+pub mod chain;
 
 use serde::{Deserialize, Serialize};
 

@@ -40,7 +40,7 @@ const NODE: &str = "tocsin";
 /// Before rows are read anew after something went wrong.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Who wrote documents: they come from files, whose history says more.
-const EDITOR: &str = "file";
+pub const EDITOR: &str = "file";
 
 /// The documents that are in force, by id.
 pub type Documents = Arc<BTreeMap<String, Document>>;

@@ -10,11 +10,10 @@ use tocsin_core::route::tree::RUN_ALERT;
 use tocsin_core::rule::Rule;
 use tocsin_core::rule::grounds::Ground;
 use tocsin_core::run::guard::{self, Freeze};
+use tocsin_core::run::history::passed_in_staging;
 use tocsin_core::run::machine::Seen;
-use tocsin_core::run::record::{Observe, RunRow, RunState, SeenAlert, Wanted};
+use tocsin_core::run::record::{Observe, RunRow, SeenAlert, Wanted};
 use tocsin_core::run::runbook::Runbook;
-use tocsin_core::run::study::{ENVIRONMENT, STAGING};
-use tocsin_core::run::value::Value;
 use tocsin_core::time::{Span, Timestamp};
 
 use super::step::{Means, value};
@@ -106,9 +105,8 @@ impl Facts {
         let doc = Some(runbook.metadata.id.clone());
         let filter = RunFilter { class: Some(RunClass::Ended), doc, limit: HISTORY, ..RunFilter::default() };
         let hash = runbook.hash();
-        let in_staging = |row: &RunRow| row.params.get(ENVIRONMENT) == Some(&Value::Word(STAGING.to_owned()));
-        let passed = |row: &RunRow| row.state == RunState::Succeeded && row.doc_hash == hash && !row.dry_run && in_staging(row);
-        Ok(self.db.runs(&filter).await?.iter().filter(|row| passed(row)).filter_map(|row| row.ended_at).max())
+        let rows = self.db.runs(&filter).await?;
+        Ok(rows.iter().filter(|row| row.doc_hash == hash).filter_map(passed_in_staging).max())
     }
 
     /// Returns how many pages of a platform are open; none: nobody says.

@@ -6,16 +6,20 @@ use std::time::Duration;
 use tocsin_core::plane::AlertState;
 use tocsin_core::route::tree::RUN_ALERT;
 use tocsin_core::run::Runbook;
-use tocsin_core::run::record::ScheduleFireRow;
+use tocsin_core::run::drill::{self, DrillWord};
+use tocsin_core::run::record::{RunRow, ScheduleFireRow};
 use tocsin_core::run::runbook::Mode;
+use tocsin_core::run::study::Study;
 use tocsin_core::run::trigger::{self, Ask, Firing};
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::desk::Desk;
+use super::desk::{Desk, EDITOR};
+use super::step::page;
 use crate::client::answer::with_causes;
 use crate::clock;
 use crate::db::DbError;
+use crate::db::runs::{RunClass, RunFilter};
 use crate::pipeline::hub::{Hub, Topic};
 use crate::pipeline::watch::Watch;
 
@@ -28,6 +32,11 @@ const SETTLE: Duration = Duration::from_millis(200);
 const LOOK_SCHEDULES: Span = Span::from_secs(20);
 /// Firing alerts that are remembered as asked about.
 const ASKED_MAX: usize = 200_000;
+/// Drills come and go in days.
+const LOOK_CADENCES: Duration = Duration::from_secs(600);
+/// An overdue drill is told of once a day.
+const TELL_AGAIN: Span = Span::from_mins(24 * 60);
+const DRILLS_LOOKED_AT: i64 = 50;
 
 /// Returns every alert that fires and is told to people, as a trigger sees it. A silenced alert starts nothing: somebody is at it.
 ///
@@ -133,6 +142,63 @@ pub async fn watch_schedules(desk: Desk) {
         let next = runbooks.iter().filter_map(|runbook| trigger::next_due(runbook, |id| of(id).max(now))).min();
         let look = now + LOOK_SCHEDULES;
         clock::sleep_until(next.map_or(look, |next| next.min(look))).await;
+    }
+}
+
+/// Pages when a drill is so long overdue that its document wants people told, for ever.
+pub async fn watch_cadences(desk: Desk) {
+    let mut told: BTreeMap<String, Timestamp> = BTreeMap::new();
+    loop {
+        let documents = desk.documents();
+        for document in documents.values() {
+            let (runbook, now) = (&document.runbook, clock::now());
+            let Some(Study::Drill(study)) = &runbook.study else { continue };
+            let Some(cadence) = &study.cadence else { continue };
+            // Since when a drill could have been held shows when its document was first kept.
+            if let Err(error) = desk.parts().db.put_version(&runbook.version(EDITOR, now)).await {
+                tracing::error!(error = with_causes(&error), "cannot keep the version of a drill");
+                continue;
+            }
+            let last = match last_drilled(&desk, runbook).await {
+                Ok(last) => last.unwrap_or(now),
+                Err(error) => {
+                    tracing::error!(error = with_causes(&error), "cannot read when a drill was held last; trying again");
+                    continue;
+                }
+            };
+            let id = &runbook.metadata.id;
+            if !drill::standing(cadence, last, now).alert {
+                told.remove(id);
+            } else if told.get(id).is_none_or(|at| now - *at >= TELL_AGAIN) {
+                let text = format!(
+                    "The drill {} ({id}) was held last on {last}; it is to be held every {}",
+                    runbook.metadata.title, cadence.every
+                );
+                match page::tell(&desk.parts().means, runbook, &format!("drill-overdue/{id}"), &text).await {
+                    Ok(()) => drop(told.insert(id.clone(), now)),
+                    Err(why) => tracing::error!(drill = id, why, "cannot tell people that a drill is overdue; trying again"),
+                }
+            }
+        }
+        tokio::time::sleep(LOOK_CADENCES).await;
+    }
+}
+
+/// Returns when a drill last showed something, or else when its document was first used; none: never.
+pub async fn last_drilled(desk: &Desk, runbook: &Runbook) -> Result<Option<Timestamp>, DbError> {
+    let db = &desk.parts().db;
+    let filter = RunFilter {
+        class: Some(RunClass::Ended),
+        doc: Some(runbook.metadata.id.clone()),
+        limit: DRILLS_LOOKED_AT,
+        ..RunFilter::default()
+    };
+    let words = [DrillWord::Met, DrillWord::Missed, DrillWord::Tabletop].map(DrillWord::word);
+    let held = |row: &RunRow| !row.dry_run && row.verdict.as_deref().is_some_and(|verdict| words.contains(&verdict));
+    let last = db.runs(&filter).await?.iter().filter(|row| held(row)).filter_map(|row| row.ended_at).max();
+    match last {
+        Some(last) => Ok(Some(last)),
+        None => Ok(db.first_version(&runbook.metadata.id).await?.map(|version| version.created_at)),
     }
 }
 

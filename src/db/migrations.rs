@@ -3,7 +3,7 @@
 use super::{Db, DbError, LONG_PATIENCE, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS];
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN];
 
 const FIRST: (i64, &[&str]) = (
     1,
@@ -141,3 +141,6 @@ impl Db {
         Ok(())
     }
 }
+
+/// The hash by which a line of the audit is linked to the one before it.
+const CHAIN: (i64, &[&str]) = (5, &["ALTER TABLE audit ADD COLUMN hash TEXT", "CREATE INDEX audit_by_hash ON audit (hash, id)"]);

@@ -36,6 +36,7 @@ use super::{accounts, alerts, journeys, objectives, overview, runs, session, str
         accounts::add_token,
         accounts::revoke_token,
         accounts::read_audit,
+        accounts::check_audit,
         runs::list_runs,
         runs::show_run,
         runs::documents::list_documents,

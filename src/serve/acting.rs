@@ -106,6 +106,7 @@ impl Acting {
         let (alerts, opened) = (desk.clone(), is_open.subscribe());
         tasks.start("triggers", after(opened, triggers::watch_alerts(alerts, parts.watch, hub)));
         tasks.start("triggers", after(is_open.subscribe(), triggers::watch_schedules(desk.clone())));
+        tasks.start("triggers", after(is_open.subscribe(), triggers::watch_cadences(desk.clone())));
         Ok(Acting { desk, faults, means, is_open })
     }
 

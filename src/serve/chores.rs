@@ -21,6 +21,7 @@ use crate::telemetry::Metrics;
 pub const ALIVE_EVERY: Duration = Duration::from_secs(5);
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+const LINK_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// How long resolved pages, finished deliveries and histories are kept.
 const HISTORY: Span = Span::from_mins(90 * 24 * 60);
@@ -53,6 +54,7 @@ impl Chores {
         tasks.start("chores", self.clone().stay_alive(alive));
         tasks.start("chores", self.clone().maintain(maintain));
         tasks.start("chores", self.clone().sweep());
+        tasks.start("chores", self.clone().link());
         pulses.to_vec()
     }
 
@@ -94,6 +96,24 @@ impl Chores {
             let maintained = tokio::task::spawn_blocking(move || disk.maintain(&store, clock::now())).await;
             if let Err(error) = maintained.expect("the maintenance of samples ends without a fault") {
                 tracing::error!(error = with_causes(&error), "the store cannot be tidied");
+            }
+        }
+    }
+
+    /// Links the lines of the audit.
+    async fn link(self) {
+        let mut timer = every(LINK_EVERY);
+        loop {
+            timer.tick().await;
+            loop {
+                match self.db.link_audit().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::error!(error = with_causes(&error), "the lines of the audit cannot be linked");
+                        break;
+                    }
+                }
             }
         }
     }

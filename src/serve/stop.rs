@@ -29,7 +29,9 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
     stop.send_replace(true);
     hub.close();
     warm.abort();
-    tasks.abort("chores");
+    for name in ["chores", "triggers", "calls", "proxies"] {
+        tasks.abort(name);
+    }
     let doors = tasks.take("http");
     // Connections end by themselves within `DRAIN_MAX`.
     let left = timeout(LAST_MAX, acting.stop());
@@ -73,7 +75,8 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
     if worked.is_err() || counted.is_err() {
         tracing::warn!("evaluations still ran and were given up");
     }
-    drop(live);
+    // Whoever can still send to the watch keeps it waiting.
+    drop((live, acting));
     // What the watch has taken in it still records; afterwards nobody can send it more.
     for watching in tasks.take("watch") {
         if timeout(RECORD_MAX, watching).await.is_err() {

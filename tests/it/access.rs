@@ -106,6 +106,10 @@ async fn every_route_asks_every_caller_what_the_table_says() {
                 faults.push(format!("{method} {path}: open, and a stranger gets {status}"))
             }
             Access::Open => {}
+            Access::Signature if status != 403 || kind != "application/problem+json" => {
+                faults.push(format!("{method} {path}: without a signature a stranger gets {status} {kind}"));
+            }
+            Access::Signature => {}
             Access::Needs(_) if status != 401 => faults.push(format!("{method} {path}: a stranger gets {status}")),
             Access::Needs(_) if kind != "application/problem+json" => {
                 faults.push(format!("{method} {path}: the refusal is {kind}"))

@@ -16,6 +16,8 @@ use crate::client::answer::{BodyError, body, with_causes};
 use crate::client::{build_pinned, reveal};
 
 const BODY_BYTES_MAX: usize = 1 << 20;
+/// A body that nests deeper is kept as text: what is stored of it must be readable again inside of other documents.
+const DEPTH_MAX: usize = 64;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Returns whether requests may never go to an address: link-local ones, those at which clouds tell machines of themselves, and those
@@ -137,12 +139,21 @@ pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
 /// Returns a body as the machine judges it: JSON as a whole, since expectations point into it, and text cut.
 async fn shown(bytes: &[u8], issue: &Issue, means: &Means) -> Json {
     let redactor = means.redactor().await;
-    match serde_json::from_slice(bytes) {
-        Ok(json) => redactor.json(json, &issue.capture),
-        Err(_) => {
+    match serde_json::from_slice::<Json>(bytes) {
+        Ok(json) if depth(&json) <= DEPTH_MAX => redactor.json(json, &issue.capture),
+        _ => {
             let most = issue.capture.max_bytes.saturating_sub(100);
             redactor.text(&String::from_utf8_lossy(bytes), &issue.capture, most, false).into()
         }
+    }
+}
+
+/// Returns how deep lists and maps lie in each other.
+fn depth(json: &Json) -> usize {
+    match json {
+        Json::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Json::Object(entries) => 1 + entries.values().map(depth).max().unwrap_or(0),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => 0,
     }
 }
 

@@ -7,6 +7,7 @@ use tocsin_core::model::LabelSet;
 use tocsin_core::plane::{Event, Reply};
 use tocsin_core::route::alert::{ALERT_NAME, IncomingAlert};
 use tocsin_core::route::tree::{POLICY_LABEL, RUN_ALERT};
+use tocsin_core::run::Runbook;
 use tocsin_core::run::action::Urgency;
 use tocsin_core::run::machine::Outcome;
 use tocsin_core::run::request::Request;
@@ -79,6 +80,37 @@ pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
         Ok(Ok(_)) => Outcome::Unknown("the page was taken for something else".to_owned()),
         Ok(Err(refused)) => Outcome::NotDone(format!("the page is refused: {refused}")),
         Err(error) => Outcome::Unknown(format!("cannot page: {error}")),
+    }
+}
+
+/// Tells people of a document, outside of any run; the same key tells once for as long as it is open.
+///
+/// Errors: nobody could be told.
+pub async fn tell(means: &Means, runbook: &Runbook, key: &str, text: &str) -> Result<(), String> {
+    let labels = LabelSet::from_pairs([
+        (ALERT_NAME, RUN_ALERT),
+        ("severity", "warning"),
+        ("platform", &runbook.metadata.platform),
+        ("runbook", &runbook.metadata.id),
+        ("key", key),
+    ]);
+    let (link, now) = (format!("{}/drills", means.external_url.trim_end_matches('/')), clock::now());
+    let alert = IncomingAlert {
+        labels,
+        annotations: BTreeMap::from([("summary".to_owned(), text.to_owned()), ("link".to_owned(), link.clone())]),
+        starts_at: Some(now),
+        ends_at: Some(now + LIFE),
+        generator_url: link,
+        source: SOURCE.to_owned(),
+    };
+    match means.watch.event(Event::Alerts(vec![alert])).await {
+        Ok(Ok(Reply::Alerts { refused, .. })) => match refused.first() {
+            Some((_, why)) => Err(why.to_string()),
+            None => Ok(()),
+        },
+        Ok(Ok(_)) => Err("it was taken for something else".to_owned()),
+        Ok(Err(refused)) => Err(refused.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Begun {
 
 /// Begins the run that a webhook asks for.
 #[utoipa::path(post, path = "/api/tocsin/v1/hooks/{source}", tag = "runs",
-    responses((status = 202, body = Begun), (status = 401, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 202, body = Begun), (status = 403, body = Problem), (status = 429, body = Problem)))]
 pub async fn receive(
     State(state): State<RunsState>,
     Path(source): Path<String>,
@@ -43,7 +43,7 @@ pub async fn receive(
         signature: header("x-tocsin-signature"),
         body: &body,
     };
-    let stranger = || Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "the delivery is not genuine, or too old");
+    let stranger = || Problem::forbidden("the delivery is not genuine, or too old");
     if !state.desk.admit_hook(&source) {
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "too many deliveries; try again in a minute"));
     }

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use super::documents::{self, Document, RecoveryObjective};
 use super::{Run, RunsState, rfc3339, run_view};
+use crate::act::triggers::last_drilled;
 use crate::clock;
 use crate::db::runs::{RunClass, RunFilter};
 use crate::http::access::Caller;
@@ -135,10 +136,7 @@ pub async fn drills(State(state): State<RunsState>, Extension(caller): Extension
             }
             results.push(result_view(&records.run.id, at, &shown));
         }
-        let since = match last {
-            Some(last) => last,
-            None => state.first_seen(&runbook).await?.unwrap_or(now),
-        };
+        let since = last_drilled(&state.desk, &runbook).await?.unwrap_or(now);
         let standing = study.cadence.as_ref().map(|cadence| drill::standing(cadence, since, now));
         drills.push(Drill {
             cadence: CadenceView {
@@ -229,12 +227,4 @@ pub async fn report_html(State(state): State<RunsState>, Path(id): Path<String>)
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
     ];
     Ok((headers, report::html::html(&report)).into_response())
-}
-
-impl RunsState {
-    /// Returns when a document was first used.
-    async fn first_seen(&self, runbook: &Runbook) -> Result<Option<Timestamp>, Problem> {
-        let version = self.desk.parts().db.latest_version(&runbook.metadata.id).await?;
-        Ok(version.map(|version| version.created_at))
-    }
 }

@@ -54,9 +54,12 @@ pub const EDGE: Table = &[
     ("demo", &["clock", "id"]),
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
     ("act", &["client", "clock", "config", "db", "id", "pipeline"]),
-    ("http", &["clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
+    ("http", &["act", "client", "clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
     ("cli", &["client"]),
-    ("serve", &["client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"]),
+    (
+        "serve",
+        &["act", "client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"],
+    ),
 ];
 
 /// Crates that touch the world or decide a technology, and the rooms that may name them; other crates are free. The demo's services
