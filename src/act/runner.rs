@@ -236,9 +236,12 @@ impl Runner {
                 let row = self.run.row().clone();
                 self.spawn(None, async move {
                     let seen = parts.facts.observe(&row, what).await.unwrap_or_else(|why| {
-                        // What cannot be seen is no data.
                         tracing::warn!(run = row.id, why, "cannot look at what a run asks for");
-                        Seen::NoData
+                        match key.phase {
+                            Phase::Sample => Seen::NoData,
+                            // What cannot be told is not the same as no data, which a condition may allow: it never holds.
+                            _ => Seen::Value(f64::NAN),
+                        }
                     });
                     let _ = own.send(Message::Heard(Event::Observed { key, seen }, None)).await;
                 });

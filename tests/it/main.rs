@@ -21,5 +21,6 @@ mod operation;
 mod paging;
 mod postgres;
 mod reloading;
+mod runs;
 mod scraping;
 mod tidy;
