@@ -226,6 +226,11 @@ impl Runner {
                         None => None,
                     };
                     let event = match outcome {
+                        // It was never begun, as when we died before we gave the word; no fault of the step's.
+                        Some(Outcome::NotDone(why)) => {
+                            tracing::info!(run = run_id, step = key.step, why, "a program of an earlier life was not begun");
+                            Event::NotIssued { key }
+                        }
                         Some(outcome) => Event::Finished { key, outcome },
                         None => Event::Lost { key },
                     };

@@ -69,7 +69,7 @@ async fn whoever_started_it_does_not_approve_it_and_what_was_seen_is_what_is_app
     assert_eq!(status, 202, "{run}");
     let run = room.in_state(id(&run), "waiting").await;
     assert_eq!(run["needs"]["approvals"]["may_vote"], true, "admin is another lead: {run}");
-    room.is_told(id(&run)).await;
+    room.is_told("Story one waits until").await;
     let (status, said) = vote(&lea, &run, "approve").await;
     assert_eq!((status, said["detail"].to_string().contains("started the run")), (403, true), "{said}");
     let (status, said) = vote(&ola, &run, "approve").await;

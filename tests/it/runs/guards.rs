@@ -5,6 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tocsin::clock;
+use tocsin::db::Db;
+use tocsin::db::runs::facts::KillSwitch;
 use tocsin_core::time::Span;
 
 use super::room::{BY_HAND, GOOD, Plan, Room};
@@ -127,62 +129,68 @@ async fn the_kill_switch_stops_and_undoes_what_runs_and_lets_nothing_begin() {
 {GOOD}"#
     );
     let plan = Plan { programs: vec![("set", SET)], ..Plan::default() }.runbook("long", &spec);
+    let pulls = [Pull::Global, Pull::Platform, Pull::File, Pull::WhileAway, Pull::FileWhileAway];
+    futures_util::future::join_all(pulls.map(|pull| pulled(plan.clone(), pull))).await;
+}
+
+/// How the kill switch comes to be on.
+#[derive(Clone, Copy, Debug)]
+enum Pull {
+    Global,
+    Platform,
+    File,
+    /// Whoever pulls it may die before the runs hear of it.
+    WhileAway,
+    FileWhileAway,
+}
+
+async fn pulled(plan: Plan, by: Pull) {
     let mut room = Room::start(plan).await;
-    let mut reached = 0;
-    let kill_file = room.service.path("data").join("kill-switch");
-    for pulled in ["global", "shop", "file", "at boot", "file at boot"] {
-        let id = room.begin("long", json!({})).await;
-        reached += 1;
-        soon("it is in the middle", async || (room.far.hits("/held/kill").len() == reached).then_some(())).await;
-        assert_eq!(room.marked("level"), "7\n");
-        match pulled {
-            "global" => assert_eq!(pull(&room, Value::Null, true).await.0, 200),
-            "shop" => {
-                assert_eq!(pull(&room, json!("other"), true).await.0, 200);
-                assert_eq!(room.run(&id).await["state"], "running", "another platform's switch");
-                assert_eq!(pull(&room, json!("shop"), true).await.0, 200);
-            }
-            "file" => std::fs::write(&kill_file, "").expect("the folder takes files"),
-            // Whoever pulls it may die before the runs hear of it.
-            "at boot" => {
-                room.service.kill().await;
-                let db = tocsin::db::Db::open_sqlite(&room.service.path("data").join("tocsin.db")).await.expect("the database");
-                let switch = tocsin::db::runs::facts::KillSwitch {
-                    scope: "shop".to_owned(),
-                    is_on: true,
-                    who: "ada".to_owned(),
-                    at: clock::now(),
-                    why: "smoke".to_owned(),
-                };
-                db.set_kill_switch(&switch, None).await.expect("it is stored");
-                db.close().await;
-                room.service.restart().await;
-            }
-            _ => {
-                room.service.kill().await;
-                std::fs::write(&kill_file, "").expect("the folder takes files");
-                room.service.restart().await;
-            }
+    let data = room.service.path("data");
+    let kill_file = data.join("kill-switch");
+    let id = room.begin("long", json!({})).await;
+    soon("it is in the middle", async || (!room.far.hits("/held/kill").is_empty()).then_some(())).await;
+    assert_eq!(room.marked("level"), "7\n");
+    match by {
+        Pull::Global => assert_eq!(pull(&room, Value::Null, true).await.0, 200),
+        Pull::Platform => {
+            assert_eq!(pull(&room, json!("other"), true).await.0, 200);
+            assert_eq!(room.run(&id).await["state"], "running", "another platform's switch");
+            assert_eq!(pull(&room, json!("shop"), true).await.0, 200);
         }
-        let run = room.in_state(&id, "undone").await;
-        assert!(run["reason"].to_string().contains("kill switch"), "{pulled}: {}", run["reason"]);
-        assert_eq!(room.marked("level"), "0\n", "{pulled}");
-        room.is_told(&id).await;
-        let (_, refused) = room.ask("long", json!({})).await;
-        let refused = room.at_rest(refused["id"].as_str().expect("an id")).await;
-        assert_refused(&refused, "kill_switch", "the kill switch is on");
-        for scope in [Value::Null, json!("shop"), json!("other")] {
-            assert_eq!(pull(&room, scope, false).await.0, 200);
+        Pull::File => std::fs::write(&kill_file, "").expect("the folder takes files"),
+        Pull::WhileAway => {
+            room.service.kill().await;
+            let db = Db::open_sqlite(&data.join("tocsin.db")).await.expect("the database");
+            let (scope, who, why) = ("shop".to_owned(), "ada".to_owned(), "smoke".to_owned());
+            db.set_kill_switch(&KillSwitch { scope, is_on: true, who, at: clock::now(), why }, None).await.expect("it is stored");
+            db.close().await;
+            room.service.restart().await;
         }
-        // There is one only where it was written.
-        let _ = std::fs::remove_file(&kill_file);
+        Pull::FileWhileAway => {
+            room.service.kill().await;
+            std::fs::write(&kill_file, "").expect("the folder takes files");
+            room.service.restart().await;
+        }
     }
-    assert!(room.far.hits("/later").is_empty(), "a step began behind the switch");
+    let run = room.in_state(&id, "undone").await;
+    assert!(run["reason"].to_string().contains("kill switch"), "{by:?}: {}", run["reason"]);
+    assert_eq!(room.marked("level"), "0\n", "{by:?}");
+    room.is_told(&id).await;
+    assert_refused(&room.whole("long", json!({})).await, "kill_switch", "the kill switch is on");
+    for scope in [Value::Null, json!("shop"), json!("other")] {
+        assert_eq!(pull(&room, scope, false).await.0, 200);
+    }
+    // There is one only where it was written.
+    let _ = std::fs::remove_file(&kill_file);
+    assert!(room.far.hits("/later").is_empty(), "{by:?}: a step began behind the switch");
     room.far.let_go();
     assert_eq!(room.whole("long", json!({})).await["state"], "succeeded");
-    let switches = room.service.get("/api/tocsin/v1/kill-switch").await;
-    assert_eq!((&switches["global"]["on"], &switches["global"]["why"]), (&json!(false), &json!("smoke")));
-    assert!(!room.audited("kill switch on").await.is_empty() && !room.audited("kill switch off").await.is_empty());
+    if matches!(by, Pull::Global) {
+        let switches = room.service.get("/api/tocsin/v1/kill-switch").await;
+        assert_eq!((&switches["global"]["on"], &switches["global"]["why"]), (&json!(false), &json!("smoke")));
+        assert!(!room.audited("kill switch on").await.is_empty() && !room.audited("kill switch off").await.is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
