@@ -2,6 +2,7 @@
 
 mod approvals;
 mod commands;
+mod control;
 mod crash;
 mod far;
 mod guards;

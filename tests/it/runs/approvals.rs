@@ -115,7 +115,8 @@ async fn whoever_started_it_does_not_approve_it_and_what_was_seen_is_what_is_app
     let refused = room.in_state(id(&run), "refused").await;
     assert_eq!(refused["reason"], "nobody approved it in time");
     assert!(room.told(id(&run)).await.iter().all(|one| !one["body"].to_string().contains(page)), "nobody is woken for it");
-    assert_eq!(vote(&lou, &refused, "approve").await.0, 409, "what is over is over");
+    other["id"] = refused["id"].clone();
+    assert_eq!(vote(&lou, &other, "approve").await.0, 409, "what is over is over");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
