@@ -1,10 +1,13 @@
 //! What the command line asks of a running service, and how it prints the answers.
 
+pub mod run;
+pub mod runbook;
 pub mod slo;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
 use crate::client;
@@ -43,19 +46,63 @@ impl Remote {
     ///
     /// Errors: what the service says, in its words.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        json(self.send(Method::GET, path, None).await?).await
+    }
+
+    /// Posts JSON to our own API, and returns what it answers.
+    ///
+    /// Errors: what the service says, in its words.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        json(self.send(Method::POST, path, Some(body)).await?).await
+    }
+
+    /// Gets a text from our own API.
+    ///
+    /// Errors: what the service says, in its words.
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let answer = self.send(Method::GET, path, None).await?;
+        if !answer.status().is_success() {
+            bail!("{}", refusal(answer.status(), &answer.json().await.unwrap_or_default()));
+        }
+        answer.text().await.context("the answer broke off")
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Response> {
         let (http, token) = self.client()?;
-        let mut request = http.get(self.address(&format!("/api/tocsin/v1{path}")));
+        let mut request = http.request(method, self.address(&format!("/api/tocsin/v1{path}")));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        let answer = request.send().await.with_context(|| format!("{} does not answer", self.url))?;
-        let status = answer.status();
-        let body: Value = answer.json().await.with_context(|| format!("the answer is no JSON (HTTP {status})"))?;
-        if !status.is_success() {
-            bail!("{} (HTTP {status})", body["detail"].as_str().unwrap_or("no reason was given"));
+        if let Some(body) = body {
+            request = request.json(body);
         }
-        Ok(body)
+        request.send().await.with_context(|| format!("{} does not answer", self.url))
     }
+}
+
+async fn json(answer: Response) -> anyhow::Result<Value> {
+    let status = answer.status();
+    let body: Value = answer.json().await.with_context(|| format!("the answer is no JSON (HTTP {status})"))?;
+    if !status.is_success() {
+        bail!("{}", refusal(status, &body));
+    }
+    Ok(body)
+}
+
+fn refusal(status: StatusCode, body: &Value) -> String {
+    format!("{} (HTTP {status})", body["detail"].as_str().unwrap_or("no reason was given"))
+}
+
+fn pretty(answer: &Value) -> String {
+    format!("{answer:#}\n")
+}
+
+fn each(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or("-").to_owned()
 }
 
 /// Returns rows as a table whose columns are aligned.

@@ -10,6 +10,8 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use tocsin::act::fault::{self, GuardArgs, Identity, ProxySetting};
 use tocsin::act::step::watcher;
+use tocsin::cli::run::Run;
+use tocsin::cli::runbook::{Drill, Experiment, Runbook};
 use tocsin::cli::slo::Slo;
 use tocsin::cli::{self, Remote};
 use tocsin::config::{self, Sources};
@@ -61,6 +63,26 @@ enum Command {
     Slo {
         #[command(subcommand)]
         what: Slo,
+    },
+    /// Asks a running service for its runbooks, and runs one.
+    Runbook {
+        #[command(subcommand)]
+        what: Runbook,
+    },
+    /// Asks a running service for runs, and says something to one.
+    Run {
+        #[command(subcommand)]
+        what: Run,
+    },
+    /// Asks a running service for its drills, runs one, and reports.
+    Drill {
+        #[command(subcommand)]
+        what: Drill,
+    },
+    /// Asks a running service for its experiments, and runs one.
+    Experiment {
+        #[command(subcommand)]
+        what: Experiment,
     },
     /// Prints the OpenAPI document of Tocsin's own API.
     Openapi,
@@ -293,6 +315,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Query(args) => query(args).await,
         Command::ExecStep { begin, folder } => Ok(exec_step(begin, &folder)),
         Command::Slo { what } => cli::slo::run(what).await.map(|()| ExitCode::SUCCESS),
+        Command::Runbook { what } => cli::runbook::runbook(what).await,
+        Command::Run { what } => cli::run::run(what).await,
+        Command::Drill { what } => cli::runbook::drill(what).await,
+        Command::Experiment { what } => cli::runbook::experiment(what).await,
         Command::Openapi => {
             print!("{}", http::openapi::document());
             Ok(ExitCode::SUCCESS)

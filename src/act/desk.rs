@@ -37,6 +37,8 @@ pub const HOOKS_MAX: u32 = 60;
 const HOOK_SOURCES_MAX: usize = 1000;
 /// The name under which this process owns runs. The database lets one process in, so an earlier life of it is gone for sure.
 const NODE: &str = "tocsin";
+/// How often the file of the kill switch is looked for.
+const LOOK_FOR_FILE: Duration = Duration::from_secs(1);
 /// Before rows are read anew after something went wrong.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Who wrote documents: they come from files, whose history says more.
@@ -186,7 +188,12 @@ impl Desk {
         let runbook = Arc::new(Runbook::from_version(&version).map_err(|error| with_causes(&error))?);
         let records = db.run_records(&row.id).await.map_err(|error| with_causes(&error))?.ok_or("it is gone")?;
         let inventory = self.parts().means.settings.borrow().inventory();
-        let run = Run::restore(runbook.clone(), records, inventory, now).map_err(|error| error.to_string())?;
+        let mut run = Run::restore(runbook.clone(), records, inventory, now).map_err(|error| error.to_string())?;
+        // Whoever pulled the switch may have died before the run heard of it.
+        if let Some(why) = self.parts().facts.kill(&row.platform).await? {
+            // A run that is ending already takes no note.
+            let _ = run.accept(Event::Kill { why }, now);
+        }
         Ok(Some((runbook, run)))
     }
 
@@ -320,6 +327,20 @@ impl Desk {
             if let Err(error) = self.tell(&id, Event::Kill { why: why.to_owned() }).await {
                 tracing::info!(run = id, %error, "a run is not stopped by the kill switch");
             }
+        }
+    }
+
+    /// Stops every open run once the file of the kill switch appears, for ever. Whatever asks for a run looks for the file itself.
+    pub async fn watch_kill_file(self) {
+        let mut was = false;
+        loop {
+            let why = self.parts().facts.kill_file().await;
+            if let Some(why) = why.as_ref().filter(|_| !was) {
+                tracing::warn!(why, "the kill switch is pulled");
+                self.kill(None, why).await;
+            }
+            was = why.is_some();
+            tokio::time::sleep(LOOK_FOR_FILE).await;
         }
     }
 

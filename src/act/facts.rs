@@ -44,12 +44,19 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Returns why nothing may run, by the file alone; none: it may.
+    pub async fn kill_file(&self) -> Option<String> {
+        match tokio::fs::try_exists(&self.kill_file).await {
+            Ok(false) => None,
+            Ok(true) => Some(format!("the file {} is there", self.kill_file.display())),
+            Err(error) => Some(format!("cannot look for {}: {error}", self.kill_file.display())),
+        }
+    }
+
     /// Returns why nothing of a platform may run; none: it may.
     pub async fn kill(&self, platform: &str) -> Result<Option<String>, String> {
-        match tokio::fs::try_exists(&self.kill_file).await {
-            Ok(false) => {}
-            Ok(true) => return Ok(Some(format!("the file {} is there", self.kill_file.display()))),
-            Err(error) => return Ok(Some(format!("cannot look for {}: {error}", self.kill_file.display()))),
+        if let Some(why) = self.kill_file().await {
+            return Ok(Some(why));
         }
         let switches = self.db.kill_switches().await.map_err(|error| with_causes(&error))?;
         let on = switches.into_iter().find(|switch| switch.is_on && (switch.scope.is_empty() || switch.scope == platform));
@@ -77,7 +84,11 @@ impl Facts {
                 Ok(Some(found)) => drop(values.insert(text.clone(), found)),
                 // An expression without a value stands for no data, and the guard says what that means.
                 Ok(None) => {}
-                Err(why) => tracing::warn!(run = row.id, why, "cannot look at what a guard asks for"),
+                // What cannot be told is not the same as no data, which a guard may allow: no comparison holds for it.
+                Err(why) => {
+                    tracing::warn!(run = row.id, why, "cannot look at what a guard asks for");
+                    values.insert(text.clone(), f64::NAN);
+                }
             }
         }
         let inventory = self.means.settings.borrow().inventory();

@@ -226,6 +226,11 @@ impl Runner {
                         None => None,
                     };
                     let event = match outcome {
+                        // It was never begun, as when we died before we gave the word; no fault of the step's.
+                        Some(Outcome::NotDone(why)) => {
+                            tracing::info!(run = run_id, step = key.step, why, "a program of an earlier life was not begun");
+                            Event::NotIssued { key }
+                        }
                         Some(outcome) => Event::Finished { key, outcome },
                         None => Event::Lost { key },
                     };
@@ -236,9 +241,12 @@ impl Runner {
                 let row = self.run.row().clone();
                 self.spawn(None, async move {
                     let seen = parts.facts.observe(&row, what).await.unwrap_or_else(|why| {
-                        // What cannot be seen is no data.
                         tracing::warn!(run = row.id, why, "cannot look at what a run asks for");
-                        Seen::NoData
+                        match key.phase {
+                            Phase::Sample => Seen::NoData,
+                            // What cannot be told is not the same as no data, which a condition may allow: it never holds.
+                            _ => Seen::Value(f64::NAN),
+                        }
                     });
                     let _ = own.send(Message::Heard(Event::Observed { key, seen }, None)).await;
                 });

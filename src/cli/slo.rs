@@ -4,7 +4,7 @@ use serde_json::Value;
 use tocsin_core::template::escape_query;
 use tocsin_core::time::Span;
 
-use super::{Remote, table};
+use super::{Remote, each, pretty, table, text};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Slo {
@@ -41,18 +41,6 @@ pub async fn run(slo: Slo) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn pretty(answer: &Value) -> String {
-    format!("{answer:#}\n")
-}
-
-fn each(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or("-").to_owned()
 }
 
 /// Returns a share in percent with so many decimal places at most.

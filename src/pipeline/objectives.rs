@@ -132,9 +132,14 @@ impl Handle {
     /// Returns the share of the error budget that is left, by the name of an SLO or the id of one of its objectives; of several
     /// objectives the least.
     ///
-    /// None: there is no such SLO, or it is not counted until now.
+    /// None: there is no such SLO, it is not counted until now, or nothing was counted at all.
     pub fn remaining(&self, name: &str) -> Option<f64> {
-        self.least(name, |standing| Some(standing.status().budget.left), f64::min)
+        let left = |standing: &Standing| {
+            let budget = standing.status().budget;
+            // Of what nobody has measured nothing is known, and a whole budget would be a promise.
+            budget.good_ratio.map(|_| budget.left)
+        };
+        self.least(name, left, f64::min)
     }
 
     /// Returns how fast the error budget burns over a look-back; of several objectives the fastest.

@@ -101,6 +101,7 @@ impl Acting {
             Desk::new(Arc::new(runner::Parts { db: parts.db, hub: hub.clone(), means: means.clone(), facts }), parts.documents);
         let is_open = Arc::new(watch::Sender::new(false));
         tasks.start("calls", desk.clone().serve_calls(called));
+        tasks.start("kill switch", desk.clone().watch_kill_file());
         let proxies = faults.clone();
         tasks.start("proxies", async move { proxies.proxies.keep_running().await });
         let (alerts, opened) = (desk.clone(), is_open.subscribe());

@@ -22,5 +22,6 @@ mod operation;
 mod paging;
 mod postgres;
 mod reloading;
+mod runs;
 mod scraping;
 mod tidy;

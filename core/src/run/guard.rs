@@ -84,7 +84,7 @@ pub struct Facts {
     pub rate_keys: Vec<String>,
     /// Entries of the ledger under these keys.
     pub rates: Vec<RateEntry>,
-    /// Values of expressions, by their text.
+    /// Values of expressions, by their text; one that cannot be told is NaN.
     pub values: BTreeMap<String, f64>,
     /// Runs of this document that have ended, oldest first.
     pub history: Vec<Ended>,
@@ -471,6 +471,7 @@ impl Asked<'_> {
             };
             match facts.values.get(&expr) {
                 Some(found) if condition.op.holds(*found, bound) => {}
+                Some(found) if found.is_nan() => return refuse(Guard::Precheck, format!("what {expr} is cannot be told")),
                 Some(found) => {
                     return refuse(Guard::Precheck, format!("{expr} is {found}, not {} {bound}", condition.op.sign()));
                 }

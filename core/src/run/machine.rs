@@ -119,6 +119,7 @@ pub enum Outcome {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
+    /// NaN where it cannot be told: no condition holds for it.
     Value(f64),
     NoData,
     Firing,

@@ -146,7 +146,7 @@ impl Run {
                 let holds = self.verified(&verify, &seen);
                 let held = self.hold(key, holds, now);
                 let value = match seen {
-                    Seen::Value(value) => Some(value),
+                    Seen::Value(value) => Some(value).filter(|value| !value.is_nan()),
                     Seen::Firing => Some(1.0),
                     Seen::NotFiring => Some(0.0),
                     Seen::NoData | Seen::Alerts(_) => None,
