@@ -1,6 +1,6 @@
 //! The desk: it begins runs, keeps each one at work, goes on with those of an earlier life, and takes to them what people say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,17 +9,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tocsin_core::run::Run;
 use tocsin_core::run::machine::{Event, Refused};
-use tocsin_core::run::record::{Order, RunRow, RunState};
+use tocsin_core::run::record::{Batch, DocumentVersion, Order, RunRow, RunState};
 use tocsin_core::run::runbook::Runbook;
 use tocsin_core::run::trigger::{self, Ask};
 use tocsin_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
-use super::log;
+use super::log::{self, Lines};
 use super::runner::{End, Message, Parts, Runner, door, random};
 use super::step::call::{CallAsk, Called};
-use super::step::{page, value};
+use super::step::{About, page, value};
 use crate::client::answer::with_causes;
 use crate::clock;
 use crate::config::Document;
@@ -32,15 +32,20 @@ use crate::pipeline::hub::Topic;
 pub const OPEN_MAX: usize = 500;
 /// Calls between runs that may wait for the desk.
 pub const CALLS_MAX: usize = 64;
-/// Deliveries of one source of webhooks in a minute; sources that are counted.
+/// Genuine deliveries of one source of webhooks in a minute.
 pub const HOOKS_MAX: u32 = 60;
-const HOOK_SOURCES_MAX: usize = 1000;
 /// The name under which this process owns runs. The database lets one process in, so an earlier life of it is gone for sure.
 const NODE: &str = "tocsin";
 /// How often the file of the kill switch is looked for.
-const LOOK_FOR_FILE: Duration = Duration::from_secs(1);
+const LOOK_AT_SWITCHES: Duration = Duration::from_secs(1);
 /// Before rows are read anew after something went wrong.
 const AGAIN: Duration = Duration::from_secs(2);
+/// The wait grows with each failure up to so many times this.
+const FAULTS_WAIT: u32 = 30;
+/// After so many failures in a row people are told.
+const FAILURES_TOLD: u32 = 3;
+/// A run that has just been stored is at work within this.
+const SETTLED: Duration = Duration::from_secs(5);
 /// Who wrote documents: they come from files, whose history says more.
 pub const EDITOR: &str = "file";
 
@@ -73,6 +78,7 @@ pub enum TellError {
 
 /// A run that is open.
 struct Open {
+    document: String,
     platform: String,
     door: mpsc::Sender<Message>,
     /// Its row once it is over.
@@ -135,12 +141,30 @@ impl Desk {
         let batch = run.tick(now, &mut random);
         let mut lines = log::lines(&runbook, &before, &batch, now);
         lines.asked(&runbook, run.row(), now);
-        let notes = Notes { log: &lines.log, audit: &lines.audit };
         let version = runbook.version(EDITOR, now);
+        // Whoever asked may hang up between the record and the work; the run must not stand there with nobody at it.
+        let desk = self.clone();
+        let stored = tokio::spawn(async move { desk.store_and_keep(runbook, run, batch, version, lines, now).await });
+        stored.await.map_err(|_| StartError::Stopping)?
+    }
+
+    async fn store_and_keep(
+        &self,
+        runbook: Arc<Runbook>,
+        run: Run,
+        batch: Batch,
+        version: DocumentVersion,
+        lines: Lines,
+        now: Timestamp,
+    ) -> Result<RunRow, StartError> {
+        let notes = Notes { log: &lines.log, audit: &lines.audit };
         match self.parts().db.add_run(&version, &batch, &notes, now).await? {
             Added::Known(id) => {
-                let row = self.parts().db.run_row(&id).await?;
-                return row.ok_or(StartError::Unknown(id));
+                let row = self.parts().db.run_row(&id).await?.ok_or_else(|| StartError::Unknown(id))?;
+                if !row.state.is_final() {
+                    self.look_after(&row);
+                }
+                return Ok(row);
             }
             Added::LockTaken(taken) => {
                 unreachable!("a run that was only asked for takes no lock, and this one took {}", taken.name)
@@ -150,30 +174,28 @@ impl Desk {
         self.parts().hub.tell(Topic::Runs, Some(&run.row().id));
         let row = run.row().clone();
         if !run.is_over() || !batch.orders.is_empty() {
-            self.keep(runbook, run, batch.orders);
+            self.keep(&row, Some((runbook, run, batch.orders)));
         }
         Ok(row)
     }
 
-    /// Goes on with every run of an earlier life.
-    pub async fn resume(&self) -> Result<(), DbError> {
-        for row in self.parts().db.open_runs().await? {
-            self.take(row).await;
-        }
-        Ok(())
+    /// Takes a stored run over when nobody is at it a while from now: its record may have had no answer.
+    fn look_after(&self, row: &RunRow) {
+        let (desk, row) = (self.clone(), row.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(SETTLED).await;
+            desk.keep(&row, None);
+        });
     }
 
-    /// Takes a stored run over and keeps it at work. What stands in the way is logged; the run is tried again at the next start.
-    async fn take(&self, row: RunRow) {
-        let id = row.id.clone();
-        match self.restore(&row).await {
-            Ok(Some((runbook, run))) => {
-                tracing::info!(run = id, document = row.doc_id, state = row.state.word(), "going on with a run");
-                self.keep(runbook, run, Vec::new());
-            }
-            Ok(None) => tracing::warn!(run = id, "a run belongs to somebody else"),
-            Err(why) => tracing::error!(run = id, why, "cannot go on with a run"),
+    /// Goes on with every run of an earlier life.
+    pub async fn resume(&self) -> Result<(), DbError> {
+        // All doors first: a run that another one calls must be found by it.
+        for row in self.parts().db.open_runs().await? {
+            tracing::info!(run = row.id, document = row.doc_id, state = row.state.word(), "going on with a run");
+            self.keep(&row, None);
         }
+        Ok(())
     }
 
     /// Takes a run and makes it from its rows; none: somebody else has it.
@@ -197,47 +219,69 @@ impl Desk {
         Ok(Some((runbook, run)))
     }
 
-    /// Keeps a run at work until it is over.
-    fn keep(&self, runbook: Arc<Runbook>, run: Run, orders: Vec<Order>) {
-        let (id, platform) = (run.row().id.clone(), run.row().platform.clone());
-        let (sender, inbox) = door();
-        let (over, watched) = watch::channel(None);
+    /// Keeps a run at work until it is over: one that has just been stored, with its first orders, or one that is read from its rows.
+    /// Does nothing when somebody is at it already.
+    fn keep(&self, row: &RunRow, fresh: Option<(Arc<Runbook>, Run, Vec<Order>)>) {
         let mut open = self.open();
         // Without a desk the next life goes on with it.
-        let Some(open) = open.as_mut() else { return };
-        let desk = self.clone();
-        let runner = Runner::new(self.shared.parts.clone(), runbook, run, (sender.clone(), inbox));
-        let name = id.clone();
+        let Some(open) = open.as_mut().filter(|open| !open.contains_key(&row.id)) else { return };
+        let (sender, inbox) = door();
+        let (over, watched) = watch::channel(None);
+        let first = fresh.map(|(runbook, run, orders)| {
+            let door = (sender.clone(), inbox);
+            (Runner::new(self.shared.parts.clone(), runbook, run, door), orders)
+        });
+        let (desk, known) = (self.clone(), row.clone());
         let work = tokio::spawn(async move {
-            let row = desk.work(&name, runner, orders).await;
+            let row = desk.work(&known, first).await;
             if let Some(open) = desk.open().as_mut() {
-                open.remove(&name);
+                open.remove(&known.id);
             }
             if let Some(row) = row {
                 desk.ended(&row).await;
                 over.send_replace(Some(row));
             }
         });
-        open.insert(id, Open { platform, door: sender, over: watched, work: work.abort_handle() });
+        let (document, platform) = (row.doc_id.clone(), row.platform.clone());
+        open.insert(row.id.clone(), Open { document, platform, door: sender, over: watched, work: work.abort_handle() });
     }
 
     /// Works at a run until it is over; none: it is somebody else's by now.
-    async fn work(&self, id: &str, first: Runner, orders: Vec<Order>) -> Option<RunRow> {
-        let (mut runner, mut orders) = (first, orders);
+    async fn work(&self, known: &RunRow, first: Option<(Runner, Vec<Order>)>) -> Option<RunRow> {
+        let (mut first, mut faults) = (first, 0);
         loop {
+            let (runner, orders) = match first.take() {
+                Some(first) => first,
+                None => (self.again(known).await?, Vec::new()),
+            };
             match AssertUnwindSafe(runner.work(orders)).catch_unwind().await {
                 Ok(End::Over(row)) => return Some(*row),
                 Ok(End::Again) => {}
-                Err(_) => tracing::error!(run = id, "a fault of the program ended the work at a run; reading it anew"),
+                Err(_) => {
+                    tracing::error!(run = known.id, "a fault of the program ended the work at a run; reading it anew");
+                    faults += 1;
+                    self.complain(known, faults, "a fault of the program ends the work at it again and again").await;
+                }
             }
-            tokio::time::sleep(AGAIN).await;
-            runner = self.again(id).await?;
-            orders = Vec::new();
+            tokio::time::sleep(AGAIN * faults.clamp(1, FAULTS_WAIT)).await;
+        }
+    }
+
+    /// Tells people of a run that cannot be gone on with, once.
+    async fn complain(&self, known: &RunRow, failures: u32, why: &str) {
+        if failures != FAILURES_TOLD {
+            return;
+        }
+        let about = About { platform: known.platform.clone(), document: known.doc_id.clone(), slug: String::new() };
+        let text = format!("The run {} of {} cannot be gone on with: {why}", known.id, known.doc_id);
+        if let Err(why) = page::tell(&self.parts().means, &about, "critical", &format!("stuck/{}", known.id), &text).await {
+            tracing::error!(run = known.id, why, "cannot tell people of a run that stands still");
         }
     }
 
     /// Returns the work at a run whose rows are not those that the machine knew; none: it has ended, or is somebody else's.
-    async fn again(&self, id: &str) -> Option<Runner> {
+    async fn again(&self, known: &RunRow) -> Option<Runner> {
+        let (id, mut failures) = (known.id.as_str(), 0);
         loop {
             if self.open().is_none() {
                 return None;
@@ -259,7 +303,9 @@ impl Desk {
                 }
                 Err(why) => {
                     tracing::error!(run = id, why, "cannot go on with a run; trying again");
-                    tokio::time::sleep(AGAIN).await;
+                    failures += 1;
+                    self.complain(known, failures, &why).await;
+                    tokio::time::sleep(AGAIN * failures.clamp(1, FAULTS_WAIT)).await;
                 }
             }
         }
@@ -273,11 +319,34 @@ impl Desk {
             // One that is not waiting for a lock, or is busy, learns nothing by it.
             let _ = door.try_send(Message::Heard(Event::LockFreed, None));
         }
+        if row.state != RunState::Succeeded {
+            self.cancel_children(row).await;
+        }
         if matches!(row.state, RunState::Succeeded | RunState::Refused)
             && let Err(why) = page::resolve(&self.parts().means, &row.id).await
         {
             tracing::warn!(run = row.id, why, "cannot end the pages of a run");
         }
+    }
+
+    /// Ends the runs that a run called and that are still at it: nobody waits for them any more.
+    async fn cancel_children(&self, row: &RunRow) {
+        let children = match self.parts().db.children(&row.id).await {
+            Ok(children) => children,
+            Err(error) => return tracing::error!(run = row.id, error = with_causes(&error), "cannot read which runs it called"),
+        };
+        for child in children.iter().filter(|child| !child.state.is_final()) {
+            if let Err(error) = self.tell(&child.id, Event::Cancel { by: format!("the end of run {}", row.id) }).await {
+                tracing::warn!(run = child.id, %error, "a run is not cancelled with the one that called it");
+            }
+        }
+    }
+
+    /// Returns how many runs are open, and how many of them are of a document.
+    pub fn counts(&self, document: &str) -> (usize, usize) {
+        let open = self.open();
+        let all = open.iter().flat_map(BTreeMap::values);
+        all.fold((0, 0), |(all, own), open| (all + 1, own + usize::from(open.document == document)))
     }
 
     /// Adds a line of a person to the log of a run.
@@ -292,14 +361,11 @@ impl Desk {
         self.parts().db.add_notes(&Notes { log: &[line], audit: &[] }).await
     }
 
-    /// Returns whether one more delivery from a source is looked at in this minute.
+    /// Returns whether one more genuine delivery from a source is taken in this minute.
     pub fn admit_hook(&self, source: &str) -> bool {
         let minute = clock::now().0 / 60_000;
         let mut hooks = self.shared.hooks.lock().expect("no holder of this lock panics");
         hooks.retain(|_, (at, _)| *at == minute);
-        if hooks.len() >= HOOK_SOURCES_MAX && !hooks.contains_key(source) {
-            return false;
-        }
         let (_, count) = hooks.entry(source.to_owned()).or_insert((minute, 0));
         *count += 1;
         *count <= HOOKS_MAX
@@ -325,22 +391,25 @@ impl Desk {
             .collect();
         for id in hit {
             if let Err(error) = self.tell(&id, Event::Kill { why: why.to_owned() }).await {
-                tracing::info!(run = id, %error, "a run is not stopped by the kill switch");
+                // One that is ending already takes no note.
+                tracing::debug!(run = id, %error, "a run is not stopped by the kill switch");
             }
         }
     }
 
-    /// Stops every open run once the file of the kill switch appears, for ever. Whatever asks for a run looks for the file itself.
-    pub async fn watch_kill_file(self) {
-        let mut was = false;
+    /// Stops open runs for as long as a kill switch is pulled, for ever: by whatever way it was pulled, and whoever missed it.
+    pub async fn watch_kill_switches(self) {
         loop {
-            let why = self.parts().facts.kill_file().await;
-            if let Some(why) = why.as_ref().filter(|_| !was) {
-                tracing::warn!(why, "the kill switch is pulled");
-                self.kill(None, why).await;
+            let platforms: BTreeSet<String> =
+                self.open().iter().flat_map(BTreeMap::values).map(|open| open.platform.clone()).collect();
+            for platform in platforms {
+                match self.parts().facts.kill(&platform).await {
+                    Ok(Some(why)) => self.kill(Some(&platform), &why).await,
+                    Ok(None) => {}
+                    Err(why) => tracing::warn!(why, "cannot look at the kill switch; trying again"),
+                }
             }
-            was = why.is_some();
-            tokio::time::sleep(LOOK_FOR_FILE).await;
+            tokio::time::sleep(LOOK_AT_SWITCHES).await;
         }
     }
 
@@ -370,7 +439,15 @@ impl Desk {
     async fn call(&self, call: &CallAsk) -> Option<Called> {
         let document = self.documents().get(&call.runbook).cloned();
         let Some(document) = document else { return Some(Called::Refused(format!("there is no runbook {:?}", call.runbook))) };
-        let ask = trigger::of_run(&document.runbook, &call.parent_run, &call.reference, &call.params);
+        let mut ask = trigger::of_run(&document.runbook, &call.parent_run, &call.reference, &call.params);
+        match self.parts().db.run_row(&call.parent_run).await {
+            // Whoever started the run that calls has started this one, and cannot approve it.
+            Ok(parent) => ask.starter = parent.map_or(ask.starter, |parent| parent.starter),
+            Err(error) => {
+                tracing::error!(error = with_causes(&error), "cannot read the run that calls another one");
+                return None;
+            }
+        }
         let row = match self.start(ask).await {
             Ok(row) => row,
             Err(StartError::Db(error)) => {
@@ -383,11 +460,16 @@ impl Desk {
         if row.state.is_final() {
             return Some(ended(&row));
         }
-        let watched = self.open().as_ref()?.get(&row.id).map(|open| open.over.clone());
-        match watched {
-            Some(mut over) => over.wait_for(Option::is_some).await.ok()?.as_ref().map(ended),
-            // It has ended since it was begun.
-            None => self.parts().db.run_row(&row.id).await.ok()?.filter(|row| row.state.is_final()).as_ref().map(ended),
+        loop {
+            let watched = self.open().as_ref()?.get(&row.id).map(|open| open.over.clone());
+            if let Some(mut over) = watched {
+                return over.wait_for(Option::is_some).await.ok()?.as_ref().map(ended);
+            }
+            // It has ended since it was begun, or nobody is at it yet.
+            if let Some(row) = self.parts().db.run_row(&row.id).await.ok()?.filter(|row| row.state.is_final()) {
+                return Some(ended(&row));
+            }
+            tokio::time::sleep(AGAIN).await;
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tocsin_core::model::{Fingerprint, LabelSet};
+use tocsin_core::page::Page;
 use tocsin_core::promql::evaluate::{Cancel, Options};
 use tocsin_core::route::tree::RUN_ALERT;
 use tocsin_core::rule::Rule;
@@ -17,6 +18,7 @@ use tocsin_core::run::runbook::Runbook;
 use tocsin_core::time::{Span, Timestamp};
 
 use super::step::{Means, value};
+use super::triggers::OUTSIDE;
 use crate::client::answer::with_causes;
 use crate::clock;
 use crate::db::Db;
@@ -74,10 +76,6 @@ impl Facts {
             .into_iter()
             .filter(|freeze| freeze.starts_at <= now && (freeze.scope == "*" || freeze.scope == row.platform))
             .max_by_key(|freeze| freeze.ends_at);
-        let lock_holder = match &wanted.lock {
-            Some(name) => self.db.lock_holder(name, now).await.map_err(told)?.map(|lock| lock.run_id),
-            None => None,
-        };
         let mut values = BTreeMap::new();
         for text in &wanted.queries {
             match value(&self.means, text).await {
@@ -100,12 +98,23 @@ impl Facts {
             budget_remaining: wanted.slo.as_deref().and_then(|slo| self.objectives.remaining(slo)),
             budget_outage: wanted.slo.as_deref().and_then(|slo| self.objectives.outage(slo)),
             inventory,
-            lock_holder,
-            rates: self.db.rates(&wanted.rate_keys, now - RATES_BACK).await.map_err(told)?,
-            rate_keys: wanted.rate_keys.clone(),
             values,
             history: self.db.history(&row.doc_id, HISTORY).await.map_err(told)?,
+            ..guard::Facts::default()
         })
+    }
+
+    /// Adds what other runs that begin now would change: who holds the lock, and how many began.
+    ///
+    /// Errors: what cannot be looked up; then nothing is judged.
+    pub async fn count(&self, facts: &mut guard::Facts, wanted: &Wanted) -> Result<(), String> {
+        let (now, told) = (clock::now(), |error: crate::db::DbError| with_causes(&error));
+        if let Some(name) = &wanted.lock {
+            facts.lock_holder = self.db.lock_holder(name, now).await.map_err(told)?.map(|lock| lock.run_id);
+        }
+        facts.rates = self.db.rates(&wanted.rate_keys, now - RATES_BACK).await.map_err(told)?;
+        facts.rate_keys = wanted.rate_keys.clone();
+        Ok(())
     }
 
     /// Returns when this version of a document last succeeded in staging.
@@ -126,8 +135,13 @@ impl Facts {
         let counted = self.watch.ask(move |state| {
             let of_platform = |labels: &LabelSet| labels.get("platform") == platform;
             let open = state.plane.pages().into_iter().filter(|page| page.resolved_at.is_none());
-            open.filter(|page| of_platform(&page.group_labels) || page.alerts.values().any(|alert| of_platform(&alert.labels)))
-                .count()
+            // What runs ask people for is no incident.
+            let real = |labels: &LabelSet| labels.get(ALERT_NAME) != RUN_ALERT;
+            let meant = |page: &&Page| {
+                let mut alerts = page.alerts.values().filter(|alert| alert.resolved_at.is_none() && real(&alert.labels));
+                alerts.any(|alert| of_platform(&alert.labels) || of_platform(&page.group_labels))
+            };
+            open.filter(meant).count()
         });
         counted.await.ok().and_then(|count| u32::try_from(count).ok())
     }
@@ -135,7 +149,8 @@ impl Facts {
     /// Returns whether the alert of a run's trigger fires.
     ///
     /// Shape: it does not fire only when somebody could tell: its rule is evaluated without a fault, and the series are there by which
-    /// it would fire. An alert from outside has ended when its sender said so, or when nothing is known of it any more.
+    /// it would fire. An alert of ours whose rule is gone tells nothing. One from outside has ended when its sender said so, or when
+    /// nothing is known of it any more.
     /// Errors: the watch says nothing.
     pub async fn alert(&self, row: &RunRow, reference: &str) -> Result<Seen, String> {
         let fingerprint = reference.split('@').next().and_then(Fingerprint::parse).ok_or("the reference names no alert")?;
@@ -158,7 +173,8 @@ impl Facts {
                 }
             }
         }
-        let silent = !known && alert.is_some_and(|alert| alert.timeout_derived);
+        let is_outside = reference.ends_with(OUTSIDE);
+        let silent = !known && (!is_outside || alert.is_some_and(|alert| alert.timeout_derived));
         Ok(if silent { Seen::NoData } else { Seen::NotFiring })
     }
 

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tocsin_core::run::Run;
 use tocsin_core::run::action::Urgency;
+use tocsin_core::run::guard;
 use tocsin_core::run::machine::{Event, LEASE, Outcome, Refused, Seen};
 use tocsin_core::run::record::{AttemptKey, Batch, Order, Phase, Record, RunRow};
 use tocsin_core::run::request::Request;
 use tocsin_core::run::runbook::Runbook;
 use tocsin_core::time::{Span, Timestamp};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::facts::Facts;
@@ -38,6 +40,8 @@ pub struct Parts {
     pub hub: Hub,
     pub means: Arc<Means>,
     pub facts: Facts,
+    /// Held from the count of what else begins to the record of the own beginning, so that of two runs one sees the other.
+    pub gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What reaches a run at work.
@@ -46,6 +50,8 @@ pub enum Message {
     Asked(Event, oneshot::Sender<Result<(), Refused>>),
     /// An order has brought this; the answer, too, comes once it is stored.
     Heard(Event, Option<oneshot::Sender<()>>),
+    /// What the guards wanted to know, and the gate, which opens once what follows is stored.
+    Facts(Box<guard::Facts>, OwnedMutexGuard<()>),
 }
 
 /// How the work at a run ends.
@@ -74,6 +80,8 @@ pub struct Runner {
     under_way: BTreeMap<AttemptKey, AbortHandle>,
     /// Who waits until what was accepted is stored.
     unanswered: Vec<Answer>,
+    gate: Option<OwnedMutexGuard<()>>,
+    goes_on: Arc<AtomicBool>,
 }
 
 enum Answer {
@@ -100,7 +108,18 @@ impl Runner {
         door: (mpsc::Sender<Message>, mpsc::Receiver<Message>),
     ) -> Runner {
         let (own, inbox) = door;
-        Runner { parts, runbook, run, own, inbox, work: JoinSet::new(), under_way: BTreeMap::new(), unanswered: Vec::new() }
+        Runner {
+            parts,
+            runbook,
+            run,
+            own,
+            inbox,
+            work: JoinSet::new(),
+            under_way: BTreeMap::new(),
+            unanswered: Vec::new(),
+            gate: None,
+            goes_on: Arc::default(),
+        }
     }
 
     /// Works at the run until it is over; `orders` are those of a first batch, which is stored already.
@@ -110,20 +129,27 @@ impl Runner {
             let before = self.run.row().clone();
             let batch = self.run.tick(clock::now(), &mut random);
             if !batch.records.is_empty() && !self.store(&batch, &before).await {
-                return End::Again;
+                return self.again();
             }
+            self.gate = None;
             self.unanswered.drain(..).for_each(Answer::give);
             self.carry_out(batch.orders);
             if self.run.is_over() {
                 return End::Over(Box::new(self.run.row().clone()));
             }
-            let Some(deadline) = self.run.next_deadline() else { return End::Again };
+            let Some(deadline) = self.run.next_deadline() else { return self.again() };
             tokio::select! {
                 message = self.inbox.recv() => self.take(message.expect("a run holds its own door open")),
                 Some(_) = self.work.join_next() => {}
                 () = clock::sleep_until(deadline) => {}
             }
         }
+    }
+
+    /// Ends this work without ending what it began: whoever goes on adopts it.
+    fn again(&self) -> End {
+        self.goes_on.store(true, Ordering::Release);
+        End::Again
     }
 
     /// Takes in a message, and whatever else waits, so that one transaction stores it all.
@@ -133,6 +159,10 @@ impl Runner {
             let (event, answer) = match message {
                 Message::Asked(event, asker) => (event, Some(Answer::Asker(asker))),
                 Message::Heard(event, order) => (event, order.map(Answer::Order)),
+                Message::Facts(facts, gate) => {
+                    self.gate = Some(gate);
+                    (Event::Facts(facts), None)
+                }
             };
             if let Event::Finished { key, .. } | Event::Lost { key } | Event::NotIssued { key } = &event {
                 self.under_way.remove(key);
@@ -254,9 +284,15 @@ impl Runner {
             Order::Gather(wanted) => {
                 let (runbook, row) = (self.runbook.clone(), self.run.row().clone());
                 self.spawn(None, async move {
-                    match parts.facts.gather(&runbook, &row, &wanted).await {
-                        Ok(facts) => {
-                            let _ = own.send(Message::Heard(Event::Facts(Box::new(facts)), None)).await;
+                    let gathered = async {
+                        let mut facts = parts.facts.gather(&runbook, &row, &wanted).await?;
+                        let gate = parts.gate.clone().lock_owned().await;
+                        parts.facts.count(&mut facts, &wanted).await?;
+                        Ok::<_, String>((facts, gate))
+                    };
+                    match gathered.await {
+                        Ok((facts, gate)) => {
+                            let _ = own.send(Message::Facts(Box::new(facts), gate)).await;
                         }
                         // The machine asks again.
                         Err(error) => {
@@ -279,7 +315,17 @@ impl Runner {
         let (row, metadata) = (self.run.row(), &self.runbook.metadata);
         let about = About { platform: row.platform.clone(), document: row.doc_id.clone(), slug: metadata.slug.clone() };
         let capture = self.runbook.plan.capture.clone();
-        Issue { run_id: row.id.clone(), about, key: key.clone(), idem_key, request, timeout, before, capture }
+        Issue {
+            run_id: row.id.clone(),
+            about,
+            key: key.clone(),
+            idem_key,
+            request,
+            timeout,
+            before,
+            capture,
+            goes_on: self.goes_on.clone(),
+        }
     }
 
     /// Tells people that the run waits for them, by a page that wakes nobody: whoever is woken is woken by the alert.

@@ -98,6 +98,8 @@ pub struct Issue {
     /// It must not leave later.
     pub before: Timestamp,
     pub capture: Capture,
+    /// Set when the work at the run begins anew: programs go on then, and are adopted.
+    pub goes_on: Arc<AtomicBool>,
 }
 
 impl Means {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tocsin_core::plane::AlertState;
+use tocsin_core::route::alert::{Alert, RULE_SOURCE};
 use tocsin_core::route::tree::RUN_ALERT;
 use tocsin_core::run::Runbook;
 use tocsin_core::run::drill::{self, DrillWord};
@@ -15,7 +16,7 @@ use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::desk::{Desk, EDITOR};
-use super::step::page;
+use super::step::{About, page};
 use crate::client::answer::with_causes;
 use crate::clock;
 use crate::db::DbError;
@@ -24,6 +25,12 @@ use crate::pipeline::hub::{Hub, Topic};
 use crate::pipeline::watch::Watch;
 
 const ALERT_NAME: &str = "alertname";
+/// Stands behind the reference of an alert that no rule of ours has brought.
+pub const OUTSIDE: &str = "/outside";
+/// Alerts begin no more runs while so many are open: the other places are for people, and for runs that call others.
+const OPEN_BY_ALERTS: usize = 300;
+/// The same for the runs of one document.
+const OPEN_OF_DOCUMENT: usize = 20;
 /// Alerts are looked at this often, whether anything was told or not.
 const LOOK: Duration = Duration::from_secs(15);
 /// Changes that come in quick succession are looked at together.
@@ -48,10 +55,21 @@ pub async fn firing(watch: &Watch) -> Result<Vec<Firing>, String> {
         views.into_iter().filter(|view| view.state != AlertState::Suppressed && view.alert.labels.get(ALERT_NAME) != RUN_ALERT);
     let firing = told.map(|view| Firing {
         name: view.alert.labels.get(ALERT_NAME).to_owned(),
-        reference: format!("{}@{}", view.alert.fingerprint, view.alert.starts_at.0),
+        reference: reference(&view.alert),
         labels: view.alert.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
     });
     Ok(firing.collect())
+}
+
+/// Returns what an alert and its start are known by.
+fn reference(alert: &Alert) -> String {
+    let outside = if is_ours(alert) { "" } else { OUTSIDE };
+    format!("{}@{}{outside}", alert.fingerprint, alert.starts_at.0)
+}
+
+/// Returns whether an alert is that of a rule of ours. Any responder may hand us others.
+fn is_ours(alert: &Alert) -> bool {
+    alert.source.starts_with(RULE_SOURCE)
 }
 
 /// Begins what alerts ask for, for ever.
@@ -87,8 +105,14 @@ async fn ask_for(desk: &Desk, firing: &[Firing], asked: &mut BTreeSet<(String, S
     for alert in firing {
         for ask in trigger::of_alert(&runbooks, alert) {
             let key = (alert.reference.clone(), ask.doc_id.clone());
-            if ask.mode == Mode::Suggest || asked.contains(&key) {
+            let (open, own) = desk.counts(&ask.doc_id);
+            if ask.mode == Mode::Suggest || asked.contains(&key) || open >= OPEN_BY_ALERTS || own >= OPEN_OF_DOCUMENT {
                 continue;
+            }
+            let mut ask = ask;
+            // Whoever may hand us an alert may not run whatever an alert may.
+            if ask.mode == Mode::Auto && alert.reference.ends_with(OUTSIDE) {
+                ask.mode = Mode::Approve;
             }
             // What cannot be begun now is asked for again at the next look.
             if begin(desk, ask).await && asked.len() < ASKED_MAX {
@@ -124,8 +148,9 @@ pub async fn watch_schedules(desk: Desk) {
             }
         };
         // A schedule that nobody has seen before begins now: its past is nobody's promise.
-        let of = |id: &str| last.get(id).copied().unwrap_or(since);
         let now = clock::now();
+        // A clock that was ahead has settled instants that are still to come; they come again.
+        let of = |id: &str| last.get(id).copied().unwrap_or(since).min(now);
         for runbook in &runbooks {
             let fired = trigger::of_schedules(runbook, of, now);
             if fired.fires.is_empty() {
@@ -174,7 +199,12 @@ pub async fn watch_cadences(desk: Desk) {
                     "The drill {} ({id}) was held last on {last}; it is to be held every {}",
                     runbook.metadata.title, cadence.every
                 );
-                match page::tell(&desk.parts().means, runbook, &format!("drill-overdue/{id}"), &text).await {
+                let about = About {
+                    platform: runbook.metadata.platform.clone(),
+                    document: id.clone(),
+                    slug: runbook.metadata.slug.clone(),
+                };
+                match page::tell(&desk.parts().means, &about, "warning", &format!("drill-overdue/{id}"), &text).await {
                     Ok(()) => drop(told.insert(id.clone(), now)),
                     Err(why) => tracing::error!(drill = id, why, "cannot tell people that a drill is overdue; trying again"),
                 }

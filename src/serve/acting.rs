@@ -53,7 +53,9 @@ pub struct Acting {
     pub desk: Desk,
     pub faults: Arc<Faults>,
     means: Arc<Means>,
-    /// True once what triggers look at can be believed.
+    /// True once runs of an earlier life are at work, which is when schedules may begin others.
+    is_resumed: Arc<watch::Sender<bool>>,
+    /// True once what alerts say can be believed.
     is_open: Arc<watch::Sender<bool>>,
 }
 
@@ -97,18 +99,20 @@ impl Acting {
             kill_file: data.join("kill-switch"),
         };
         let hub = parts.hub.clone();
-        let desk =
-            Desk::new(Arc::new(runner::Parts { db: parts.db, hub: hub.clone(), means: means.clone(), facts }), parts.documents);
-        let is_open = Arc::new(watch::Sender::new(false));
+        let desk = Desk::new(
+            Arc::new(runner::Parts { db: parts.db, hub: hub.clone(), means: means.clone(), facts, gate: Arc::default() }),
+            parts.documents,
+        );
+        let (is_resumed, is_open) = (Arc::new(watch::Sender::new(false)), Arc::new(watch::Sender::new(false)));
         tasks.start("calls", desk.clone().serve_calls(called));
-        tasks.start("kill switch", desk.clone().watch_kill_file());
+        tasks.start("kill switch", desk.clone().watch_kill_switches());
         let proxies = faults.clone();
         tasks.start("proxies", async move { proxies.proxies.keep_running().await });
         let (alerts, opened) = (desk.clone(), is_open.subscribe());
         tasks.start("triggers", after(opened, triggers::watch_alerts(alerts, parts.watch, hub)));
-        tasks.start("triggers", after(is_open.subscribe(), triggers::watch_schedules(desk.clone())));
-        tasks.start("triggers", after(is_open.subscribe(), triggers::watch_cadences(desk.clone())));
-        Ok(Acting { desk, faults, means, is_open })
+        tasks.start("triggers", after(is_resumed.subscribe(), triggers::watch_schedules(desk.clone())));
+        tasks.start("triggers", after(is_resumed.subscribe(), triggers::watch_cadences(desk.clone())));
+        Ok(Acting { desk, faults, means, is_resumed, is_open })
     }
 
     /// Goes on with the runs of an earlier life. Faults that belong to none of them end at once.
@@ -129,10 +133,12 @@ impl Acting {
             }
         }
         canary::resume(&self.means).await;
-        self.desk.resume().await.context("cannot read the runs that are open")
+        self.desk.resume().await.context("cannot read the runs that are open")?;
+        self.is_resumed.send_replace(true);
+        Ok(())
     }
 
-    /// Lets alerts and schedules begin runs.
+    /// Lets alerts begin runs.
     pub fn open(&self) {
         self.is_open.send_replace(true);
     }

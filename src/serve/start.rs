@@ -40,6 +40,8 @@ use crate::telemetry::Metrics;
 const LANDED_MAX: usize = 1024;
 /// Reloads that wait.
 const RELOADS_MAX: usize = 8;
+/// Alerts may begin runs after this at the latest, whatever has not been evaluated yet.
+const TRIGGERS_WAIT: Duration = Duration::from_secs(120);
 /// The watch and the outbox go round every few seconds; a database that is away holds them up for less than this at a time.
 const STILL: Duration = Duration::from_secs(120);
 
@@ -224,10 +226,23 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     println!("Tocsin is ready: {external_url}");
     let begun = acting.clone();
     let warm = tokio::spawn(async move {
-        tokio::join!(rules.warm(), counted.warm());
-        // Only a watch that has stopped does not take this.
-        let _ = watch.event(Event::Warm).await;
-        begun.open();
+        let warm = async {
+            tokio::join!(rules.warm(), counted.warm());
+            // Only a watch that has stopped does not take this.
+            let _ = watch.event(Event::Warm).await;
+        };
+        // A group that is evaluated once an hour holds up no alert of the others.
+        let late = async {
+            tokio::time::sleep(TRIGGERS_WAIT).await;
+            begun.open();
+        };
+        tokio::join!(
+            async {
+                warm.await;
+                begun.open();
+            },
+            late
+        );
     });
     Ok(Service { tasks, live, reloads, hub, ready, stop, room, warm, acting, db, disk })
 }

@@ -304,6 +304,7 @@ impl Asked<'_> {
             // Reading harms nothing, frozen or not.
             _ if self.runbook.class == Class::Read => Ok(()),
             FreezePolicy::Honour => refuse(Guard::Freeze, format!("changes are frozen: {}", freeze.reason)),
+            FreezePolicy::Wait if self.run.dry_run => refuse(Guard::Freeze, format!("changes are frozen: {}", freeze.reason)),
             FreezePolicy::Wait => Err(Stop::Wait(WaitFor::Window, format!("changes are frozen: {}", freeze.reason))),
             FreezePolicy::OverrideWithApproval => Ok(()),
         }
@@ -418,6 +419,7 @@ impl Asked<'_> {
         }
         let reason = format!("run {holder} holds the lock {}", lock.key);
         match lock.on_busy {
+            _ if self.run.dry_run => refuse(Guard::Lock, reason),
             OnBusy::Refuse => refuse(Guard::Lock, reason),
             OnBusy::Queue => Err(Stop::Wait(WaitFor::Lock, reason)),
         }
@@ -485,6 +487,10 @@ impl Asked<'_> {
     fn approvals(&self, facts: &Facts, cleared: &mut Cleared, now: Timestamp) -> Result<(), Stop> {
         let Some(needed) = approvals_needed(self.runbook, self.run, facts, now) else { return Ok(()) };
         cleared.needed = needed.count;
+        // Nobody is asked to approve what will not be done.
+        if self.run.dry_run {
+            return Ok(());
+        }
         let bound = |row: &&ApprovalRow| row.step_id.is_empty() && row.subject_hash == cleared.subject_hash;
         let counted: Vec<&ApprovalRow> = self
             .approvals

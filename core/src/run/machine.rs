@@ -22,7 +22,7 @@ use super::inventory::Inventory;
 use super::plan::{Effect, Step};
 use super::record::{
     ApprovalRow, AttemptKey, AttemptState, Batch, Order, Phase, Record, RunRecords, RunRow, RunState, SeenAlert, StepAttempt,
-    UndoRow, UndoState, Vote,
+    UndoRow, UndoState, Vote, WaitFor,
 };
 use super::request::{About, Request, Scope};
 use super::runbook::Runbook;
@@ -347,7 +347,9 @@ impl Run {
             Event::Observed { key, seen } => self.observed(&key, seen, now),
             Event::HumanDone { key, by, role, done, evidence } => self.human_done(&key, &by, role, done, evidence, now),
             Event::LockFreed => {
-                self.gathered = Gathered::Due(now);
+                if self.row.state == RunState::Waiting && self.row.waiting == Some(WaitFor::Lock) {
+                    self.gathered = Gathered::Due(now);
+                }
                 Ok(())
             }
             Event::Pause { by } => self.pause(&by),

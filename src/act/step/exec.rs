@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -42,13 +43,14 @@ pub(super) struct Handle {
 /// Stops the program when nobody waits for it any more.
 struct Leash<'m> {
     means: &'m Means,
+    goes_on: &'m AtomicBool,
     pid: i32,
     start: u64,
 }
 
 impl Drop for Leash<'_> {
     fn drop(&mut self) {
-        if !self.means.is_leaving() {
+        if !self.means.is_leaving() && !self.goes_on.load(Ordering::Acquire) {
             stop(self.pid, self.start);
         }
     }
@@ -101,7 +103,7 @@ pub(super) async fn run(means: &Means, issue: &Issue, begin: Begin<'_, impl Asyn
         // The watcher hears no word, and begins nothing.
         return late;
     }
-    let leash = Leash { means, pid: watched.handle.pid, start: watched.handle.start };
+    let leash = Leash { means, goes_on: &issue.goes_on, pid: watched.handle.pid, start: watched.handle.start };
     if watched.say_begin().await.is_err() {
         return Outcome::NotDone("the watcher of the program ended before it was begun".to_owned());
     }
@@ -169,7 +171,7 @@ pub(super) async fn adopt(means: &Means, issue: &Issue, handle: &str) -> Option<
     if !is_own {
         return None;
     }
-    let _leash = Leash { means, pid: handle.pid, start: handle.start };
+    let _leash = Leash { means, goes_on: &issue.goes_on, pid: handle.pid, start: handle.start };
     loop {
         // First the look, then the file: a watcher that has ended has written before.
         let lives = handle.boot == proc::boot() && proc::lives(handle.pid, handle.start);

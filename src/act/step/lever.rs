@@ -46,7 +46,9 @@ pub(super) async fn pull(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
     else {
         return Outcome::NotDone("this is no fault of a proxy".to_owned());
     };
-    if !means.settings.borrow().proxies.iter().any(|one| one.name == *proxy) {
+    // What stands is healed, whatever has become of the list since.
+    let heals = matches!(issue.request, Request::ProxyHeal { .. } | Request::ProxyProof { expect: false, .. });
+    if !heals && !means.settings.borrow().proxies.iter().any(|one| one.name == *proxy) {
         return Outcome::NotDone(format!("the configuration lists no proxy {proxy:?}"));
     }
     if !matches!(issue.request, Request::ProxyProof { .. })
@@ -68,7 +70,7 @@ pub(super) async fn pull(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
     match means.faults.proof(proxy, tag).await {
         Ok(proof) => shown(proof),
         // A proxy that does not run has no faults; that it was healed stays true.
-        Err(FaultError::Absent { .. }) if matches!(issue.request, Request::ProxyHeal { .. }) => shown(Proof::default()),
+        Err(FaultError::Absent { .. }) if heals => shown(Proof::default()),
         Err(error) => failed(&error),
     }
 }

@@ -7,17 +7,20 @@ use tocsin_core::model::LabelSet;
 use tocsin_core::plane::{Event, Reply};
 use tocsin_core::route::alert::{ALERT_NAME, IncomingAlert};
 use tocsin_core::route::tree::{POLICY_LABEL, RUN_ALERT};
-use tocsin_core::run::Runbook;
 use tocsin_core::run::action::Urgency;
 use tocsin_core::run::machine::Outcome;
 use tocsin_core::run::request::Request;
 use tocsin_core::time::{Span, Timestamp};
 
-use super::{Begin, Issue, Means};
+use super::{About, Begin, Issue, Means};
 use crate::clock;
 
 /// A page of which nobody takes note ends after this long; the run says on its own page how it stands.
 const LIFE: Span = Span::from_mins(4 * 60);
+/// As long as a run waits for a person it holds what it holds; whoever settles it ends its page.
+const LIFE_OF_DOUBT: Span = Span::from_mins(30 * 24 * 60);
+/// How the step of a page is called by which a run asks for a person.
+const DOUBT: &str = "needs_human";
 /// The source of our alerts.
 const SOURCE: &str = "run";
 
@@ -72,7 +75,8 @@ pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
         return late;
     }
     let now = clock::now();
-    match means.watch.event(Event::Alerts(vec![alert(means, issue, labels, &summary, Some(now), now + LIFE)])).await {
+    let life = if issue.key.step.starts_with(DOUBT) { LIFE_OF_DOUBT } else { LIFE };
+    match means.watch.event(Event::Alerts(vec![alert(means, issue, labels, &summary, Some(now), now + life)])).await {
         Ok(Ok(Reply::Alerts { refused, .. })) => match refused.first() {
             Some((_, why)) => Outcome::NotDone(format!("the page is refused: {why}")),
             None => Outcome::Answer(json!({ "page": fingerprint.to_string() })),
@@ -83,18 +87,18 @@ pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
     }
 }
 
-/// Tells people of a document, outside of any run; the same key tells once for as long as it is open.
+/// Tells people of a document beside what its runs tell; the same key tells once for as long as it is open.
 ///
 /// Errors: nobody could be told.
-pub async fn tell(means: &Means, runbook: &Runbook, key: &str, text: &str) -> Result<(), String> {
+pub async fn tell(means: &Means, about: &About, severity: &str, key: &str, text: &str) -> Result<(), String> {
     let labels = LabelSet::from_pairs([
         (ALERT_NAME, RUN_ALERT),
-        ("severity", "warning"),
-        ("platform", &runbook.metadata.platform),
-        ("runbook", &runbook.metadata.id),
+        ("severity", severity),
+        ("platform", &about.platform),
+        ("runbook", &about.document),
         ("key", key),
     ]);
-    let (link, now) = (format!("{}/drills", means.external_url.trim_end_matches('/')), clock::now());
+    let (link, now) = (format!("{}/runs", means.external_url.trim_end_matches('/')), clock::now());
     let alert = IncomingAlert {
         labels,
         annotations: BTreeMap::from([("summary".to_owned(), text.to_owned()), ("link".to_owned(), link.clone())]),

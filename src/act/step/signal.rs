@@ -47,6 +47,8 @@ pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
     let settings = means.settings.borrow().clone();
     let process = match listed(&settings, process) {
         Ok(process) => process,
+        // What this run has stopped goes on, whatever has become of the list since.
+        Err(_) if *signal == Signal::Cont => return wake(means, issue, begin).await,
         Err(refused) => return refused,
     };
     let identity = match find(process) {
@@ -65,6 +67,20 @@ pub(super) async fn send(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
         Ok(()) => Outcome::Answer(json!({ "sent": true, "pid": identity.pid, "started": identity.started })),
         Err(error) => lever::failed(&error),
     }
+}
+
+/// Wakes every process that this run has stopped.
+async fn wake(means: &Means, issue: &Issue, begin: Begin<'_, impl AsyncFnOnce(Option<String>)>) -> Outcome {
+    if let Err(late) = begin.now(None).await {
+        return late;
+    }
+    let ours = format!("{}/", issue.run_id);
+    for fault in means.faults.standing().await.into_iter().filter(|fault| fault.tag.starts_with(&ours)) {
+        if let Err(error) = means.faults.end(&fault).await {
+            return lever::failed(&error);
+        }
+    }
+    Outcome::Answer(json!({ "sent": true }))
 }
 
 /// Looks at a process until it is as expected, or the time for that has passed.

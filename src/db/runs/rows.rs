@@ -385,12 +385,14 @@ fn put_rate(entry: &RateEntry) -> Write {
     )
 }
 
-/// Returns the statement that takes a lock, when it is free, has run out, or is the run's own.
+/// Returns the statement that takes a lock, when it is free or the run's own. A lease that has run out frees it only when its run has
+/// ended: a run that was interrupted goes on with what it holds.
 fn put_lock(lock: &LockRow, now: Timestamp) -> Write {
     Write::new(
         "INSERT INTO resource_lock (name, run_id, fence, lease_until_ms) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO UPDATE SET \
          run_id = excluded.run_id, fence = excluded.fence, lease_until_ms = excluded.lease_until_ms \
-         WHERE resource_lock.run_id = excluded.run_id OR resource_lock.lease_until_ms <= $5",
+         WHERE resource_lock.run_id = excluded.run_id OR (resource_lock.lease_until_ms <= $5 AND NOT EXISTS \
+         (SELECT 1 FROM run WHERE run.id = resource_lock.run_id AND run.ended_at_ms IS NULL))",
         [index_key(&lock.name), lock.run_id.as_str().into(), lock.fence.into(), lock.lease_until.into(), now.into()],
     )
     .or_nothing()

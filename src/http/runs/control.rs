@@ -3,12 +3,14 @@
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
+use tocsin_core::run::asks::asks;
 use tocsin_core::run::machine::{Event, Settled};
 use tocsin_core::run::record::{AttemptKey, Phase, Vote};
 use tocsin_core::run::runbook::admits;
 use utoipa::ToSchema;
 
 use super::{Run, RunsState};
+use crate::act::step::page;
 use crate::http::access::Caller;
 use crate::http::problem::Problem;
 
@@ -139,7 +141,13 @@ pub async fn human(
     if task.evidence.chars().count() > EVIDENCE_CHARS_MAX {
         return Err(Problem::bad_request(format!("evidence has at most {EVIDENCE_CHARS_MAX} characters; link to the rest")));
     }
-    check_steers(&state, &id, "settle a task of", &caller).await?;
+    let records = state.records(&id).await?;
+    let runbook = state.runbook(&records.run).await?;
+    let named = asks(&runbook, &records).tasks.iter().any(|asked| asked.step == task.step && !asked.roles.is_empty());
+    // Whom a task names is settled by the run itself.
+    if !named {
+        check_steers(&state, &id, "settle a task of", &caller).await?;
+    }
     let key = AttemptKey { step: task.step, target: String::new(), phase: Phase::Do, attempt: task.attempt };
     let (by, role) = (caller.account.clone(), caller.role);
     let event = Event::HumanDone { key, by, role, done: task.done, evidence: task.evidence };
@@ -176,5 +184,10 @@ pub async fn settle(
         SettleWord::Undo => Settled::Undo,
     };
     let event = Event::Settle { step: asked.step, verdict, by: caller.account.clone() };
-    tell(&state, &id, event, "settle", &caller).await
+    let run = tell(&state, &id, event, "settle", &caller).await?;
+    // Somebody has seen to it.
+    if let Err(why) = page::resolve(&state.desk.parts().means, &id).await {
+        tracing::warn!(run = id, why, "cannot end the page by which a run asked for a person");
+    }
+    Ok(run)
 }

@@ -103,7 +103,11 @@ pub async fn set_kill_switch(
     let action = if asked.on { "kill switch on" } else { "kill switch off" };
     state.desk.parts().db.set_kill_switch(&switch, Some(&caller.note(action, &subject, "done", why.clone()))).await?;
     if asked.on {
-        state.desk.kill(platform.as_deref(), &format!("{} pulled it: {why}", caller.account)).await;
+        // A client that hangs up must not stop the stop.
+        let (desk, why) = (state.desk.clone(), format!("{} pulled it: {why}", caller.account));
+        let stopped = tokio::spawn(async move { desk.kill(platform.as_deref(), &why).await });
+        // A fault in it shows in the log; whoever watches the switch tells the runs again.
+        let _ = stopped.await;
     }
     state.desk.parts().hub.tell(Topic::Runs, None);
     Ok(Json(switches(&state).await?))
@@ -194,6 +198,13 @@ pub async fn drop_freeze(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    let freezes = state.desk.parts().db.freezes(clock::now()).await?;
+    let own = freezes.iter().any(|freeze| freeze.id == id && freeze.who == caller.account);
+    if !own && caller.role != Role::SreLead {
+        let why = format!("a {} may end their own freezes and no others", caller.role.word());
+        state.guard.audit(&caller, "unfreeze", &id, "refused", &why).await?;
+        return Err(Problem::forbidden(why));
+    }
     let note = caller.note("unfreeze", &id, "done", "");
     if !state.desk.parts().db.drop_freeze(&id, Some(&note)).await? {
         return Err(Problem::not_found("there is no such freeze"));

@@ -152,6 +152,7 @@ pub fn issue(request: Request, timeout: Span) -> Issue {
         timeout,
         before: clock::now() + Span::from_mins(10),
         capture: Capture { max_bytes: 4_000, redact: vec![Redact::Secrets, Redact::Pii] },
+        goes_on: Default::default(),
     }
 }
 
