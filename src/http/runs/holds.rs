@@ -199,15 +199,16 @@ pub async fn drop_freeze(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let freezes = state.desk.parts().db.freezes(clock::now()).await?;
-    let own = freezes.iter().any(|freeze| freeze.id == id && freeze.who == caller.account);
-    if !own && caller.role != Role::SreLead {
+    let unknown = || Problem::not_found("there is no such freeze");
+    let freeze = freezes.iter().find(|freeze| freeze.id == id).ok_or_else(unknown)?;
+    if freeze.who != caller.account && caller.role != Role::SreLead {
         let why = format!("a {} may end their own freezes and no others", caller.role.word());
         state.guard.audit(&caller, "unfreeze", &id, "refused", &why).await?;
         return Err(Problem::forbidden(why));
     }
     let note = caller.note("unfreeze", &id, "done", "");
     if !state.desk.parts().db.drop_freeze(&id, Some(&note)).await? {
-        return Err(Problem::not_found("there is no such freeze"));
+        return Err(unknown());
     }
     state.desk.parts().hub.tell(Topic::Runs, None);
     Ok(StatusCode::NO_CONTENT)

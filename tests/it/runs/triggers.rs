@@ -127,7 +127,7 @@ async fn a_webhook_begins_a_run_when_it_is_genuine_fresh_and_not_too_much() {
     ];
     for (source, delivery, at, secret, body) in strangers {
         let (status, said) = deliver(&room, source, delivery, at, secret, body).await;
-        assert_eq!(status, 401, "{delivery}: {said}");
+        assert_eq!(status, 403, "{delivery}: {said}");
         assert!(!said.to_string().contains(SECRET), "{said}");
     }
     let large = format!(r#"{{"level": 4, "more": "{}"}}"#, "x".repeat(65 << 10));
@@ -149,7 +149,7 @@ async fn a_webhook_begins_a_run_when_it_is_genuine_fresh_and_not_too_much() {
         limited += usize::from(deliver(&room, "ci", &format!("many-{number}"), now, "wrong", "{}").await.0 == 429);
     }
     assert!(limited > 0, "nothing is too much");
-    assert_eq!(deliver(&room, "other", "d-1", now, SECRET, "{}").await.0, 401, "one source does not use up what others may");
+    assert_eq!(deliver(&room, "other", "d-1", now, SECRET, "{}").await.0, 403, "one source does not use up what others may");
 }
 
 /// Notes, while nobody runs, up to when a schedule has been settled.

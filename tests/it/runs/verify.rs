@@ -121,8 +121,7 @@ async fn effective(room: &Room) -> (Value, Value) {
 /// Posts an alert that nobody has posted before, and returns the run that it asks for.
 async fn asked_by_alert(room: &Room, number: usize) -> Value {
     let before = room.runs_of("auto").await.len();
-    let alert = json!([{ "labels": { "alertname": "AutoSick", "number": number.to_string() } }]);
-    room.service.post("/api/v2/alerts", &alert).await;
+    room.exporter.set(&format!("auto_sick{{number=\"{number}\"}}"), 1.0);
     room.has_runs("auto", before + 1).await.remove(0)
 }
 
@@ -133,8 +132,9 @@ async fn acting_alone_is_earned_by_five_attended_successes_and_lost_by_a_failure
   steps: [{id: mend, kind: http.request, effect: idempotent, with: {url: 'http://FAR/mend'}}]
   verify: [{expr: 'works', op: '==', value: 1, within: 3s}]
 "#;
-    let room = Room::prepare(Plan::default().runbook("auto", spec)).await;
-    let mut room = room;
+    let rules =
+        "groups: [{name: auto, rules: [{alert: AutoSick, expr: 'auto_sick == 1', labels: {severity: critical}}]}]\n".to_owned();
+    let mut room = Room::prepare(Plan { rules, ..Plan::default() }.runbook("auto", spec)).await;
     room.exporter.set("works", 1.0);
     room.service.launch(&[]);
     room.service.wait_until_ready().await;
@@ -147,6 +147,15 @@ async fn acting_alone_is_earned_by_five_attended_successes_and_lost_by_a_failure
     // What was earned is in the rows.
     room.service.kill().await;
     room.service.restart().await;
+    // What somebody hands us from outside is no reason to act alone.
+    let outside = json!([{ "labels": { "alertname": "AutoSick", "number": "0" } }]);
+    let before = room.runs_of("auto").await.len();
+    room.service.post("/api/v2/alerts", &outside).await;
+    let run = room.has_runs("auto", before + 1).await.remove(0);
+    let id = run["id"].as_str().expect("an id");
+    assert_eq!(room.in_state(id, "waiting").await["waiting"], "approval");
+    assert_eq!(room.say(id, "cancel", json!({})).await.0, 200);
+    room.at_rest(id).await;
     let run = asked_by_alert(&room, 1).await;
     let run = room.in_state(run["id"].as_str().expect("an id"), "succeeded").await;
     assert_eq!((&run["starter"], &run["approvals"]), (&json!("alert/AutoSick"), &json!([])), "{run}");
