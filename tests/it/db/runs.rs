@@ -297,10 +297,17 @@ pub async fn a_lock_has_one_holder(place: Place) {
         assert_eq!(take(&a, 60, 15).await, Stored::Done, "the holder renews its lease");
         assert_eq!(take(&b, 90, 30).await, by(&a));
         assert_eq!(holder(59).await, Some(("a".to_owned(), at(60))));
-        assert_eq!(holder(60).await, None, "the lease ends");
+        assert_eq!(holder(60).await, Some(("a".to_owned(), at(60))), "a run that goes on after its lease keeps what it holds");
+        assert_eq!(take(&b, 90, 60).await, by(&a));
+        let ends = async |sql: &'static str| {
+            db.write(sql, []).await.expect("a write");
+        };
+        ends("UPDATE run SET ended_at_ms = 1 WHERE id = 'a'").await;
+        assert_eq!(holder(60).await, None, "its lease and its run have ended");
         free(&b).await;
         assert_eq!(holder(59).await, Some(("a".to_owned(), at(60))), "nobody frees what another run holds");
-        assert_eq!(take(&b, 90, 60).await, Stored::Done, "whoever comes after the lease");
+        assert_eq!(take(&b, 90, 60).await, Stored::Done, "whoever comes after both");
+        ends("UPDATE run SET ended_at_ms = NULL WHERE id = 'a'").await;
         assert_eq!(take(&a, 99, 61).await, by(&b), "who slept through its lease has lost the lock");
         free(&a).await;
         free(&b).await;
