@@ -63,7 +63,34 @@ pub async fn reveal(secret: &Secret) -> Result<String, ClientError> {
 
 /// Builds a client; connections are kept and reused by it.
 pub async fn build(settings: &HttpClient, connect_timeout: Duration) -> Result<reqwest::Client, ClientError> {
-    build_with(settings, connect_timeout, Policy::limited(REDIRECTS_MAX)).await
+    build_with(settings, connect_timeout, Policy::limited(REDIRECTS_MAX), Connections::Kept).await
+}
+
+/// Whether connections are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connections {
+    Kept,
+    /// Each request opens its own, as a new user does, so that it goes where the name leads now.
+    Fresh,
+}
+
+/// Builds a client that tries what users do: on a new connection for each request. It follows a redirect only to the same host, since
+/// the secrets of a request are not for another.
+async fn build_for_probes(settings: &HttpClient, connect_timeout: Duration) -> Result<reqwest::Client, ClientError> {
+    let policy = Policy::custom(|attempt| {
+        if stays(&attempt) && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
+    });
+    build_with(settings, connect_timeout, policy, Connections::Fresh).await
+}
+
+/// Returns whether a redirect stays on its host and does not leave TLS.
+fn stays(attempt: &reqwest::redirect::Attempt<'_>) -> bool {
+    attempt.previous().last().is_some_and(|from| {
+        let host = |url: &reqwest::Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
+        let upgrades =
+            from.scheme() == "http" && attempt.url().scheme() == "https" && from.host_str() == attempt.url().host_str();
+        upgrades || from.scheme() == attempt.url().scheme() && host(from) == host(attempt.url())
+    })
 }
 
 /// Builds a client that posts what must arrive: it follows a redirect only to the same host, and only one that keeps method and
@@ -77,14 +104,52 @@ pub async fn build_for_posts(settings: &HttpClient, connect_timeout: Duration) -
         });
         if keeps_body && stays && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
     });
-    build_with(settings, connect_timeout, policy).await
+    build_with(settings, connect_timeout, policy, Connections::Kept).await
 }
 
-async fn build_with(settings: &HttpClient, connect_timeout: Duration, redirects: Policy) -> Result<reqwest::Client, ClientError> {
+/// Builds a client for one request to one host, whose addresses the caller has looked at: it connects to these and to no others, by no
+/// proxy, tries once, and follows a redirect only to the same host and port, never from TLS to plain text. `reads`: the request
+/// changes nothing; another one follows only a redirect that keeps method and body.
+pub async fn build_pinned(
+    host: &str,
+    addresses: &[std::net::SocketAddr],
+    reads: bool,
+    connect_timeout: Duration,
+) -> Result<reqwest::Client, ClientError> {
+    let policy = Policy::custom(move |attempt| {
+        let stays = attempt.previous().last().is_some_and(|from| {
+            from.host_str() == attempt.url().host_str()
+                && from.port_or_known_default() == attempt.url().port_or_known_default()
+                && from.scheme() == attempt.url().scheme()
+        });
+        let fits = reads || matches!(attempt.status().as_u16(), 307 | 308);
+        if stays && fits && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
+    });
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(connect_timeout)
+        .no_proxy()
+        .redirect(policy)
+        .retry(reqwest::retry::never())
+        .resolve_to_addrs(host, addresses)
+        .tls_backend_preconfigured(tls_config(&Tls::default()).await?)
+        .build()
+        .map_err(ClientError::Build)
+}
+
+async fn build_with(
+    settings: &HttpClient,
+    connect_timeout: Duration,
+    redirects: Policy,
+    connections: Connections,
+) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(connect_timeout)
         .redirect(if settings.follow_redirects { redirects } else { Policy::none() });
+    if connections == Connections::Fresh {
+        builder = builder.pool_max_idle_per_host(0);
+    }
     if !settings.enable_http2 {
         builder = builder.http1_only();
     }
@@ -107,6 +172,7 @@ async fn build_with(settings: &HttpClient, connect_timeout: Duration, redirects:
 pub struct Kept {
     settings: HttpClient,
     connect_timeout: Duration,
+    connections: Connections,
     built: RwLock<Option<Built>>,
 }
 
@@ -122,7 +188,12 @@ type Stamp = Option<(u64, u64, i64, i64)>;
 
 impl Kept {
     pub fn new(settings: HttpClient, connect_timeout: Duration) -> Kept {
-        Kept { settings, connect_timeout, built: RwLock::new(None) }
+        Kept { settings, connect_timeout, connections: Connections::Kept, built: RwLock::new(None) }
+    }
+
+    /// Returns a client that tries what users do: it opens a connection for each request, and no redirect leads it to another host.
+    pub fn for_probes(settings: HttpClient, connect_timeout: Duration) -> Kept {
+        Kept { connections: Connections::Fresh, ..Kept::new(settings, connect_timeout) }
     }
 
     /// Returns whether the client is built from these settings.
@@ -141,7 +212,11 @@ impl Kept {
         if let Some(client) = built.as_ref().and_then(|built| built.fit_for(&stamps)) {
             return Ok(client);
         }
-        match (build(&self.settings, self.connect_timeout).await, &mut *built) {
+        let anew = match self.connections {
+            Connections::Kept => build(&self.settings, self.connect_timeout).await,
+            Connections::Fresh => build_for_probes(&self.settings, self.connect_timeout).await,
+        };
+        match (anew, &mut *built) {
             (Ok(client), built) => {
                 *built = Some(Built { client: client.clone(), stamps, refused: None });
                 Ok(client)

@@ -10,6 +10,7 @@ use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::templates::Templates;
 use tocsin_core::rule::{self, RuleGroup};
 use tocsin_core::run::Runbook;
+use tocsin_core::run::drill::link;
 use tocsin_core::run::read::{self as runbook, Allowed};
 use tocsin_core::slo::{Definition, definitions, openslo};
 
@@ -41,6 +42,7 @@ pub struct Document {
 pub struct Loaded {
     pub config: Config,
     pub groups: Vec<RuleGroup>,
+    pub objectives: Vec<Arc<Definition>>,
     /// By id.
     pub documents: BTreeMap<String, Document>,
     pub templates: Arc<Templates>,
@@ -142,6 +144,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             problems.extend(found);
         }
     }
+    let mut slo_files = Vec::new();
+    for path in &config.slo_files {
+        slo_files.extend(collect(path, &mut problems));
+    }
+    let objectives = objectives(&slo_files, &mut problems);
     let mut templates = Templates::new();
     for path in &config.templates {
         for file in collect(path, &mut problems) {
@@ -161,6 +168,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
     };
     Ok(Loaded {
         groups,
+        objectives: objectives.into_iter().map(Arc::new).collect(),
         documents,
         templates: Arc::new(templates),
         yaml: yaml.into(),
@@ -228,8 +236,15 @@ fn read_documents(allowed: &Allowed, patterns: &[String], problems: &mut Vec<Pro
             problems.push(whole_file(&file.name, message));
         }
     }
-    let runbooks: Vec<Runbook> = documents.values().map(|document| (*document.runbook).clone()).collect();
-    for fault in runbook::check_calls(&runbooks) {
+    let mut runbooks: Vec<Runbook> = documents.values().map(|document| (*document.runbook).clone()).collect();
+    // Drills take over what experiments break, and are from here on what they then are.
+    let linked = link(&mut runbooks);
+    for runbook in &runbooks {
+        if let Some(document) = documents.get_mut(&runbook.metadata.id) {
+            document.runbook = Arc::new(runbook.clone());
+        }
+    }
+    for fault in linked.into_iter().chain(runbook::check_calls(&runbooks)) {
         let file = documents.get(&fault.id).map(|document| document.file.as_str()).unwrap_or_default();
         problems.push(whole_file(file, fault.message));
     }
@@ -258,23 +273,30 @@ fn same_file(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Reads OpenSLO files together, as `tocsin check slo` does: what one names may stand in another. Returns the objectives that can be
-/// counted.
+/// Reads OpenSLO files together, as `tocsin check slo` does. Returns the objectives that can be counted.
 pub fn read_objectives(paths: &[PathBuf]) -> (Vec<Definition>, Vec<Problem>) {
-    let (mut documents, mut problems) = (Vec::new(), Vec::new());
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
         match read_file(path) {
-            Ok(file) => {
-                let (read, found) = openslo::read(&file.name, &file.text);
-                documents.push(read);
-                problems.extend(found);
-            }
+            Ok(file) => files.push(file),
             Err(problem) => problems.push(problem),
         }
+    }
+    let definitions = objectives(&files, &mut problems);
+    (definitions, problems)
+}
+
+/// Returns the objectives of OpenSLO files, of which one may name what stands in another.
+fn objectives(files: &[File], problems: &mut Vec<Problem>) -> Vec<Definition> {
+    let mut documents = Vec::with_capacity(files.len());
+    for file in files {
+        let (read, found) = openslo::read(&file.name, &file.text);
+        documents.push(read);
+        problems.extend(found);
     }
     let (resolved, missing) = openslo::resolve(documents);
     problems.extend(missing);
     let (definitions, unread) = definitions(&resolved);
     problems.extend(unread);
-    (definitions, problems)
+    definitions
 }

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 mod alone;
+pub mod audit;
 mod ballast;
 pub mod deliveries;
 pub mod error;

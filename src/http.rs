@@ -6,10 +6,13 @@ pub mod accounts;
 pub mod alertmanager;
 pub mod alerts;
 pub mod assets;
+pub mod journeys;
+pub mod objectives;
 pub mod openapi;
 pub mod overview;
 pub mod problem;
 pub mod prometheus;
+pub mod runs;
 pub mod service;
 pub mod session;
 pub mod stream;
@@ -28,9 +31,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+use crate::act::desk::Desk;
 use crate::db::Db;
 use crate::demo::Platform;
 use crate::pipeline::hub::Hub;
+use crate::pipeline::journeys::Journeys;
+use crate::pipeline::objectives::Handle;
 use crate::pipeline::pulse::Pulse;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::scrapes::Scrapes;
@@ -49,7 +55,10 @@ pub struct Front {
     pub db: Db,
     pub queries: Queries,
     pub rules: Arc<Rules>,
+    pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
+    pub journeys: Arc<Journeys>,
+    pub desk: Desk,
     pub metrics: Arc<Metrics>,
     pub ready: Arc<AtomicBool>,
     /// The signs of life of the tasks without which nobody would be told.
@@ -100,15 +109,18 @@ pub fn starting() -> Router {
 
 /// Returns every route behind the guard.
 pub fn router(front: Front) -> Router {
+    let acting_watch = front.watch.clone();
     let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url);
     let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone() };
     let overview = overview::OverviewState {
         watch: front.watch.clone(),
         db: front.db.clone(),
         rules: front.rules.clone(),
+        objectives: front.objectives.clone(),
         scrapes: front.scrapes.clone(),
         queries: front.queries.clone(),
     };
+    let objectives = objectives::ObjectivesState { objectives: front.objectives, watch: front.watch.clone() };
     let demo = overview::DemoState { platform: front.platform, hub: front.hub.clone(), guard: front.guard.clone() };
     let series = prometheus::series::SeriesState { queries: front.queries.clone(), scrapes: front.scrapes.clone() };
     let status = prometheus::status::StatusState {
@@ -131,13 +143,17 @@ pub fn router(front: Front) -> Router {
         guard: front.guard.clone(),
         reload: front.reload,
     };
+    let runs = runs::RunsState { desk: front.desk, watch: acting_watch, guard: front.guard.clone() };
     Router::new()
         .merge(service::routes(service))
+        .merge(runs::routes(runs))
         .merge(session::routes(session))
         .merge(accounts::routes(front.guard.clone()))
         .merge(alerts::routes(alerts))
         .merge(overview::routes(overview))
+        .merge(journeys::routes(front.journeys))
         .merge(overview::demo_routes(demo))
+        .merge(objectives::routes(objectives))
         .merge(stream::routes(front.hub))
         .merge(prometheus::query::routes(front.queries))
         .merge(prometheus::series::routes(series))

@@ -1,6 +1,8 @@
 //! The doing half of Tocsin: I/O, tasks and the one clock.
 
+pub mod act;
 pub mod atlas;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod cloudwatch;

@@ -8,12 +8,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use tocsin::act::fault::{self, GuardArgs, Identity, ProxySetting};
+use tocsin::act::step::watcher;
+use tocsin::cli::run::Run;
+use tocsin::cli::runbook::{Drill, Experiment, Runbook};
+use tocsin::cli::slo::Slo;
+use tocsin::cli::{self, Remote};
 use tocsin::config::{self, Sources};
-use tocsin::demo::{self, Kind, Platform};
+use tocsin::demo::{self, Choices, Kind, Platform};
 use tocsin::pipeline::crash;
 use tocsin::serve::{self, lines};
-use tocsin::{client, http, telemetry};
+use tocsin::{http, telemetry};
 use tocsin_core::problem::has_errors;
+use tocsin_core::time::Span;
 
 /// Watches your services, decides what is wrong, pages the right person, and shows it all.
 ///
@@ -52,8 +59,41 @@ enum Command {
     },
     /// Asks a running service a PromQL question and prints the answer.
     Query(QueryArgs),
+    /// Asks a running service for its objectives and their error budgets.
+    Slo {
+        #[command(subcommand)]
+        what: Slo,
+    },
+    /// Asks a running service for its runbooks, and runs one.
+    Runbook {
+        #[command(subcommand)]
+        what: Runbook,
+    },
+    /// Asks a running service for runs, and says something to one.
+    Run {
+        #[command(subcommand)]
+        what: Run,
+    },
+    /// Asks a running service for its drills, runs one, and reports.
+    Drill {
+        #[command(subcommand)]
+        what: Drill,
+    },
+    /// Asks a running service for its experiments, and runs one.
+    Experiment {
+        #[command(subcommand)]
+        what: Experiment,
+    },
     /// Prints the OpenAPI document of Tocsin's own API.
     Openapi,
+    /// Watches over one program of a run; the service starts these.
+    #[command(hide = true)]
+    ExecStep {
+        /// Become the program.
+        #[arg(long)]
+        begin: bool,
+        folder: PathBuf,
+    },
     /// One service of the demo platform; `tocsin demo` starts these.
     #[command(hide = true)]
     DemoService {
@@ -62,6 +102,40 @@ enum Command {
         listen: SocketAddr,
         #[arg(long = "peer")]
         peers: Vec<String>,
+        #[arg(long)]
+        pair: Option<PathBuf>,
+    },
+    /// The keeper of one PostgreSQL server of the demo platform; `tocsin demo` starts these.
+    #[command(hide = true)]
+    DemoPostgres {
+        server: String,
+        #[arg(long)]
+        pair: PathBuf,
+    },
+    /// A proxy of the configuration; `tocsin serve` starts these.
+    #[command(hide = true)]
+    FaultProxy {
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        listen: String,
+        #[arg(long)]
+        upstream: String,
+        /// End with this process: its number, a colon, and its start in ticks.
+        #[arg(long)]
+        tied_to: Option<String>,
+    },
+    /// The guard of a stopped process; `tocsin serve` starts these.
+    #[command(hide = true)]
+    FaultGuard {
+        #[arg(long)]
+        tag: String,
+        #[arg(long)]
+        pid: i32,
+        #[arg(long)]
+        started: u64,
+        #[arg(long)]
+        ttl_ms: i64,
     },
 }
 
@@ -98,6 +172,9 @@ struct DemoArgs {
     /// Trust every caller. Refused unless the listener is loopback.
     #[arg(long)]
     no_auth: bool,
+    /// Start no PostgreSQL servers; then orders are not kept.
+    #[arg(long)]
+    without_postgresql: bool,
 }
 
 #[derive(Subcommand)]
@@ -107,6 +184,12 @@ enum DemoAction {
         name: String,
         #[arg(long)]
         off: bool,
+    },
+    /// Makes a standby of the PostgreSQL server that died, once the other one takes orders. The way back after a failover.
+    Rejoin {
+        /// The folder of the pair. Default: demo/pg in the data folder.
+        #[arg(long, value_name = "DIR")]
+        pair: Option<PathBuf>,
     },
 }
 
@@ -144,12 +227,8 @@ enum Check {
 struct QueryArgs {
     /// The expression, such as 'sum by (job) (up)'.
     expr: String,
-    /// Address of the service.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9190")]
-    url: String,
-    /// A file with an API token, for a service that asks who you are.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
     /// The instant to evaluate at: seconds since the epoch, or RFC 3339. Default: now.
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
@@ -157,6 +236,10 @@ struct QueryArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before anything is opened or started that a program could inherit.
+    if let Command::ExecStep { begin, folder } = &cli.command {
+        return exec_step(*begin, folder);
+    }
     if let Err(reason) = telemetry::start_logging(&cli.log, cli.log_json) {
         eprintln!("tocsin: --log: {reason}");
         return ExitCode::FAILURE;
@@ -178,6 +261,17 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("tocsin: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn exec_step(begin: bool, folder: &std::path::Path) -> ExitCode {
+    let result = if begin { Err(watcher::begin(folder)) } else { watcher::watch(folder) };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tocsin: {}: {error}", folder.display());
             ExitCode::FAILURE
         }
     }
@@ -205,28 +299,58 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{name} is {}", if off { "off" } else { "on" });
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo { run, action: Some(DemoAction::Rejoin { pair }) } => {
+            let folder = match pair {
+                Some(folder) => folder,
+                None => Platform::find(&run.data)?.pair()?.folder.clone(),
+            };
+            println!("{}", demo::postgres::rejoin(&folder).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::DemoPostgres { server, pair } => {
+            demo::postgres::keep(&pair, &server).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Check { what } => Ok(check(what)),
         Command::Query(args) => query(args).await,
+        Command::ExecStep { begin, folder } => Ok(exec_step(begin, &folder)),
+        Command::Slo { what } => cli::slo::run(what).await.map(|()| ExitCode::SUCCESS),
+        Command::Runbook { what } => cli::runbook::runbook(what).await,
+        Command::Run { what } => cli::run::run(what).await,
+        Command::Drill { what } => cli::runbook::drill(what).await,
+        Command::Experiment { what } => cli::runbook::experiment(what).await,
         Command::Openapi => {
             print!("{}", http::openapi::document());
             Ok(ExitCode::SUCCESS)
         }
-        Command::DemoService { kind, listen, peers } => {
+        Command::DemoService { kind, listen, peers, pair } => {
             let mut addresses = BTreeMap::new();
             for peer in peers {
                 let (word, address) = peer.split_once('=').with_context(|| format!("--peer {peer:?} is not NAME=ADDR"))?;
                 addresses.insert(word.to_owned(), address.parse().with_context(|| format!("--peer {peer:?} holds no address"))?);
             }
-            demo::run_service(kind, listen, addresses).await?;
+            demo::run_service(kind, listen, addresses, pair.as_deref()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::FaultProxy { name, listen, upstream, tied_to } => {
+            let tied_to =
+                tied_to.map(|text| text.parse()).transpose().map_err(|reason: String| anyhow::anyhow!("--tied-to: {reason}"))?;
+            fault::run_proxy(ProxySetting { name, listen, upstream }, tied_to).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::FaultGuard { tag, pid, started, ttl_ms } => {
+            fault::run_guard(GuardArgs { tag, identity: Identity { pid, started }, ttl: Span(ttl_ms) }).await?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
 async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let platform = Arc::new(Platform::plan(&args.data)?);
-    let config = platform.write_configuration(&args.data)?;
+    let platform = Arc::new(Platform::plan(&args.data, Choices { postgresql: !args.without_postgresql })?);
+    let config = demo::write_configuration(&platform, &args.data)?;
+    let data = args.data.clone();
     println!("Starting the demo platform: {}", platform.targets().map(|(job, _)| job).collect::<Vec<_>>().join(", "));
+    println!("{}", platform.told_of_pair());
     let service = serve::serve(serve::Args {
         sources: Sources { config, alertmanager: None },
         data: args.data,
@@ -236,7 +360,7 @@ async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     });
     tokio::select! {
         result = service => result?,
-        result = platform.keep_running() => result.context("the demo platform failed")?,
+        result = platform.keep_running(&data) => result.context("the demo platform failed")?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -253,10 +377,11 @@ fn check(what: Check) -> ExitCode {
                         }
                         let rules: usize = loaded.groups.iter().map(|group| group.rules.len()).sum();
                         println!(
-                            "{}: good: {} jobs, {rules} rules in {} groups, {} receivers",
+                            "{}: good: {} jobs, {rules} rules in {} groups, {} objectives, {} receivers",
                             file.display(),
                             loaded.config.jobs.len(),
                             loaded.groups.len(),
+                            loaded.objectives.len(),
                             loaded.config.routing.receivers.len()
                         );
                     }
@@ -307,17 +432,16 @@ fn check(what: Check) -> ExitCode {
 }
 
 async fn query(args: QueryArgs) -> anyhow::Result<ExitCode> {
-    let http = reqwest::Client::builder().user_agent(client::USER_AGENT).build().context("cannot make an HTTP client")?;
+    let (http, token) = args.remote.client()?;
     let mut form = vec![("query", args.expr.as_str())];
     if let Some(time) = &args.time {
         form.push(("time", time));
     }
-    let mut request = http.post(format!("{}/api/v1/query", args.url.trim_end_matches('/'))).form(&form);
-    if let Some(file) = &args.token_file {
-        let token = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        request = request.bearer_auth(token.trim());
+    let mut request = http.post(args.remote.address("/api/v1/query")).form(&form);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
     }
-    let answer = request.send().await.with_context(|| format!("{} does not answer", args.url))?;
+    let answer = request.send().await.with_context(|| format!("{} does not answer", args.remote.url))?;
     let status = answer.status();
     let body: serde_json::Value = answer.json().await.context("the answer is no JSON")?;
     if body["status"] != "success" {

@@ -1,5 +1,6 @@
 //! The service: everything wired together, started, reloaded and stopped.
 
+mod acting;
 mod chores;
 mod listen;
 mod open;

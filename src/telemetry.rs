@@ -62,6 +62,8 @@ pub struct Metrics {
     pub samples_refused: Counter<u64, AtomicU64>,
     pub scrapes: Counter<u64, AtomicU64>,
     pub scrapes_failed: Counter<u64, AtomicU64>,
+    pub journeys_tried: Counter<u64, AtomicU64>,
+    pub journeys_late: Counter<u64, AtomicU64>,
     pub wal_errors: Counter<u64, AtomicU64>,
     pub series: Gauge,
     pub targets: Gauge,
@@ -70,6 +72,8 @@ pub struct Metrics {
     pub evaluations_missed: Counter<u64, AtomicU64>,
     pub early_looks: Counter<u64, AtomicU64>,
     pub evaluation_seconds: Histogram,
+    pub objective_seconds: Histogram,
+    pub objective_errors: Counter<u64, AtomicU64>,
     pub record_seconds: Histogram,
     pub record_errors: Counter<u64, AtomicU64>,
     pub ballast_gone: Gauge,
@@ -90,6 +94,8 @@ impl Metrics {
             samples_refused: Counter::default(),
             scrapes: Counter::default(),
             scrapes_failed: Counter::default(),
+            journeys_tried: Counter::default(),
+            journeys_late: Counter::default(),
             wal_errors: Counter::default(),
             series: Gauge::default(),
             targets: Gauge::default(),
@@ -98,6 +104,8 @@ impl Metrics {
             evaluations_missed: Counter::default(),
             early_looks: Counter::default(),
             evaluation_seconds: seconds(),
+            objective_seconds: seconds(),
+            objective_errors: Counter::default(),
             record_seconds: seconds(),
             record_errors: Counter::default(),
             ballast_gone: Gauge::default(),
@@ -122,6 +130,8 @@ impl Metrics {
             "tocsin_samples_refused", "Samples that the store refused: out of order, too old, or beyond a limit", samples_refused;
             "tocsin_scrapes", "Scrapes that were tried", scrapes;
             "tocsin_scrapes_failed", "Scrapes that failed", scrapes_failed;
+            "tocsin_journey_attempts", "Attempts at journeys", journeys_tried;
+            "tocsin_journey_attempts_late", "Attempts at journeys that began late", journeys_late;
             "tocsin_wal_errors", "Rows that could not be written to the log and live in memory only", wal_errors;
             "tocsin_series", "Series in the store", series;
             "tocsin_targets", "Targets being scraped", targets;
@@ -130,6 +140,8 @@ impl Metrics {
             "tocsin_rule_group_iterations_missed", "Slots of rule groups that passed without an evaluation", evaluations_missed;
             "tocsin_early_looks", "Alerting rules looked at because a scrape had landed", early_looks;
             "tocsin_rule_evaluation_seconds", "How long the evaluation of a rule took", evaluation_seconds;
+            "tocsin_objective_seconds", "How long counting and judging all objectives took at a step", objective_seconds;
+            "tocsin_objective_errors", "Tries at counting an objective that failed", objective_errors;
             "tocsin_record_seconds", "How long recording a change of state took", record_seconds;
             "tocsin_record_errors", "Changes of state that could not be recorded at the first try", record_errors;
             "tocsin_ballast_gone", "Whether the disk was so full that the ballast was let go", ballast_gone;

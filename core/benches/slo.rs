@@ -107,6 +107,37 @@ fn month() -> Ledger {
     ledger
 }
 
+/// Counts some objectives from the beginning of 30 days in the store.
+fn cold_start() {
+    const COLD: usize = 2;
+    const STEPS: i64 = 30 * 24 * 240;
+    let store = Store::new(StoreOptions { retention: Span::from_mins(40 * 24 * 60), ..StoreOptions::default() });
+    let series: Vec<Vec<SeriesRef>> = fill(&store).into_iter().take(COLD * TARGETS).collect();
+    for number in 0..=STEPS {
+        scrape(&store, &series, number);
+    }
+    let now = Timestamp(START + STEPS * STEP) + Span::from_secs(5);
+    let mut standings: Vec<Standing> = objectives()
+        .into_iter()
+        .take(COLD)
+        .map(|definition| Standing::new(definition, Pace::default(), Timestamp(START)).0)
+        .collect();
+    timed("cold start of an objective of 40 counters, 30 days of samples each 15 s", COLD, || {
+        for standing in &mut standings {
+            while let Some(want) = standing.wants(now) {
+                let samples = want.fetch(&store, &Options::default(), &Cancel::new()).expect("the store can be read");
+                black_box(standing.tick(now, &samples).expect("the samples are those that were wanted"));
+            }
+        }
+    });
+    const LOOKS: usize = 500;
+    timed("an objective as it is shown, with a plot of 200 points", LOOKS, || {
+        for standing in standings.iter().cycle().take(LOOKS) {
+            black_box((standing.status(), standing.series(), standing.burn_down(200)));
+        }
+    });
+}
+
 fn main() {
     let store = Store::new(StoreOptions::default());
     let series = fill(&store);
@@ -141,6 +172,7 @@ fn main() {
     }
     println!("tick of 50 objectives, 2,000 counters read and judged: {:.3} ms", spent as f64 / TICKS as f64 / 1e6);
 
+    cold_start();
     let ledger = timed("a ledger of 30 days, 172,800 points", 1, month);
     let (points, bytes) = ledger.size();
     println!("it holds {points} points in {bytes} bytes");

@@ -1,6 +1,7 @@
 //! Who may do what.
 
 pub mod attempts;
+pub mod chain;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub enum Permission {
     Silence,
     /// Hand alerts to us as a rule engine does.
     SendAlerts,
+    /// Start runs of what their class admits, vote, and do what runs ask of people.
+    Run,
     Disrupt,
     Reload,
     ManageAccounts,
@@ -39,11 +42,12 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 8] = [
+    pub const ALL: [Permission; 9] = [
         Permission::Read,
         Permission::Acknowledge,
         Permission::Silence,
         Permission::SendAlerts,
+        Permission::Run,
         Permission::Disrupt,
         Permission::Reload,
         Permission::ManageAccounts,
@@ -78,7 +82,7 @@ impl Role {
     pub fn may(self, permission: Permission) -> bool {
         match permission {
             Permission::Read => true,
-            Permission::Acknowledge | Permission::Silence | Permission::SendAlerts => {
+            Permission::Acknowledge | Permission::Silence | Permission::SendAlerts | Permission::Run => {
                 matches!(self, Role::Responder | Role::Operator | Role::SreLead)
             }
             Permission::Disrupt => matches!(self, Role::Operator | Role::SreLead),

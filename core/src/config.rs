@@ -10,6 +10,7 @@ mod discovery;
 mod global;
 mod intervals;
 mod job;
+mod journeys;
 mod masked;
 mod place;
 mod receivers;
@@ -19,6 +20,7 @@ mod routing;
 mod sections;
 mod source;
 
+use crate::journey::Journey;
 use crate::model::relabel::RelabelRule;
 use crate::problem::{Problem, has_errors};
 use crate::route::tree::Routing;
@@ -47,8 +49,12 @@ pub struct Config {
     /// Sources that are asked over an API: Amazon CloudWatch, and MongoDB Atlas.
     pub cloudwatch: Vec<crate::cloudwatch::Source>,
     pub atlas: Vec<crate::atlas::Source>,
+    /// What users do, tried from outside.
+    pub journeys: Vec<Journey>,
     /// Paths, each with at most one pattern, in its last part.
     pub rule_files: Vec<String>,
+    /// Paths or patterns of OpenSLO files; what one names may stand in another.
+    pub slo_files: Vec<String>,
     /// Paths or patterns of runbooks, experiments and drills.
     pub runbook_files: Vec<String>,
     /// What these may act upon.
@@ -146,7 +152,9 @@ fn read_main(
         jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
         atlas: atlas::read(table, &folder, &file.name, &mut job_names),
+        journeys: journeys::read(table, &folder),
         rule_files: paths(table, "rule_files", "rule", &folder),
+        slo_files: paths(table, "slo_files", "slo", &folder),
         runbook_files: paths(table, "runbook_files", "runbook", &folder),
         act: act::read(table, &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),

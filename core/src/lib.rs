@@ -22,6 +22,7 @@
 //! | `atlas` | which measurements to ask MongoDB Atlas for, and what its answers mean |
 //! | `slo` | objectives: what is counted, how much budget is left, and when to alert |
 //! | `run` | runbooks, and the one durable machine that carries them out |
+//! | `journey` | what a user does, tried at a steady beat: requests, judgements, series |
 //! | `config` | configuration files → settings, and every fault in them |
 
 pub mod access;
@@ -31,6 +32,7 @@ pub mod client;
 pub mod cloudwatch;
 pub mod collect;
 pub mod config;
+pub mod journey;
 pub mod model;
 pub mod page;
 pub mod plane;

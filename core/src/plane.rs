@@ -153,7 +153,7 @@ impl Plane {
     pub fn restore(routing: Arc<Routing>, external_url: impl Into<String>, records: Records) -> Plane {
         let alive_at = records.alive_at.or_else(|| records.alerts.iter().map(|alert| alert.updated_at).max());
         let mut plane = Plane {
-            tree: Tree::new(&routing.root),
+            tree: Tree::new(&routing.tree()),
             inhibitor: Inhibitor::new(&routing.inhibitions),
             routing,
             external_url: external_url.into(),

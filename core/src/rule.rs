@@ -3,6 +3,7 @@
 pub mod early;
 pub mod evaluate;
 pub mod functions;
+pub mod grounds;
 mod local;
 mod read;
 mod slot;

@@ -3,7 +3,7 @@
 use super::{Db, DbError, LONG_PATIENCE, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS];
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN];
 
 const FIRST: (i64, &[&str]) = (
     1,
@@ -64,7 +64,7 @@ const TIMES: (i64, &[&str]) = (
 ///
 /// A `trigger_key` is what an index takes of a `trigger_ref`, and is unique together with the kind and the document.
 const RUNS: (i64, &[&str]) = (
-    20,
+    4,
     &[
         "CREATE TABLE document_version (hash TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, doc_id TEXT NOT NULL, body TEXT NOT NULL, \
          created_by TEXT NOT NULL, created_at_ms BIGINT NOT NULL)",
@@ -76,9 +76,10 @@ const RUNS: (i64, &[&str]) = (
          mode TEXT NOT NULL, starter TEXT NOT NULL, starter_role TEXT, editor TEXT NOT NULL, parent_run TEXT, dry_run INTEGER NOT NULL, \
          owner_node TEXT, fence BIGINT NOT NULL, lease_until_ms BIGINT, created_at_ms BIGINT NOT NULL, started_at_ms BIGINT, \
          ended_at_ms BIGINT, verdict TEXT, UNIQUE (trigger_kind, trigger_key, doc_id))",
-        "CREATE INDEX run_by_state ON run (state, created_at_ms)",
+        "CREATE INDEX run_by_state ON run (state, created_at_ms, id)",
         "CREATE INDEX run_by_time ON run (created_at_ms, id)",
         "CREATE INDEX run_by_document ON run (doc_id, created_at_ms, id)",
+        "CREATE INDEX run_by_history ON run (doc_id, ended_at_ms, id)",
         "CREATE INDEX run_by_version ON run (doc_hash)",
         "CREATE INDEX run_by_parent ON run (parent_run)",
         "CREATE INDEX run_by_end ON run (ended_at_ms, id)",
@@ -111,7 +112,7 @@ const RUNS: (i64, &[&str]) = (
         "CREATE TABLE calendar_window (id TEXT NOT NULL PRIMARY KEY, scope TEXT NOT NULL, kind TEXT NOT NULL, starts_at_ms BIGINT NOT NULL, \
          ends_at_ms BIGINT NOT NULL, reason TEXT NOT NULL, who TEXT NOT NULL)",
         "CREATE INDEX calendar_window_by_end ON calendar_window (ends_at_ms)",
-        "CREATE TABLE canary_ack (tag TEXT NOT NULL, seq BIGINT NOT NULL, at_ms BIGINT NOT NULL, acked_at_ms BIGINT NOT NULL, \
+        "CREATE TABLE canary_ack (tag TEXT NOT NULL, seq BIGINT NOT NULL, at_ms BIGINT NOT NULL, acked_at_ms BIGINT, \
          PRIMARY KEY (tag, seq))",
         "CREATE INDEX canary_ack_by_time ON canary_ack (at_ms)",
         "CREATE TABLE slo_row (objective TEXT NOT NULL, tier_ms BIGINT NOT NULL, at_ms BIGINT NOT NULL, definition TEXT NOT NULL, \
@@ -140,3 +141,6 @@ impl Db {
         Ok(())
     }
 }
+
+/// The hash by which a line of the audit is linked to the one before it.
+const CHAIN: (i64, &[&str]) = (5, &["ALTER TABLE audit ADD COLUMN hash TEXT", "CREATE INDEX audit_by_hash ON audit (hash, id)"]);

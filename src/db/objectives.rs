@@ -11,8 +11,9 @@ use super::{Cell, Db, DbError, LONG_PATIENCE, Row, Write};
 const OBJECTIVES_MAX: i64 = 10_000;
 /// Rows of one transaction, so that alerts need not wait long for theirs.
 const BATCH: usize = 4_096;
-/// Rows of one statement: few texts, of which the databases keep the plans.
-const SHAPES: [usize; 4] = [512, 64, 8, 1];
+/// Rows of one statement: few texts, of which the databases keep the plans. To bind a value, SQLite looks for its name among those of
+/// the whole statement, so the work grows with the square of its length.
+const SHAPES: [usize; 3] = [64, 8, 1];
 /// Rows that one step of forgetting removes at most.
 const FORGET_STEP: i64 = 2_000;
 const COLUMNS: [&str; 8] =

@@ -165,13 +165,6 @@ impl Db {
         Ok(self.write(sql, cells).await? > 0)
     }
 
-    /// Stores how an experiment or a drill came out, when the run stands under the fence; returns whether it did.
-    pub async fn set_verdict(&self, run_id: &str, fence: i64, verdict: &str, notes: &Notes<'_>) -> Result<bool, DbError> {
-        let set = Write::new("UPDATE run SET verdict = $2 WHERE id = $1", [run_id.into(), verdict.into()]);
-        let writes = with_notes(vec![under_fence(run_id, fence), set], notes);
-        Ok(matches!(self.transact(&writes, PATIENCE).await?, Transacted::Done(_)))
-    }
-
     /// Adds lines to logs of runs, and to the audit, beside what the runs store themselves.
     pub async fn add_notes(&self, notes: &Notes<'_>) -> Result<(), DbError> {
         // Whoever holds the row of a run is alone in counting its lines.

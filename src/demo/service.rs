@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -45,11 +46,17 @@ async fn metrics(State(registry): State<Arc<Registry>>) -> Result<([(header::Hea
 
 /// Runs one service until its standard input closes.
 ///
-/// `peers` are the addresses of the other services by their word.
-pub async fn run_service(kind: Kind, listen: SocketAddr, peers: BTreeMap<String, SocketAddr>) -> anyhow::Result<()> {
+/// `peers` are the addresses of the other services by their word; `pair` is the folder of the pair of PostgreSQL servers, where there
+/// is one.
+pub async fn run_service(
+    kind: Kind,
+    listen: SocketAddr,
+    peers: BTreeMap<String, SocketAddr>,
+    pair: Option<&FilePath>,
+) -> anyhow::Result<()> {
     let switches = Switches::new(kind);
     let mut registry = Registry::default();
-    let own = services::start(kind, &peers, switches.clone(), &mut registry)?;
+    let own = services::start(kind, &peers, pair, switches.clone(), &mut registry)?;
     let router = Router::new()
         .route("/faults", get(get_faults))
         .route("/faults/{name}", post(set_fault))
@@ -61,7 +68,7 @@ pub async fn run_service(kind: Kind, listen: SocketAddr, peers: BTreeMap<String,
 }
 
 /// Returns when standard input ends, which it does when the parent process does.
-async fn parent_gone() {
+pub(super) async fn parent_gone() {
     let mut byte = [0; 64];
     while matches!(tokio::io::stdin().read(&mut byte).await, Ok(read) if read > 0) {}
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,7 +20,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::kind::{Kind, Switches};
-use crate::clock::Stopwatch;
+use super::orders::Orders;
+use crate::clock::{self, Stopwatch};
 use crate::id;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,13 +46,14 @@ const QUEUE_LEN_MAX: i64 = 100_000;
 pub fn start(
     kind: Kind,
     peers: &BTreeMap<String, SocketAddr>,
+    pair: Option<&Path>,
     switches: Switches,
     registry: &mut Registry,
 ) -> anyhow::Result<Router> {
     let peer = |kind: Kind| peers.get(kind.word()).copied().with_context(|| format!("the address of {} is missing", kind.job()));
     Ok(match kind {
         Kind::Api => api(peer(Kind::Database)?, peer(Kind::Worker)?, switches, registry),
-        Kind::Database => database(switches, registry),
+        Kind::Database => database(pair.map(Orders::open).transpose()?, switches, registry),
         Kind::Worker => worker(switches, registry),
         Kind::Load => load(peer(Kind::Api)?, registry),
     })
@@ -78,7 +81,7 @@ struct Api {
 fn api(database: SocketAddr, worker: SocketAddr, switches: Switches, registry: &mut Registry) -> Router {
     let state = Api {
         client: client(),
-        database: format!("http://{database}/query"),
+        database: format!("http://{database}"),
         worker: format!("http://{worker}/jobs"),
         switches,
         requests: Family::default(),
@@ -92,69 +95,111 @@ fn api(database: SocketAddr, worker: SocketAddr, switches: Switches, registry: &
 }
 
 impl Api {
-    async fn answer(&self, route: &str, takes_order: bool) -> StatusCode {
+    async fn answer(&self, route: &str, takes_order: bool) -> (StatusCode, Json<Answer>) {
         let watch = Stopwatch::start();
         self.in_flight.inc();
-        let code = self.work(takes_order).await;
+        let (code, answer) = match self.work(takes_order).await {
+            Ok(number) => (StatusCode::OK, Answer { state: if takes_order { "taken" } else { "open" }, number }),
+            Err(code) => (code, Answer { state: "failed", number: None }),
+        };
         self.in_flight.dec();
         self.requests.get_or_create(&Request { route: route.to_owned(), code: code.as_str().to_owned() }).inc();
         self.seconds.get_or_create(&Route { route: route.to_owned() }).observe(watch.seconds());
-        code
+        (code, Json(answer))
     }
 
-    async fn work(&self, takes_order: bool) -> StatusCode {
+    /// Returns the number of the order, where orders have one.
+    async fn work(&self, takes_order: bool) -> Result<Option<i64>, StatusCode> {
         if self.switches.active("slow-api") {
             tokio::time::sleep(Duration::from_millis(900)).await;
         }
         if self.switches.active("failing-api") && id::jitter(5) == 0 {
-            return StatusCode::INTERNAL_SERVER_ERROR;
+            return Err(StatusCode::INTERNAL_SERVER_ERROR);
         }
-        let answered =
-            |answer: Result<reqwest::Response, reqwest::Error>| answer.is_ok_and(|answer| answer.status().is_success());
-        if !answered(self.client.get(&self.database).send().await) {
-            return StatusCode::BAD_GATEWAY;
+        let question = match takes_order {
+            true => self.client.post(format!("{}/orders", self.database)),
+            false => self.client.get(format!("{}/query", self.database)),
+        };
+        let answer = question.send().await.and_then(reqwest::Response::error_for_status).map_err(|_| StatusCode::BAD_GATEWAY)?;
+        if !takes_order {
+            return Ok(None);
         }
-        if takes_order && !answered(self.client.post(&self.worker).send().await) {
-            return StatusCode::SERVICE_UNAVAILABLE;
-        }
-        StatusCode::OK
+        let number: Option<i64> = answer.json().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
+        let queued = self.client.post(&self.worker).send().await.and_then(reqwest::Response::error_for_status);
+        queued.map(|_| number).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
     }
 }
 
-async fn order(State(api): State<Api>) -> StatusCode {
+/// What customers read.
+#[derive(serde::Serialize)]
+struct Answer {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<i64>,
+}
+
+async fn order(State(api): State<Api>) -> (StatusCode, Json<Answer>) {
     api.answer("/orders", true).await
 }
 
-async fn catalogue(State(api): State<Api>) -> StatusCode {
+async fn catalogue(State(api): State<Api>) -> (StatusCode, Json<Answer>) {
     api.answer("/catalogue", false).await
 }
 
 #[derive(Clone)]
 struct Database {
+    /// None where PostgreSQL is not installed: then orders are taken and not kept.
+    orders: Option<Orders>,
     switches: Switches,
     queries: Counter,
     seconds: Histogram,
     connections: Gauge,
 }
 
-fn database(switches: Switches, registry: &mut Registry) -> Router {
-    let state =
-        Database { switches, queries: Counter::default(), seconds: Histogram::new(SECONDS), connections: Gauge::default() };
+fn database(orders: Option<Orders>, switches: Switches, registry: &mut Registry) -> Router {
+    if let Some(orders) = orders.clone() {
+        tokio::spawn(orders.sweep());
+    }
+    let state = Database {
+        orders,
+        switches,
+        queries: Counter::default(),
+        seconds: Histogram::new(SECONDS),
+        connections: Gauge::default(),
+    };
     registry.register("db_queries", "Queries answered", state.queries.clone());
     registry.register("db_query_duration_seconds", "How long queries took", state.seconds.clone());
     registry.register("db_connections", "Queries being answered now", state.connections.clone());
-    Router::new().route("/query", get(query)).with_state(state)
+    Router::new().route("/query", get(query)).route("/orders", post(keep)).with_state(state)
+}
+
+impl Database {
+    async fn measured<T>(&self, work: impl Future<Output = T>) -> T {
+        let watch = Stopwatch::start();
+        self.connections.inc();
+        let extra = if self.switches.active("slow-database") { 700 } else { 0 };
+        tokio::time::sleep(Duration::from_millis(2 + id::jitter(12) + extra)).await;
+        let value = work.await;
+        self.connections.dec();
+        self.queries.inc();
+        self.seconds.observe(watch.seconds());
+        value
+    }
 }
 
 async fn query(State(database): State<Database>) -> StatusCode {
-    let watch = Stopwatch::start();
-    database.connections.inc();
-    let extra = if database.switches.active("slow-database") { 700 } else { 0 };
-    tokio::time::sleep(Duration::from_millis(2 + id::jitter(12) + extra)).await;
-    database.connections.dec();
-    database.queries.inc();
-    database.seconds.observe(watch.seconds());
-    StatusCode::OK
+    database.measured(async { StatusCode::OK }).await
+}
+
+/// Keeps an order; answers with its number, or with null where none is kept.
+async fn keep(State(database): State<Database>) -> Result<Json<Option<i64>>, StatusCode> {
+    let kept = async {
+        match &database.orders {
+            Some(orders) => orders.take(clock::now()).await.map(Some).ok_or(StatusCode::SERVICE_UNAVAILABLE),
+            None => Ok(None),
+        }
+    };
+    database.measured(kept).await.map(Json)
 }
 
 #[derive(Clone)]

@@ -20,11 +20,13 @@ use crate::id;
 pub enum Access {
     /// Nothing: health, metrics, the login itself, and the page's own files.
     Open,
+    /// A signature over the body, which the handler holds against the secret of the sender.
+    Signature,
     Needs(Permission),
 }
 
-use Access::{Needs, Open};
-use Permission::{Acknowledge, Disrupt, ManageAccounts, Read, ReadAudit, Reload, SendAlerts, Silence};
+use Access::{Needs, Open, Signature};
+use Permission::{Acknowledge, Disrupt, ManageAccounts, Read, ReadAudit, Reload, Run, SendAlerts, Silence};
 
 /// Every route with what it asks. A route that is missing here is refused.
 pub const ROUTES: &[(&str, &str, Access)] = &[
@@ -50,6 +52,31 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/tocsin/v1/inbox", Needs(Read)),
     ("POST", "/api/tocsin/v1/silences/preview", Needs(Read)),
     ("GET", "/api/tocsin/v1/targets", Needs(Read)),
+    ("GET", "/api/tocsin/v1/objectives", Needs(Read)),
+    ("GET", "/api/tocsin/v1/objectives/{id}", Needs(Read)),
+    ("GET", "/api/tocsin/v1/journeys", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runbooks", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runbooks/{id}", Needs(Read)),
+    ("POST", "/api/tocsin/v1/runbooks/{id}/runs", Needs(Run)),
+    ("GET", "/api/tocsin/v1/suggestions", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runs", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runs/{id}", Needs(Read)),
+    ("POST", "/api/tocsin/v1/runs/{id}/approve", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/cancel", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/pause", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/resume", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/human", Needs(Run)),
+    ("POST", "/api/tocsin/v1/runs/{id}/settle", Needs(Run)),
+    ("GET", "/api/tocsin/v1/runs/{id}/report", Needs(Read)),
+    ("GET", "/api/tocsin/v1/runs/{id}/report.html", Needs(Read)),
+    ("GET", "/api/tocsin/v1/kill-switch", Needs(Read)),
+    ("PUT", "/api/tocsin/v1/kill-switch", Needs(Disrupt)),
+    ("GET", "/api/tocsin/v1/freezes", Needs(Read)),
+    ("POST", "/api/tocsin/v1/freezes", Needs(Disrupt)),
+    ("DELETE", "/api/tocsin/v1/freezes/{id}", Needs(Disrupt)),
+    ("GET", "/api/tocsin/v1/drills", Needs(Read)),
+    ("GET", "/api/tocsin/v1/experiments", Needs(Read)),
+    ("POST", "/api/tocsin/v1/hooks/{source}", Signature),
     ("GET", "/api/tocsin/v1/stream", Needs(Read)),
     ("GET", "/api/tocsin/v1/demo", Needs(Read)),
     ("POST", "/api/tocsin/v1/demo/faults/{name}", Needs(Disrupt)),
@@ -60,6 +87,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/tocsin/v1/tokens", Needs(ManageAccounts)),
     ("DELETE", "/api/tocsin/v1/tokens/{id}", Needs(ManageAccounts)),
     ("GET", "/api/tocsin/v1/audit", Needs(ReadAudit)),
+    ("GET", "/api/tocsin/v1/audit/chain", Needs(ReadAudit)),
     ("GET", "/api/v1/query", Needs(Read)),
     ("POST", "/api/v1/query", Needs(Read)),
     ("GET", "/api/v1/query_range", Needs(Read)),
@@ -235,7 +263,7 @@ impl Guard {
         };
         let permission = match access {
             // Nobody is looked up: what is open answers also while the database is away.
-            Open => return Ok(None),
+            Open | Signature => return Ok(None),
             Needs(permission) => permission,
         };
         let Some((caller, proof)) = self.identify(headers).await? else {

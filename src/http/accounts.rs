@@ -269,6 +269,31 @@ pub async fn read_audit(State(guard): State<Arc<Guard>>, Query(limit): Query<Lim
     Ok(Json(Audit { entries: entries.collect() }))
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct AuditChain {
+    pub lines: usize,
+    /// The hash of the last line that is linked: keep it elsewhere, and you can tell later whether anything before it was changed.
+    pub head: Option<String>,
+    pub head_id: Option<i64>,
+    /// Lines of the last seconds.
+    pub unlinked: usize,
+    /// The first line that does not belong to the one before it; null: all do.
+    pub broken_at: Option<i64>,
+}
+
+/// Computes the chain of the audit anew: each line is linked to the one before it by a hash.
+#[utoipa::path(get, path = "/api/tocsin/v1/audit/chain", tag = "accounts", responses((status = 200, body = AuditChain)))]
+pub async fn check_audit(State(guard): State<Arc<Guard>>) -> Result<Json<AuditChain>, Problem> {
+    let chain = guard.db.check_audit().await?;
+    Ok(Json(AuditChain {
+        lines: chain.lines,
+        head: chain.head,
+        head_id: chain.head_id,
+        unlinked: chain.unlinked,
+        broken_at: chain.broken_at,
+    }))
+}
+
 pub fn routes(guard: Arc<Guard>) -> Router {
     Router::new()
         .route("/api/tocsin/v1/users", routing::get(list_users).post(add_user))
@@ -276,5 +301,6 @@ pub fn routes(guard: Arc<Guard>) -> Router {
         .route("/api/tocsin/v1/tokens", routing::get(list_tokens).post(add_token))
         .route("/api/tocsin/v1/tokens/{id}", routing::delete(revoke_token))
         .route("/api/tocsin/v1/audit", routing::get(read_audit))
+        .route("/api/tocsin/v1/audit/chain", routing::get(check_audit))
         .with_state(guard)
 }

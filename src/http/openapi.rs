@@ -3,7 +3,7 @@
 use axum::{Json, Router, routing};
 use utoipa::OpenApi;
 
-use super::{accounts, alerts, overview, session, stream};
+use super::{accounts, alerts, journeys, objectives, overview, runs, session, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +17,9 @@ use super::{accounts, alerts, overview, session, stream};
         overview::targets,
         overview::demo,
         overview::set_fault,
+        objectives::list_objectives,
+        objectives::show_objective,
+        journeys::journeys,
         alerts::list_alerts,
         alerts::show_alert,
         alerts::pages::list_pages,
@@ -33,6 +36,29 @@ use super::{accounts, alerts, overview, session, stream};
         accounts::add_token,
         accounts::revoke_token,
         accounts::read_audit,
+        accounts::check_audit,
+        runs::list_runs,
+        runs::show_run,
+        runs::documents::list_documents,
+        runs::documents::show_document,
+        runs::documents::start_run,
+        runs::documents::suggestions,
+        runs::control::approve,
+        runs::control::cancel,
+        runs::control::pause,
+        runs::control::resume,
+        runs::control::human,
+        runs::control::settle,
+        runs::holds::kill_switch,
+        runs::holds::set_kill_switch,
+        runs::holds::list_freezes,
+        runs::holds::add_freeze,
+        runs::holds::drop_freeze,
+        runs::hooks::receive,
+        runs::studies::drills,
+        runs::studies::experiments,
+        runs::studies::report,
+        runs::studies::report_html,
         stream::stream,
     )
 )]

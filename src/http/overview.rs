@@ -22,6 +22,7 @@ use crate::clock;
 use crate::db::Db;
 use crate::demo::{Platform, Service};
 use crate::pipeline::hub::{Hub, Topic};
+use crate::pipeline::objectives::Handle;
 use crate::pipeline::picture::{AlertPicture, PictureState, pictures};
 use crate::pipeline::rules::Rules;
 use crate::pipeline::scrapes::Scrapes;
@@ -32,6 +33,7 @@ pub struct OverviewState {
     pub watch: Watch,
     pub db: Db,
     pub rules: Arc<Rules>,
+    pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
     pub queries: Queries,
 }
@@ -66,6 +68,17 @@ pub struct RuleSummary {
     pub rules: usize,
     pub failing: usize,
     pub last_evaluation_at: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct ObjectiveSummary {
+    pub total: usize,
+    /// The budget burns faster than some alert allows.
+    pub burning: usize,
+    /// Nothing of the budget is left.
+    pub exhausted: usize,
+    /// They cannot be counted.
+    pub failing: usize,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -106,6 +119,7 @@ pub struct Overview {
     pub silences_active: usize,
     pub deliveries: DeliverySummary,
     pub rules: RuleSummary,
+    pub objectives: ObjectiveSummary,
     pub storage: StorageSummary,
     /// Open pages, those that nobody has acknowledged first, the worst of them first.
     pub needs_you: Vec<Page>,
@@ -175,6 +189,17 @@ fn rule_summary(rules: &Rules) -> RuleSummary {
     }
 }
 
+fn objective_summary(objectives: &Handle) -> ObjectiveSummary {
+    let mut summary = ObjectiveSummary::default();
+    for view in objectives.views() {
+        summary.total += 1;
+        summary.burning += usize::from(view.is_burning);
+        summary.exhausted += usize::from(view.is_exhausted());
+        summary.failing += usize::from(view.error.is_some());
+    }
+    summary
+}
+
 /// The alerts in numbers.
 #[derive(Default)]
 struct OnFire {
@@ -230,6 +255,7 @@ pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overvie
     let now = clock::now();
     let (targets, samples_per_second) = target_counts(&state.scrapes);
     let rules = rule_summary(&state.rules);
+    let objectives = objective_summary(&state.objectives);
     let counts = state.db.delivery_counts(now - Span::from_mins(24 * 60)).await?;
     let stats = state.queries.store.stats(0);
     let storage = StorageSummary {
@@ -257,6 +283,7 @@ pub async fn overview(State(state): State<OverviewState>) -> Result<Json<Overvie
                 failed_24h: counts.rejected + counts.expired,
             },
             rules,
+            objectives,
             storage,
             needs_you: open.into_iter().take(SHOWN_MAX).map(page_view).collect(),
             services,

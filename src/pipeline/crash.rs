@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const POINTS: [&str; 6] =
     ["before-record", "after-record", "before-attempt", "before-connect", "after-answer", "after-attempt-record"];
 
+/// The points that a run passes again and again.
+pub const RUN_POINTS: [&str; 3] = ["before-run-record", "after-run-record", "after-run-effect"];
+
 /// Points at which a task panics. The process ends with the first three, and starts the work of the others anew.
 pub const FAULTS: [&str; 5] = ["in-watch", "in-outbox", "in-chores", "in-scrape", "in-evaluation"];
 
@@ -21,10 +24,10 @@ static PLAN: OnceLock<Plan> = OnceLock::new();
 
 /// Asks for death, or for a panic, at a point: its name, and behind a colon at which passing (1 when left out).
 ///
-/// Errors: a name that is not one of `POINTS` and `FAULTS`, or a number that is none.
+/// Errors: a name that is not one of `POINTS`, `RUN_POINTS` and `FAULTS`, or a number that is none.
 pub fn plan(text: &str) -> Result<(), String> {
     let (point, number) = text.split_once(':').unwrap_or((text, "1"));
-    let points = [&POINTS[..], &FAULTS[..]].concat();
+    let points = [&POINTS[..], &RUN_POINTS[..], &FAULTS[..]].concat();
     if !points.contains(&point) {
         return Err(format!("there is no point {point:?}; the points are {}", points.join(", ")));
     }

@@ -14,8 +14,11 @@ pub enum Topic {
     Targets,
     Silences,
     Rules,
+    Objectives,
     Inbox,
+    Journeys,
     Demo,
+    Runs,
 }
 
 impl Topic {
@@ -27,8 +30,11 @@ impl Topic {
             Topic::Targets => "targets",
             Topic::Silences => "silences",
             Topic::Rules => "rules",
+            Topic::Objectives => "objectives",
             Topic::Inbox => "inbox",
+            Topic::Journeys => "journeys",
             Topic::Demo => "demo",
+            Topic::Runs => "runs",
         }
     }
 }

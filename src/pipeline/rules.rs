@@ -106,8 +106,8 @@ impl Rules {
     }
 
     /// Replaces all groups. A group that stays as it was goes on undisturbed; rules that stay keep their alerts and their series; the
-    /// series of those that go end.
-    pub async fn replace(&self, groups: Vec<RuleGroup>, settings: &Settings) {
+    /// series of those that go end. `judged_elsewhere` are the alert rules of others: alerts of any further rule end.
+    pub async fn replace(&self, groups: Vec<RuleGroup>, judged_elsewhere: Vec<RuleKey>, settings: &Settings) {
         let mut running = self.running.lock().await;
         let groups: Vec<Arc<RuleGroup>> = groups.into_iter().map(Arc::new).collect();
         let rules = || groups.iter().flat_map(|group| &group.rules);
@@ -119,6 +119,7 @@ impl Rules {
             .flat_map(|group| group.ids().into_iter().zip(&group.rules))
             .filter(|(_, rule)| rule.is_alert())
             .map(|(id, _)| Arc::new(id))
+            .chain(judged_elsewhere)
             .collect();
         let wanted: BTreeMap<_, _> = groups.iter().map(|group| ((&*group.file, &*group.name), group)).collect();
         let stays = |own: &mut Running| {

@@ -4,7 +4,7 @@ mod finder;
 mod target;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -135,6 +135,9 @@ pub struct Parts {
 /// What is said of metrics: by name.
 pub type MetadataBook = Arc<RwLock<BTreeMap<String, Metadata>>>;
 
+/// What is asked beside the targets, and lands as a scrape does.
+type Beside = Arc<RwLock<BTreeMap<TargetId, TargetLabels>>>;
+
 /// The jobs by name, for those who only look.
 type Views = RwLock<Vec<(String, Arc<Mutex<JobState>>)>>;
 
@@ -146,6 +149,7 @@ pub struct Scrapes {
     known: Arc<watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>>,
     pub metadata: MetadataBook,
     next_id: Arc<AtomicU64>,
+    beside: Beside,
     /// The sources that are asked over an API, which are looked at beside the targets.
     pub collects: Collects,
 }
@@ -160,7 +164,19 @@ impl Scrapes {
             known: Arc::new(watch::Sender::new(Arc::default())),
             metadata: MetadataBook::default(),
             next_id: Arc::default(),
+            beside: Beside::default(),
         }
+    }
+
+    /// Returns a number that no target has, for what lands beside the targets.
+    pub fn next_id(&self) -> TargetId {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Says what lands beside the targets, so that rules look at it early.
+    pub fn set_beside(&self, beside: BTreeMap<TargetId, TargetLabels>) {
+        *self.beside.write().expect("no holder of this lock panics") = beside;
+        self.publish();
     }
 
     /// Returns the targets that are scraped now, as they change.
@@ -229,7 +245,7 @@ impl Scrapes {
     }
 
     fn publish(&self) {
-        publish(&self.views, &self.known, &self.parts);
+        publish(&self.views, &self.beside, &self.known, &self.parts);
     }
 
     /// Starts a job; `state` is that of the job whose place it takes.
@@ -248,6 +264,7 @@ impl Scrapes {
             client,
             refusal,
             views: self.views.clone(),
+            beside: self.beside.clone(),
             known: self.known.clone(),
             parts: self.parts.clone(),
             metadata: self.metadata.clone(),
@@ -257,7 +274,7 @@ impl Scrapes {
     }
 }
 
-fn publish(views: &Views, known: &watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>, parts: &Parts) {
+fn publish(views: &Views, beside: &Beside, known: &watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>, parts: &Parts) {
     let views = views.read().expect("no holder of this lock panics").clone();
     let mut all = BTreeMap::new();
     for (_, state) in views {
@@ -266,6 +283,7 @@ fn publish(views: &Views, known: &watch::Sender<Arc<BTreeMap<TargetId, TargetLab
         }
     }
     parts.metrics.targets.set(all.len() as i64);
+    all.extend(beside.read().expect("no holder of this lock panics").clone());
     known.send_replace(Arc::new(all));
     parts.hub.tell(Topic::Targets, None);
 }

@@ -21,9 +21,12 @@ use crate::telemetry::Metrics;
 pub const ALIVE_EVERY: Duration = Duration::from_secs(5);
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+const LINK_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// How long resolved pages, finished deliveries and histories are kept.
 const HISTORY: Span = Span::from_mins(90 * 24 * 60);
+/// How long runs are kept, so that yearly drills can be compared.
+const RUN_HISTORY: Span = Span::from_mins(400 * 24 * 60);
 /// A disk or a database that is slow is given this long before it counts as standing still.
 const STILL: Duration = Duration::from_secs(120);
 /// Moving much to blocks takes its time.
@@ -51,6 +54,7 @@ impl Chores {
         tasks.start("chores", self.clone().stay_alive(alive));
         tasks.start("chores", self.clone().maintain(maintain));
         tasks.start("chores", self.clone().sweep());
+        tasks.start("chores", self.clone().link());
         pulses.to_vec()
     }
 
@@ -96,6 +100,24 @@ impl Chores {
         }
     }
 
+    /// Links the lines of the audit.
+    async fn link(self) {
+        let mut timer = every(LINK_EVERY);
+        loop {
+            timer.tick().await;
+            loop {
+                match self.db.link_audit().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::error!(error = with_causes(&error), "the lines of the audit cannot be linked");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
     async fn sweep(self) {
         // Not while a start has enough to do.
         tokio::time::sleep(Duration::from_secs(300)).await;
@@ -104,6 +126,9 @@ impl Chores {
             timer.tick().await;
             if let Err(error) = self.db.sweep(Timestamp(clock::now().0 - HISTORY.0)).await {
                 tracing::error!(error = with_causes(&error), "old records cannot be swept out");
+            }
+            if let Err(error) = self.db.sweep_runs(Timestamp(clock::now().0 - RUN_HISTORY.0)).await {
+                tracing::error!(error = with_causes(&error), "old runs cannot be swept out");
             }
         }
     }

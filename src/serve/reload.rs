@@ -9,12 +9,18 @@ use tocsin_core::problem::{Position, Problem, Severity};
 use tocsin_core::promql::evaluate::Options;
 use tocsin_core::route::receiver::Receiver;
 use tocsin_core::rule::Environment;
+use tocsin_core::run::settings::Settings;
 use tokio::sync::watch;
 
+use super::acting::set_proxies;
 use super::lines;
+use crate::act::desk::Documents;
+use crate::act::fault::Faults;
 use crate::config::{Loaded, Sources, load, syntax};
 use crate::http::alertmanager::RoutingView;
+use crate::pipeline::journeys::Journeys;
 use crate::pipeline::ledger::Outward;
+use crate::pipeline::objectives::Objectives;
 use crate::pipeline::outbox::Addressees;
 use crate::pipeline::rules::{self, Rules};
 use crate::pipeline::scrapes::Scrapes;
@@ -26,7 +32,12 @@ pub struct Live {
     pub sources: Sources,
     pub watch: Watch,
     pub scrapes: Arc<Scrapes>,
+    pub journeys: Arc<Journeys>,
     pub rules: Arc<Rules>,
+    pub objectives: Objectives,
+    pub faults: Arc<Faults>,
+    pub documents: watch::Sender<Documents>,
+    pub settings: watch::Sender<Arc<Settings>>,
     pub external_url: String,
     pub metrics: Arc<Metrics>,
     pub addressees: watch::Sender<Addressees>,
@@ -39,6 +50,10 @@ pub struct Live {
 pub fn addressees_of(loaded: &Loaded) -> Addressees {
     let receivers: BTreeMap<String, Receiver> = loaded.config.routing.receivers.clone();
     Addressees { receivers: Arc::new(receivers), templates: loaded.templates.clone() }
+}
+
+pub fn documents_of(loaded: &Loaded) -> Documents {
+    Arc::new(loaded.documents.clone())
 }
 
 pub fn routing_of(loaded: &Loaded) -> RoutingView {
@@ -96,7 +111,9 @@ impl Live {
         self.addressees.send_replace(addressees_of(&loaded));
         self.yaml.send_replace(loaded.yaml.clone());
         self.routing.send_replace(routing_of(&loaded));
-        let Loaded { config, groups, .. } = loaded;
+        self.settings.send_replace(Arc::new(loaded.config.act.clone()));
+        self.documents.send_replace(documents_of(&loaded));
+        let Loaded { config, groups, objectives, .. } = loaded;
         // Routing first: alerts of new rules must meet the routes that were written for them.
         if self.watch.event(Event::Reload(Arc::new(config.routing))).await.is_err() {
             return;
@@ -111,9 +128,13 @@ impl Live {
             },
             outward: Outward { external_labels: config.global.external_labels, relabel: config.alert_relabel },
         };
-        self.rules.replace(groups, &settings).await;
+        // Before the rules, so that none that is gone is judged once its alerts have ended.
+        let judged_elsewhere = self.objectives.replace(objectives, settings.options.clone()).await;
+        self.rules.replace(groups, judged_elsewhere, &settings).await;
         self.scrapes.replace(config.jobs).await;
         self.scrapes.collects.replace(config.cloudwatch, config.atlas).await;
+        set_proxies(&self.faults, &config.act).await;
+        self.journeys.replace(config.journeys).await;
         self.metrics.config_reload_successful.set(1);
     }
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use tocsin_core::plane::Event;
 use tocsin_core::problem::Problem;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::acting::{self, Acting};
 use super::chores::Chores;
 use super::listen::{Doors, external_url, listen};
 use super::open::{make_first_account, open_db, open_store, restore, retention};
-use super::reload::{Live, addressees_of, routing_of};
+use super::reload::{Live, addressees_of, documents_of, routing_of};
 use super::tasks::Tasks;
 use super::{Args, lines};
 use crate::clock;
@@ -26,6 +27,8 @@ use crate::http::{self, Front};
 use crate::notify::Sender;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::ingest::Ingest;
+use crate::pipeline::journeys::{self, Journeys};
+use crate::pipeline::objectives::{self, Objectives};
 use crate::pipeline::outbox::Outbox;
 use crate::pipeline::pulse::Pulse;
 use crate::pipeline::rules::{self, Rules};
@@ -37,6 +40,8 @@ use crate::telemetry::Metrics;
 const LANDED_MAX: usize = 1024;
 /// Reloads that wait.
 const RELOADS_MAX: usize = 8;
+/// Alerts may begin runs after this at the latest, whatever has not been evaluated yet.
+const TRIGGERS_WAIT: Duration = Duration::from_secs(120);
 /// The watch and the outbox go round every few seconds; a database that is away holds them up for less than this at a time.
 const STILL: Duration = Duration::from_secs(120);
 
@@ -55,6 +60,7 @@ pub struct Service {
     /// What connections take room from.
     pub room: Arc<Semaphore>,
     pub warm: JoinHandle<()>,
+    pub acting: Acting,
     pub db: Db,
     pub disk: Arc<Disk>,
 }
@@ -106,6 +112,13 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         landed: landed.clone(),
         seed: 0,
     }));
+    let journeys = Journeys::new(journeys::Parts {
+        ingest: ingest.clone(),
+        hub: hub.clone(),
+        landed: landed.clone(),
+        scrapes: scrapes.clone(),
+    });
+    let journeys = Arc::new(journeys.context("cannot start the thread of the journeys")?);
     let rules = Arc::new(Rules::new(rules::Parts {
         store: store.clone(),
         ingest: ingest.clone(),
@@ -115,6 +128,17 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         landed,
         targets: scrapes.targets(),
     }));
+    let objectives_pulse = Pulse::new("the count of objectives", STILL);
+    let (objectives, counting) = Objectives::new(objectives::Parts {
+        db: db.clone(),
+        ingest: ingest.clone(),
+        watch: watch.clone(),
+        hub: hub.clone(),
+        metrics: metrics.clone(),
+        pulse: objectives_pulse.clone(),
+        external_url: external_url.clone(),
+    });
+    tasks.start("objectives", counting.run(stop.subscribe()));
     let (addressees_sender, addressees) = watch::channel(addressees_of(&loaded));
     let outbox = Outbox {
         db: db.clone(),
@@ -128,7 +152,27 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     tasks.start("outbox", outbox.run(stop.subscribe()));
     let chores = Chores { db: db.clone(), disk: disk.clone(), store: store.clone(), metrics: metrics.clone() };
     let mut pulses = chores.start(&mut tasks);
-    pulses.extend([watch_pulse, outbox_pulse]);
+    pulses.extend([watch_pulse, outbox_pulse, objectives_pulse]);
+
+    let (documents_sender, documents) = watch::channel(documents_of(&loaded));
+    let (settings_sender, settings) = watch::channel(Arc::new(loaded.config.act.clone()));
+    let acting = Acting::start(
+        acting::Parts {
+            data: args.data.clone(),
+            is_demo: args.platform.is_some(),
+            db: db.clone(),
+            hub: hub.clone(),
+            store: store.clone(),
+            watch: watch.clone(),
+            rules: rules.clone(),
+            objectives: objectives.handle(),
+            journeys: journeys.clone(),
+            external_url: external_url.clone(),
+            documents,
+            settings,
+        },
+        &mut tasks,
+    )?;
 
     let (yaml_sender, yaml) = watch::channel(loaded.yaml.clone());
     let (routing_sender, routing) = watch::channel(routing_of(&loaded));
@@ -141,7 +185,10 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         db: db.clone(),
         queries: Queries::new(store, syntax()),
         rules: rules.clone(),
+        objectives: objectives.handle(),
         scrapes: scrapes.clone(),
+        journeys: journeys.clone(),
+        desk: acting.desk.clone(),
         metrics: metrics.clone(),
         ready: ready.clone(),
         pulses: pulses.into(),
@@ -154,11 +201,17 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         retention: retention(&storage),
         retention_bytes: storage.retention_bytes,
     });
+    let counted = objectives.handle();
     let live = Live {
         sources: args.sources,
         watch: watch.clone(),
         scrapes,
+        journeys,
         rules: rules.clone(),
+        objectives,
+        faults: acting.faults.clone(),
+        documents: documents_sender,
+        settings: settings_sender,
         external_url: external_url.clone(),
         metrics,
         addressees: addressees_sender,
@@ -167,13 +220,29 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         started_with: loaded.config.clone(),
     };
     live.apply(loaded).await;
+    acting.resume().await?;
     drop(router.send_replace(front));
     ready.store(true, Ordering::Release);
     println!("Tocsin is ready: {external_url}");
+    let begun = acting.clone();
     let warm = tokio::spawn(async move {
-        rules.warm().await;
-        // Only a watch that has stopped does not take this.
-        let _ = watch.event(Event::Warm).await;
+        let warm = async {
+            tokio::join!(rules.warm(), counted.warm());
+            // Only a watch that has stopped does not take this.
+            let _ = watch.event(Event::Warm).await;
+        };
+        // A group that is evaluated once an hour holds up no alert of the others.
+        let late = async {
+            tokio::time::sleep(TRIGGERS_WAIT).await;
+            begun.open();
+        };
+        tokio::join!(
+            async {
+                warm.await;
+                begun.open();
+            },
+            late
+        );
     });
-    Ok(Service { tasks, live, reloads, hub, ready, stop, room, warm, db, disk })
+    Ok(Service { tasks, live, reloads, hub, ready, stop, room, warm, acting, db, disk })
 }

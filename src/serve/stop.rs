@@ -24,14 +24,17 @@ const LAST_MAX: Duration = Duration::from_secs(1);
 /// Errors: when the last samples are not safe on the disk.
 pub async fn stop(service: Service) -> anyhow::Result<()> {
     tracing::info!("stopping");
-    let Service { mut tasks, live, hub, ready, stop, room, warm, db, disk, .. } = service;
+    let Service { mut tasks, live, hub, ready, stop, room, warm, acting, db, disk, .. } = service;
     ready.store(false, Ordering::Release);
     stop.send_replace(true);
     hub.close();
     warm.abort();
-    tasks.abort("chores");
+    for name in ["chores", "triggers", "calls", "proxies"] {
+        tasks.abort(name);
+    }
     let doors = tasks.take("http");
     // Connections end by themselves within `DRAIN_MAX`.
+    let left = timeout(LAST_MAX, acting.stop());
     let drained = timeout(DRAIN_MAX + LAST_MAX, async move {
         for door in doors {
             // Whether it ended well or not, it accepts no more.
@@ -41,8 +44,16 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
         let _ = room.acquire_many(CONNECTIONS_MAX).await;
     });
     let worked = timeout(WORK_MAX, async {
+        live.journeys.stop().await;
         live.scrapes.stop().await;
         live.rules.stop().await;
+    });
+    let counting = tasks.take("objectives");
+    let counted = timeout(WORK_MAX, async move {
+        for counting in counting {
+            // It stops at once, between two of its waits.
+            let _ = counting.await;
+        }
     });
     let outbox = tasks.take("outbox");
     let delivered = timeout(DELIVER_MAX, async move {
@@ -51,17 +62,21 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
             let _ = outbox.await;
         }
     });
-    let (drained, worked, delivered) = tokio::join!(drained, worked, delivered);
+    let (drained, worked, counted, delivered, left) = tokio::join!(drained, worked, counted, delivered, left);
+    if left.is_err() {
+        tracing::warn!("faults that stood could not be ended in time; they end by their own clocks");
+    }
     if delivered.is_err() {
         tracing::warn!("attempts at deliveries did not end in time; they are made again after the next start");
     }
     if drained.is_err() {
         tracing::warn!("connections did not end in time");
     }
-    if worked.is_err() {
+    if worked.is_err() || counted.is_err() {
         tracing::warn!("evaluations still ran and were given up");
     }
-    drop(live);
+    // Whoever can still send to the watch keeps it waiting.
+    drop((live, acting));
     // What the watch has taken in it still records; afterwards nobody can send it more.
     for watching in tasks.take("watch") {
         if timeout(RECORD_MAX, watching).await.is_err() {

@@ -15,8 +15,8 @@ async fn start() -> Service {
     Service::start(Setup::new("route: {receiver: none}\nreceivers: [{name: none}]\n").with_auth()).await
 }
 
-/// A browser: it keeps the cookie and knows the word for mutations.
-struct Browser<'a> {
+/// A browser with somebody logged in: it keeps the cookie and knows the word for mutations.
+pub struct Browser<'a> {
     service: &'a Service,
     cookie: String,
     csrf: String,
@@ -28,7 +28,7 @@ async fn log_in(service: &Service, name: &str, password: &str) -> Response {
 }
 
 impl Browser<'_> {
-    async fn log_in<'a>(service: &'a Service, name: &str, password: &str) -> Browser<'a> {
+    pub async fn log_in<'a>(service: &'a Service, name: &str, password: &str) -> Browser<'a> {
         let answer = log_in(service, name, password).await;
         assert_eq!(answer.status(), 200);
         let cookie = answer.headers()["set-cookie"].to_str().expect("a text").to_owned();
@@ -51,14 +51,19 @@ impl Browser<'_> {
         (answer.status().as_u16(), answer.json().await.unwrap_or_default())
     }
 
-    async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+    /// Asks as the page does.
+    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
         self.send(method, path, body, Some(&self.csrf)).await
     }
 }
 
 /// Logs in as the first account and makes a token of every role.
 async fn tokens(service: &Service) -> BTreeMap<&'static str, String> {
-    let browser = Browser::log_in(service, "admin", &service.first_password()).await;
+    tokens_of(&Browser::log_in(service, "admin", &service.first_password()).await).await
+}
+
+/// Has somebody make a token of every role.
+pub async fn tokens_of(browser: &Browser<'_>) -> BTreeMap<&'static str, String> {
     let mut tokens = BTreeMap::new();
     for role in Role::ALL {
         let (status, made) =
@@ -106,6 +111,10 @@ async fn every_route_asks_every_caller_what_the_table_says() {
                 faults.push(format!("{method} {path}: open, and a stranger gets {status}"))
             }
             Access::Open => {}
+            Access::Signature if status != 403 || kind != "application/problem+json" => {
+                faults.push(format!("{method} {path}: without a signature a stranger gets {status} {kind}"));
+            }
+            Access::Signature => {}
             Access::Needs(_) if status != 401 => faults.push(format!("{method} {path}: a stranger gets {status}")),
             Access::Needs(_) if kind != "application/problem+json" => {
                 faults.push(format!("{method} {path}: the refusal is {kind}"))

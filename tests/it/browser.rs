@@ -26,7 +26,7 @@ impl Demo {
         let address = format!("127.0.0.1:{}", free_port());
         let file = |name: &str| std::fs::File::create(folder.path().join(name)).expect("the folder takes files");
         let process = binary()
-            .args(["demo", "--listen", &address, "--data"])
+            .args(["demo", "--without-postgresql", "--listen", &address, "--data"])
             .arg(folder.path().join("data"))
             .stdout(file("out"))
             .stderr(file("log"))

@@ -1,4 +1,4 @@
-//! What is shipped for the five platforms: it is read without faults, and its tests notice when it changes.
+//! What is shipped for the five platforms: it is read without faults, agrees with itself, and its tests notice when it changes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -112,7 +112,7 @@ fn slower(rules: &str) -> (String, BTreeSet<&str>) {
     (out, waiting)
 }
 
-/// Moves the threshold of every alert whose expression ends in a comparison with a number other than 0; returns their names too.
+/// Moves the threshold of every alert whose expression ends in a comparison with a number, by a little; returns their names too.
 fn stricter(rules: &str) -> (String, BTreeSet<&str>) {
     let end = Regex::new(r"^(        (?:expr: |  ).* (?:>|>=|<|<=) )([0-9.]+)$").expect("a regular expression");
     let (mut out, mut moved, mut alert) = (String::new(), BTreeSet::new(), "");
@@ -122,12 +122,14 @@ fn stricter(rules: &str) -> (String, BTreeSet<&str>) {
             Some(rule) if rule.starts_with("record: ") => alert = "",
             _ => {}
         }
-        match end.captures(line).filter(|found| !alert.is_empty() && &found[2] != "0") {
+        match end.captures(line).filter(|_| !alert.is_empty()) {
             Some(found) => {
                 let number: f64 = found[2].parse().expect("a number");
-                let factor = if found[1].contains('>') { 2.0 } else { 0.5 };
+                let sign = if found[1].contains('>') { 1.0 } else { -1.0 };
+                // What counts things has no values between whole numbers.
+                let step = if number.fract() == 0.0 && number <= 30.0 { 1.0 } else { number * 0.05 };
                 moved.insert(alert);
-                out.push_str(&format!("{}{}\n", &found[1], number * factor));
+                out.push_str(&format!("{}{}\n", &found[1], number + sign * step));
             }
             None => out.extend([line, "\n"]),
         }
@@ -135,33 +137,57 @@ fn stricter(rules: &str) -> (String, BTreeSet<&str>) {
     (out, moved)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_tests_notice_a_longer_wait_and_a_moved_threshold() {
+/// Runs the tests of a platform against changed rules; returns which alerts they miss.
+async fn noticed(platform: &str, rules: &str) -> BTreeSet<String> {
     let failed = Regex::new(r"alertname: (\w+), time").expect("a regular expression");
-    let platform = "dinner";
-    let (rules, tests) = (read(&rules(platform)), read(&tests(platform)));
-    for (change, (changed, alerts)) in [("longer waits", slower(&rules)), ("moved thresholds", stricter(&rules))] {
-        assert!(alerts.len() > 8, "{change}: {alerts:?}");
-        let folder = TempDir::new().expect("a temporary folder");
-        fs::write(folder.path().join("rules.yml"), changed).expect("a file");
-        let file = folder.path().join("test.yml");
-        fs::write(&file, tests.replace("../../rules/dinner.yml", "rules.yml")).expect("a file");
-        let output = peers::run("promtool", &["test", "rules", text(&file)]).await;
-        assert!(!output.status.success(), "{change}: the tests pass");
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        let noticed: BTreeSet<&str> = failed.captures_iter(&said).map(|found| found.extract::<1>().1[0]).collect();
-        assert_eq!(alerts.difference(&noticed).collect::<Vec<_>>(), Vec::<&&str>::new(), "{change} of these are not noticed");
+    let folder = TempDir::new().expect("a temporary folder");
+    fs::write(folder.path().join("rules.yml"), rules).expect("a file");
+    let file = folder.path().join("test.yml");
+    let tests = read(&tests(platform)).replace(&format!("../../rules/{platform}.yml"), "rules.yml");
+    fs::write(&file, tests).expect("a file");
+    let output = peers::run("promtool", &["test", "rules", text(&file)]).await;
+    assert!(!output.status.success(), "{platform}: the tests pass");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    failed.captures_iter(&said).map(|found| found[1].to_owned()).collect()
+}
+
+async fn assert_noticed(change: &str, platform: &str, changed: String, alerts: BTreeSet<&str>) {
+    assert!(alerts.len() > 8, "{platform}, {change}: {alerts:?}");
+    let noticed = noticed(platform, &changed).await;
+    let missed: Vec<&&str> = alerts.iter().filter(|alert| !noticed.contains(**alert)).collect();
+    assert_eq!(missed, Vec::<&&str>::new(), "{platform}: {change} of these are not noticed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tests_notice_a_longer_wait() {
+    let rules = read(&rules("dinner"));
+    let (changed, alerts) = slower(&rules);
+    assert_noticed("longer waits", "dinner", changed, alerts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tests_notice_a_threshold_that_moves_a_little() {
+    let runs = PLATFORMS.map(|platform| {
+        tokio::spawn(async move {
+            let rules = read(&rules(platform));
+            let (changed, alerts) = stricter(&rules);
+            assert_noticed("moved thresholds", platform, changed, alerts).await;
+        })
+    });
+    for run in runs {
+        run.await.expect("the thresholds of each platform are held");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shipped_objectives_can_be_counted() {
-    let files = PLATFORMS.map(|platform| repository().join("rules/slo").join(platform).with_extension("yml"));
+    let names = PLATFORMS.into_iter().chain(["demo"]);
+    let files: Vec<PathBuf> = names.map(|name| repository().join("rules/slo").join(name).with_extension("yml")).collect();
     let files: Vec<&str> = files.iter().map(|path| text(path)).collect();
     let checked = run(&[&["check", "slo"], files.as_slice()].concat()).await;
     let said = String::from_utf8_lossy(&checked.stdout);
     assert!(checked.status.success(), "{said}");
-    assert!(said.ends_with("objectives in 5 files\n"), "{said}");
+    assert!(said.ends_with("objectives in 6 files\n"), "{said}");
 
     let folder = TempDir::new().expect("a temporary folder");
     let bad = folder.path().join("bad.yml");
@@ -171,4 +197,127 @@ async fn the_shipped_objectives_can_be_counted() {
     let checked = run(&["check", "slo", text(&bad)]).await;
     let said = String::from_utf8_lossy(&checked.stdout);
     assert!(!checked.status.success() && said.contains("bad.yml:") && said.contains("target"), "{said}");
+}
+
+/// Returns the documents of a folder under `runbooks/`, each with its path and text.
+fn documents(folder: &str) -> Vec<(PathBuf, String)> {
+    let folder = repository().join("runbooks").join(folder);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry of a folder").path()).collect();
+    files.sort();
+    files.into_iter().map(|path| (path.clone(), read(&path))).collect()
+}
+
+fn configuration() -> PathBuf {
+    repository().join("runbooks/tocsin.yml")
+}
+
+async fn check_runbooks(configuration: &Path) -> (bool, String) {
+    let folders = PLATFORMS.into_iter().chain(["demo"]);
+    let files: Vec<PathBuf> = folders.flat_map(documents).map(|(path, _)| path).collect();
+    let files: Vec<&str> = files.iter().map(|path| text(path)).collect();
+    let checked = run(&[&["check", "runbooks", "--config", text(configuration)], files.as_slice()].concat()).await;
+    (checked.status.success(), String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shipped_documents_have_no_faults() {
+    let (good, said) = check_runbooks(&configuration()).await;
+    assert!(good && !said.contains("warning"), "{said}");
+
+    // What the configuration does not list, documents cannot name.
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("tocsin.yml");
+    let beside = Regex::new("(?s)runbook_files:.*?\n\n").expect("a regular expression");
+    let other = read(&configuration()).replace("name: sw-db-b", "name: sw-db-c");
+    fs::write(&file, beside.replace(&other, "").as_bytes()).expect("a file");
+    let (good, said) = check_runbooks(&file).await;
+    assert!(!good && said.contains("the configuration knows no database \"sw-db-b\""), "{said}");
+}
+
+/// Returns the one value of a key at the beginning of a line.
+fn value<'a>(text: &'a str, key: &str) -> &'a str {
+    let found: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(key)).collect();
+    assert!(found.len() <= 1, "{key} {found:?}");
+    found.first().map_or("", |value| value.trim())
+}
+
+#[test]
+fn each_platform_has_its_documents_and_its_own_figures() {
+    // RTO, RPO and the parts of the recovery, as the platforms' documents and our budgets for them say.
+    const FIGURES: [(&str, &str, &str, &str); 5] = [
+        ("strangerwave", "1h", "15m", "{detect: 2m, page: 60s, ack: 5m, data: 10m, traffic: 3m, capacity: 15m, verify: 5m}"),
+        ("tenk", "60m", "", "{detect: 2m, page: 60s, ack: 5m}"),
+        ("strangeprompt", "30m", "5m", "{detect: 90s, page: 30s, ack: 3m, data: 5m, traffic: 2m, capacity: 5m, verify: 3m}"),
+        ("cloudnative", "1h", "15m", "{detect: 2m, page: 60s, ack: 5m, data: 10m, traffic: 60s, capacity: 15m, verify: 5m}"),
+        ("dinner", "15m", "", "{detect: 60s, page: 30s, ack: 2m, data: 2m, traffic: 90s, capacity: 4m, verify: 2m}"),
+    ];
+    for (platform, rto, rpo, phases) in FIGURES {
+        let documents = documents(platform);
+        let slugs: Vec<&str> = documents.iter().map(|(_, text)| value(text, "  slug:")).collect();
+        for slug in ["scaling", "deployment", "incident", "disaster-recovery", "failback"] {
+            assert_eq!(slugs.iter().filter(|own| **own == slug).count(), 1, "{platform}: {slug}");
+        }
+        assert!(documents.iter().all(|(_, text)| value(text, "  platform:") == platform), "{platform}");
+        let of_kind = |kind: &str| -> Vec<&str> {
+            documents.iter().filter(|(_, text)| value(text, "kind:") == kind).map(|(_, text)| text.as_str()).collect()
+        };
+        let (experiments, drills) = (of_kind("Experiment"), of_kind("Drill"));
+        assert_eq!((experiments.len(), drills.len()), (1, 1), "{platform}");
+        let drill = drills[0];
+        let found = (value(drill, "    rto:"), value(drill, "    rpo:"), value(drill, "    phases:"));
+        assert_eq!(found, (rto, rpo, phases), "{platform}");
+    }
+}
+
+#[test]
+fn documents_name_only_what_there_is() {
+    let triggered = Regex::new(r"- alert: \{name: (\w+)").expect("a regular expression");
+    let named = Regex::new(r"(?:forbid|expect): \[([^\]{}]*)\]").expect("a regular expression");
+    let recorded = Regex::new(r"\b(?:sw|tk|sp|cn|dn):[a-z0-9_]+:[a-z0-9_]+").expect("a regular expression");
+    let promised = Regex::new(r"slo: ([a-z0-9-]+)").expect("a regular expression");
+    let watched = Regex::new(r"journey: ([a-z0-9-]+)").expect("a regular expression");
+    let configuration = read(&configuration());
+    for platform in PLATFORMS {
+        let rules = read(&rules(platform));
+        let objectives = read(&repository().join("rules/slo").join(platform).with_extension("yml"));
+        let (alerts, records) = (values(&rules, "alert:"), values(&rules, "record:"));
+        let mut offered = BTreeSet::new();
+        for (path, text) in documents(platform) {
+            let file = path.display();
+            let lists = named.captures_iter(&text).flat_map(|found| found.extract::<1>().1[0].split(','));
+            offered.extend(triggered.captures_iter(&text).map(|found| found[1].to_owned()));
+            for alert in lists.map(str::trim) {
+                assert!(alerts.contains(&alert), "{file} names {alert}");
+            }
+            for series in recorded.find_iter(&text) {
+                assert!(records.contains(&series.as_str()), "{file} asks {}", series.as_str());
+            }
+            for objective in promised.captures_iter(&text) {
+                assert!(values(&objectives, "name:").contains(&&objective[1]), "{file} names {}", &objective[1]);
+            }
+            for journey in watched.captures_iter(&text).filter(|_| value(&text, "kind:") == "Drill") {
+                assert!(values(&configuration, "name:").contains(&&journey[1]), "{file} names {}", &journey[1]);
+            }
+        }
+        // On the page of every alert a runbook is offered, and no runbook waits for an alert that cannot come.
+        let alerts: BTreeSet<String> = alerts.into_iter().map(str::to_owned).collect();
+        assert_eq!(offered, alerts, "{platform}");
+    }
+}
+
+#[test]
+fn failovers_promote_before_they_move_users() {
+    for platform in PLATFORMS {
+        let text = read(&repository().join("runbooks").join(platform).join("disaster-recovery.yml"));
+        let steps = values(&text, "id:");
+        let place = |part: &str| steps.iter().position(|id| id.contains(part));
+        let (fence, traffic) = (place("fence"), place("traffic").or(place("point_services")));
+        let data = place("promote").or(place("restore"));
+        assert!(fence.is_some() && data.is_some() && traffic.is_some(), "{platform}: {steps:?}");
+        assert!(traffic > data, "{platform} moves users before their data: {steps:?}");
+        // A restore takes an hour in which the old cluster may still be fenced.
+        assert!(platform == "tenk" || data > fence, "{platform} promotes beside a writer: {steps:?}");
+        assert!(!text.contains("mode: auto"), "{platform} fails over by itself");
+    }
 }

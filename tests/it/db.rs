@@ -58,7 +58,8 @@ async fn hold(mut place: impl FnMut(&str) -> Place) {
         accounts: names_are_unique, a_change_ends_the_logins_of_that_person, a_login_ends_by_time_by_word_and_by_disabling,
             a_token_opens_until_it_is_revoked,
             a_token_ends_by_time_and_with_the_rights_of_its_maker, what_is_done_and_its_line_in_the_audit_are_one_step,
-            a_person_changes_their_own_password, the_audit_is_read_newest_first, audit_lines_of_many_callers_all_land;
+            a_person_changes_their_own_password, the_audit_is_read_newest_first, audit_lines_of_many_callers_all_land,
+            the_lines_of_the_audit_are_linked;
         outbox: a_delivery_comes_back_as_it_went, the_same_key_is_taken_once, a_lane_offers_its_first_pending_delivery,
             an_attempt_is_recorded_once_and_never_revives, an_expired_delivery_frees_its_lane, filters_choose_deliveries,
             counts_are_of_pending_ones_and_of_recent_ones, the_inbox_takes_a_message_once, a_value_that_no_column_takes_holds_up_nothing;
@@ -71,7 +72,7 @@ async fn hold(mut place: impl FnMut(&str) -> Place) {
         run_lists: a_start_finds_every_run_with_something_under_way, runs_are_listed_newest_first, runs_are_counted,
             what_belongs_to_many_runs_is_read_at_once, versions_of_a_document_are_kept, old_runs_go_with_all_that_belongs_to_them;
         run_facts: the_history_of_a_document_is_oldest_first, rates_are_counted_by_their_keys, what_a_schedule_decided_stays_decided,
-            a_kill_switch_is_pulled_and_released, a_freeze_lasts_until_its_end, acknowledged_writes_are_kept_by_their_tag;
+            a_kill_switch_is_pulled_and_released, a_freeze_lasts_until_its_end, writes_of_drills_are_kept_by_their_tag;
         objectives: counts_come_back_as_they_went, a_ledger_goes_on_from_its_rows,
             counts_are_forgotten_by_age_by_definition_and_whole;
     }

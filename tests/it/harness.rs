@@ -7,6 +7,7 @@ pub mod moto;
 pub mod peers;
 pub mod scene;
 pub mod service;
+pub mod shop;
 pub mod smtp;
 pub mod stand_in;
 

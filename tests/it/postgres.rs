@@ -87,6 +87,11 @@ impl Postgres {
             .output()
             .expect("initdb starts");
         assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        Postgres::launch(programs, folder)
+    }
+
+    /// Starts the server of a folder.
+    fn launch(programs: PathBuf, folder: TempDir) -> Postgres {
         let log = fs::File::create(folder.path().join("log")).expect("a log file");
         let server = unprivileged(programs.join("postgres"))
             // What a crash of the machine would do is not under test, so nothing needs to reach the disk.
@@ -94,7 +99,7 @@ impl Postgres {
             .arg("-c")
             .arg(format!("unix_socket_directories={}", folder.path().display()))
             .arg("-D")
-            .arg(&data)
+            .arg(folder.path().join("data"))
             .current_dir(folder.path())
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log)
@@ -124,6 +129,67 @@ impl Postgres {
         }
     }
 
+    /// Copies the running server into a new folder; returns what the copy may be used from.
+    fn copy(&self, name: &str, more: &[&str]) -> TempDir {
+        let folder = TempDir::with_prefix(name).expect("a temporary folder");
+        if is_root() {
+            let (user, group) = nobody();
+            chown(folder.path(), Some(user), Some(group)).expect("the folder is ours to give away");
+        }
+        let copied = unprivileged(self.programs.join("pg_basebackup"))
+            .args(["-U", "tocsin", "--checkpoint=fast", "--no-sync", "-h"])
+            .arg(self.folder.path())
+            .arg("-D")
+            .arg(folder.path().join("data"))
+            .args(more)
+            .current_dir(folder.path())
+            .output()
+            .expect("pg_basebackup starts");
+        assert!(copied.status.success(), "pg_basebackup failed: {}", String::from_utf8_lossy(&copied.stderr));
+        folder
+    }
+
+    /// Starts a standby that follows this server.
+    pub fn standby(&self) -> Postgres {
+        Postgres::launch(self.programs.clone(), self.copy("tocsin-standby-", &["-R", "-X", "stream"]))
+    }
+
+    /// Makes a base backup without WAL; it lies in `data` of the folder.
+    pub fn backup(&self) -> TempDir {
+        self.copy("tocsin-backup-", &["-X", "none"])
+    }
+
+    /// Copies all WAL that there is, as an archive has it.
+    pub fn archive(&self) -> TempDir {
+        let folder = TempDir::with_prefix("tocsin-archive-").expect("a temporary folder");
+        for entry in fs::read_dir(self.folder.path().join("data/pg_wal")).expect("a folder of WAL").flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("WAL can be copied");
+            }
+        }
+        folder
+    }
+
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// Returns the address of a database, which need not exist.
+    pub fn url(&self, name: &str) -> String {
+        format!("postgres://tocsin@localhost/{name}?host={}", self.folder.path().display())
+    }
+
+    /// Returns the folder with the server's data, beside its log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ends the server at once and for good, as a loss of its machine would.
+    pub fn lose(&mut self) {
+        let _ = Command::new("kill").args(["-QUIT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+    }
+
     /// Returns the socket that the server listens on.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join(".s.PGSQL.5432")
@@ -138,7 +204,7 @@ impl Postgres {
             .output()
             .expect("createdb starts");
         assert!(made.status.success(), "createdb failed: {}", String::from_utf8_lossy(&made.stderr));
-        format!("postgres://tocsin@localhost/{name}?host={}", self.folder.path().display())
+        self.url(name)
     }
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { api, browser, logIn, openAlert, SCREENS, server } from "./support.mjs";
+import { api, browser, foundScreens, logIn, openAlert, SCREENS, server } from "./support.mjs";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -77,7 +77,7 @@ for (const theme of ["dark", "light"]) {
       await look(page, "login", found);
       await logIn(page, under);
       const alert = await openAlert(page);
-      const screens = [...SCREENS, ["alert", `/alerts?alert=${alert.fingerprint}`], ["alert-silence", `/alerts?alert=${alert.fingerprint}&silence=alertname%3D${alert.name}`], ["query-error", "/explore?expr=sum(up"], ["no-such-page", "/nowhere"], ["no-such-alert", "/alerts?alert=ffffffffffffffff"]];
+      const screens = [...SCREENS, ...(await foundScreens(page)), ["alert", `/alerts?alert=${alert.fingerprint}`], ["alert-silence", `/alerts?alert=${alert.fingerprint}&silence=alertname%3D${alert.name}`], ["query-error", "/explore?expr=sum(up"], ["no-such-page", "/nowhere"], ["no-such-alert", "/alerts?alert=ffffffffffffffff"]];
       for (const [name, path] of screens) {
         await page.goto(under.url + path);
         await look(page, name, found);
@@ -129,6 +129,13 @@ test("empty lists say why they are empty", async (t) => {
     "/deliveries": { deliveries: [], next: null, counts: { pending: 0, delivered: 0, rejected: 0, expired: 0 } },
     "/rules": { status: "success", data: { groups: [] } },
     "/inbox": { messages: [] },
+    "/objectives": { server_time: new Date().toISOString(), objectives: [] },
+    "/runs": { runs: [], next: null, open: { running: 0, waiting: 0, needs_human: 0 } },
+    "/runbooks": { server_time: new Date().toISOString(), documents: [] },
+    "/freezes": { freezes: [] },
+    "/drills": { drills: [] },
+    "/experiments": { experiments: [] },
+    "/journeys": { journeys: [] },
     "/targets": { server_time: new Date().toISOString(), jobs: [] },
   };
   await page.route("**/api/**", (route) => {
@@ -144,6 +151,12 @@ test("empty lists say why they are empty", async (t) => {
     ["/alerts/notifications", "Nothing was sent yet"],
     ["/alerts/rules", "No rule is loaded"],
     ["/alerts/inbox", "No message yet"],
+    ["/objectives", "No objective is loaded"],
+    ["/runs", "Nothing has run yet"],
+    ["/runs?state=open", "No run is open"],
+    ["/runs/documents", "No document is loaded"],
+    ["/runs/safety", "Nothing is frozen"],
+    ["/drills", "No drill is written"],
     ["/explore/targets", "Nothing is scraped"],
   ]) {
     await page.goto(under.url + path);

@@ -1,6 +1,6 @@
 // Takes a picture of every screen, for a person to look at: node e2e/shots.mjs [folder] [part of a name].
 import { mkdir } from "node:fs/promises";
-import { api, browser, logIn, SCREENS, server } from "./support.mjs";
+import { api, browser, foundScreens, logIn, SCREENS, server } from "./support.mjs";
 
 const folder = process.argv[2] ?? "shots";
 const only = process.argv[3] ?? "";
@@ -22,11 +22,11 @@ for (const theme of themes) {
     }
     await logIn(page, under);
     const { body } = await api(page, "GET", "/api/tocsin/v1/alerts?state=firing");
-    const screens = [...SCREENS, ["alert", `/alerts?alert=${body.alerts[0]?.fingerprint}`], ["alert-filter", "/alerts?filter=severity%3Dcritical&state=firing"], ["error", "/explore?expr=sum(rate(up%5B5m%5D)"], ["many", "/explore?expr=rate(http_requests_total%5B5m%5D)%20%2B%20queue_depth"]];
+    const screens = [...SCREENS, ...(await foundScreens(page)), ["alert", `/alerts?alert=${body.alerts[0]?.fingerprint}`], ["alert-filter", "/alerts?filter=severity%3Dcritical&state=firing"], ["error", "/explore?expr=sum(rate(up%5B5m%5D)"], ["many", "/explore?expr=rate(http_requests_total%5B5m%5D)%20%2B%20queue_depth"]];
     for (const [name, path] of screens.filter(([name]) => name.includes(only))) {
       await page.goto(under.url + path);
       await page.locator("h1").first().waitFor();
-      await page.waitForTimeout(name.startsWith("explore") || name === "alert" || name === "many" || name === "error" ? 1600 : 700);
+      await page.waitForTimeout(/^(explore|objective|drill|report|run-experiment)/.test(name) || name === "alert" || name === "many" || name === "error" ? 1600 : 700);
       await shoot(name);
     }
     await close();

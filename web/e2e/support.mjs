@@ -149,6 +149,32 @@ export async function cable(target) {
   };
 }
 
+/** Returns the screens that show one thing, for what this server has: objectives, documents, runs that wait in their ways, drills and their reports. */
+export async function foundScreens(page) {
+  const ask = async (path) => (await api(page, "GET", `/api/tocsin/v1${path}`)).body ?? {};
+  const [{ objectives = [] }, { documents = [] }, { runs = [] }, { drills = [] }, { experiments = [] }] = await Promise.all(["/objectives", "/runbooks", "/runs?state=all&limit=200", "/drills", "/experiments"].map(ask));
+  const screens = [];
+  const add = (name, thing, path) => thing && screens.push([name, path(thing)]);
+  add("objective", objectives.find((each) => each.budget.remaining_share < 0.5) ?? objectives[0], (each) => `/objectives/${encodeURIComponent(each.id)}`);
+  add("objective-error", objectives.find((each) => each.error !== null), (each) => `/objectives/${encodeURIComponent(each.id)}`);
+  add("objective-catching", objectives.find((each) => each.catching_up), (each) => `/objectives/${encodeURIComponent(each.id)}`);
+  add("document", documents.find((each) => each.params.length > 0 && each.may_start) ?? documents[0], (each) => `/runs/documents/${encodeURIComponent(each.id)}`);
+  add("document-start", documents.find((each) => each.params.length > 2 && each.may_start) ?? documents.find((each) => each.may_start), (each) => `/runs/documents/${encodeURIComponent(each.id)}?start=run`);
+  add("document-stale", documents.find((each) => each.stale), (each) => `/runs/documents/${encodeURIComponent(each.id)}`);
+  add("run-approval", runs.find((each) => each.needs.approvals), (each) => `/runs/${each.id}`);
+  add("run-task", runs.find((each) => each.needs.human.length > 0), (each) => `/runs/${each.id}`);
+  add("run-doubt", runs.find((each) => each.needs.settle.length > 0), (each) => `/runs/${each.id}`);
+  add("run-experiment", runs.find((each) => each.kind === "experiment"), (each) => `/runs/${each.id}`);
+  add("run-failed", runs.find((each) => ["failed", "undone", "undo_failed"].includes(each.state)), (each) => `/runs/${each.id}`);
+  add("run-refused", runs.find((each) => each.state === "refused"), (each) => `/runs/${each.id}`);
+  add("run-good", runs.find((each) => each.state === "succeeded"), (each) => `/runs/${each.id}`);
+  add("drill-trend", drills.find((each) => each.results.length > 1), (each) => `/drills?open=${encodeURIComponent(each.document.id)}`);
+  add("report", drills.flatMap((each) => each.results)[0], (each) => `/drills/${each.run}`);
+  add("report-missed", drills.flatMap((each) => each.results).find((each) => each.verdict === "missed"), (each) => `/drills/${each.run}`);
+  add("report-experiment", experiments.flatMap((each) => each.results)[0], (each) => `/drills/${each.run}`);
+  return screens;
+}
+
 /** Every screen of this release, as [name, path]. */
 export const SCREENS = [
   ["overview", "/"],
@@ -161,6 +187,11 @@ export const SCREENS = [
   ["explore", "/explore?expr=up"],
   ["explore-empty", "/explore"],
   ["explore-table", "/explore?expr=up&tab=table"],
+  ["objectives", "/objectives"],
+  ["runs", "/runs"],
+  ["documents", "/runs/documents"],
+  ["safety", "/runs/safety"],
+  ["drills", "/drills"],
   ["targets", "/explore/targets"],
   ["preferences", "/settings"],
   ["users", "/settings/users"],

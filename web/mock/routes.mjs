@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { actRoutes } from "./act-routes.mjs";
 import { matches, parseMatcher } from "./matchers.mjs";
 import { iso, MINUTE } from "./world.mjs";
 
@@ -177,7 +178,7 @@ export function routes(context) {
     return done(json(204));
   }
   if (is("GET", "/audit")) return done(json(200, { entries: world.audit.slice(0, Number(url.searchParams.get("limit") ?? 100)) }));
-  return false;
+  return actRoutes({ ...context, done });
 }
 
 

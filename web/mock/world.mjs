@@ -1,5 +1,7 @@
 import { hash, randomFrom } from "./random.mjs";
 import { matches } from "./matchers.mjs";
+import { Proof } from "./proof.mjs";
+import { Runs } from "./runs.mjs";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -51,6 +53,9 @@ export class World {
     this.counter = 0;
     this.changed = new Set();
     this.fill(extra);
+    this.acts = new Runs(now, (topic, id) => this.touch(topic, id), seed);
+    this.proof = new Proof(now, (topic, id) => this.touch(topic, id), this.acts);
+    this.changed.clear();
   }
 
   id(prefix) {
@@ -238,6 +243,8 @@ export class World {
       if (flapping) this.resolve(flapping);
     }
     if (this.random() < 0.1) this.touch("targets");
+    this.acts.tick(now);
+    this.proof.tick(now);
     const changes = [...this.changed].map((each) => JSON.parse(each));
     this.changed.clear();
     return changes;

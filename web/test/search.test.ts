@@ -1,5 +1,23 @@
 import { describe, expect, test } from "vitest";
-import { parseSearch, readAlertsSearch, readExploreSearch, readNotificationsSearch, readRulesSearch, readSilencesSearch, readTargetsSearch, stepFor, stringifySearch } from "../src/lib/search.ts";
+import {
+  parseSearch,
+  readAlertsSearch,
+  readDocumentSearch,
+  readDocumentsSearch,
+  readDrillsSearch,
+  readExploreSearch,
+  readNotificationsSearch,
+  readObjectiveSearch,
+  readObjectivesSearch,
+  readRulesSearch,
+  readRunsSearch,
+  readSilencesSearch,
+  readTargetsSearch,
+  readValues,
+  stepFor,
+  stringifySearch,
+  writeValues,
+} from "../src/lib/search.ts";
 import { DAY, HOUR } from "../src/lib/time.ts";
 
 test("a name that is given twice is a list, and comes back as it was", () => {
@@ -56,6 +74,25 @@ test("the other screens keep what they know", () => {
   expect(readTargetsSearch({ show: "up" })).toEqual({});
   expect(readExploreSearch({ expr: "up", range: "6h", step: "30s", end: "2026-11-21T00:00:00Z", tab: "table" })).toEqual({ expr: "up", range: "6h", step: "30s", end: "2026-11-21T00:00:00Z", tab: "table" });
   expect(readExploreSearch({ range: "soon", step: "-1", end: "yesterday", tab: "raw" })).toEqual({});
+});
+
+test("runs, documents, objectives and drills keep what they know", () => {
+  expect(readRunsSearch({ state: "open", kind: "drill", platform: "shop", doc: "demo", before: "r1", x: "y" })).toEqual({ state: "open", kind: "drill", platform: "shop", doc: "demo", before: "r1" });
+  expect(readRunsSearch({ state: "lost", kind: "recipe", platform: "a".repeat(300) })).toEqual({});
+  expect(readDocumentsSearch({ q: "x", kind: "runbook", platform: "shop" })).toEqual({ q: "x", kind: "runbook", platform: "shop" });
+  expect(readObjectivesSearch({ q: "x", show: "trouble" })).toEqual({ q: "x", show: "trouble" });
+  expect(readObjectiveSearch({ range: "7d" })).toEqual({ range: "7d" });
+  expect(readObjectiveSearch({ range: "soon" })).toEqual({});
+  expect(readDrillsSearch({ open: "demo" })).toEqual({ open: "demo" });
+});
+
+test("the values of a run stand in the address, and only while its form is open", () => {
+  const values = { worker: "shop-worker", note: "a=b" };
+  const search = { start: "run", set: writeValues(values) };
+  expect(readDocumentSearch(parseSearch(stringifySearch(search)))).toEqual(search);
+  expect(readValues(search.set)).toEqual(values);
+  expect(readDocumentSearch({ set: ["a=b"] })).toEqual({});
+  expect(readDocumentSearch({ start: "run", set: ["nothing"] })).toEqual({ start: "run" });
 });
 
 test("a step is pleasant and keeps the plot below its points", () => {

@@ -109,13 +109,25 @@ const SECRETS_OF_SECTIONS: [(&str, &str); 5] = [
     ("smtp_tls_config", "key"),
 ];
 
+fn is_secret(key: &str) -> bool {
+    SECRETS.contains(&key) || ["_password", "_secret", "_token", "_credentials", "_key"].iter().any(|end| key.ends_with(end))
+}
+
 fn conceal(path: &[&str], node: &Node) -> Option<String> {
     let (key, parents) = path.split_last()?;
     if parents.last().is_some_and(|parent| LABELS.contains(parent)) {
         return None;
     }
     let mask = || Some(MASK.to_owned());
-    if SECRETS.contains(key) || ["_password", "_secret", "_token", "_credentials", "_key"].iter().any(|end| key.ends_with(end)) {
+    if parents.contains(&"journeys") {
+        match parents.last() {
+            Some(&"save") => return None,
+            Some(&"headers") if !PLAIN_HEADERS.contains(&key.to_ascii_lowercase().as_str()) => return mask(),
+            _ if *key == "body" => return mask(),
+            _ => {}
+        }
+    }
+    if is_secret(key) {
         return mask();
     }
     if SECRETS_OF_SECTIONS.iter().any(|(section, name)| name == key && parents.contains(section)) {
@@ -123,6 +135,9 @@ fn conceal(path: &[&str], node: &Node) -> Option<String> {
     }
     node.text().and_then(without_password)
 }
+
+/// Headers of a journey that hold no secret.
+const PLAIN_HEADERS: [&str; 4] = ["accept", "accept-language", "content-type", "user-agent"];
 
 /// Returns a URL with its password masked; `None` for a text that holds none.
 pub fn without_password(text: &str) -> Option<String> {

@@ -108,7 +108,7 @@ impl Plane {
     }
 
     pub(super) fn reload(&mut self, routing: Arc<Routing>, now: Timestamp) {
-        self.tree = Tree::new(&routing.root);
+        self.tree = Tree::new(&routing.tree());
         self.inhibitor = Inhibitor::new(&routing.inhibitions);
         self.routing = routing;
         for alert in self.alerts.values() {

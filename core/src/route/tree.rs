@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use crate::model::Matcher;
 use crate::time::Span;
 
+use super::alert::ALERT_NAME;
+
 use super::receiver::Receiver;
 use super::time_interval::TimeInterval;
 
@@ -17,6 +19,31 @@ pub struct Routing {
     pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
     /// After this long without news a foreign alert that named no end is taken as resolved.
     pub resolve_timeout: Span,
+}
+
+/// The name of alerts by which runs page people.
+pub const RUN_ALERT: &str = "TocsinRun";
+/// The label by which such an alert says which receiver is meant, whatever the tree would choose.
+pub const POLICY_LABEL: &str = "policy";
+
+impl Routing {
+    /// Returns the tree with a branch before all others for each receiver, so that runs can page it by its name.
+    ///
+    /// Shape: every demand of a run is a group of its own, told of at once and at any hour.
+    pub fn tree(&self) -> Route {
+        let named = self.receivers.keys().map(|receiver| Route {
+            receiver: receiver.clone(),
+            matchers: vec![Matcher::equal(ALERT_NAME, RUN_ALERT), Matcher::equal(POLICY_LABEL, receiver)],
+            group_by: GroupBy::Labels([ALERT_NAME, "run", "key"].map(str::to_owned).to_vec()),
+            continues: false,
+            group_wait: Span::ZERO,
+            mute_time_intervals: Vec::new(),
+            active_time_intervals: Vec::new(),
+            routes: Vec::new(),
+            ..self.root.clone()
+        });
+        Route { routes: named.chain(self.root.routes.iter().cloned()).collect(), ..self.root.clone() }
+    }
 }
 
 /// One node of the tree. What a node does not say it takes from its parent; here that is already done, save for the matchers.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::lever::{Awaited, Canary, ProcessState, Toxic};
 use super::plan::Class;
 use crate::access::Role;
 use crate::time::Span;
@@ -20,6 +21,10 @@ pub enum Slot {
     Param(String),
     /// An output that an earlier step saved under a type.
     Saved(SavedRef),
+    /// One of the things that the guards resolved, by its place among them.
+    Target(usize),
+    /// When a step was first begun, in milliseconds since the epoch; without a name, the run.
+    Began(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -310,9 +315,46 @@ pub enum Action {
     #[serde(rename = "pg.restore_check")]
     PgRestoreCheck { source: String, queries: Vec<RestoreQuery> },
     #[serde(rename = "proc.signal")]
-    ProcSignal { process: Slot, signal: Signal },
+    ProcSignal {
+        process: Slot,
+        signal: Signal,
+        /// The signal is a fault, which ends by itself after this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ttl: Option<Span>,
+    },
     #[serde(rename = "runbook.call")]
     Call { runbook: String, params: BTreeMap<String, Slot> },
+    /// Spoils what goes through a proxy. The tag keeps the fault apart from others; the run's id is added to it.
+    #[serde(rename = "net.proxy")]
+    Proxy { proxy: Slot, toxics: Vec<Toxic>, ttl: Span, tag: String },
+    #[serde(rename = "net.proxy.heal")]
+    ProxyHeal { proxy: Slot, tag: String },
+    /// Shows whether a fault is in effect, and that it has touched so many connections at least.
+    #[serde(rename = "net.proxy.proof")]
+    ProxyProof { proxy: Slot, tag: String, expect: bool, affected_min: u64 },
+    /// Shows the state of a process, waiting for it so long. `started`: the process that began then is meant, not its successor.
+    #[serde(rename = "proc.proof")]
+    ProcProof { process: Slot, expect: ProcessState, started: Option<Slot>, within: Span },
+    #[serde(rename = "journey.wait")]
+    JourneyWait { journey: String, what: Awaited, since: Slot },
+    #[serde(rename = "canary.start")]
+    CanaryStart(Canary),
+    #[serde(rename = "canary.stop")]
+    CanaryStop(Canary),
+    #[serde(rename = "canary.read")]
+    CanaryRead(Canary),
+    #[serde(rename = "canary.drop")]
+    CanaryDrop(Canary),
+    #[serde(rename = "page.check")]
+    PageCheck { since: Slot, person: Option<String>, receiver: Option<String>, delivered_within: Span, acked_within: Span },
+    #[serde(rename = "one_writer")]
+    OneWriter { sources: Vec<String> },
+    /// Lets time pass while the study's probes are watched.
+    #[serde(rename = "watch")]
+    Watch { length: Span, steady: bool },
+    /// Takes back these steps, which are faults, now.
+    #[serde(rename = "heal")]
+    Heal { steps: Vec<String> },
 }
 
 /// The kinds that a runbook may use.
@@ -350,6 +392,19 @@ impl Action {
             Action::PgRestoreCheck { .. } => "pg.restore_check",
             Action::ProcSignal { .. } => "proc.signal",
             Action::Call { .. } => "runbook.call",
+            Action::Proxy { .. } => "net.proxy",
+            Action::ProxyHeal { .. } => "net.proxy.heal",
+            Action::ProxyProof { .. } => "net.proxy.proof",
+            Action::ProcProof { .. } => "proc.proof",
+            Action::JourneyWait { .. } => "journey.wait",
+            Action::CanaryStart(_) => "canary.start",
+            Action::CanaryStop(_) => "canary.stop",
+            Action::CanaryRead(_) => "canary.read",
+            Action::CanaryDrop(_) => "canary.drop",
+            Action::PageCheck { .. } => "page.check",
+            Action::OneWriter { .. } => "one_writer",
+            Action::Watch { .. } => "watch",
+            Action::Heal { .. } => "heal",
         }
     }
 
@@ -365,9 +420,23 @@ impl Action {
             | Action::Approval(_)
             | Action::Page { .. }
             | Action::Sql { .. }
-            | Action::Call { .. } => Class::Read,
-            Action::Exec(_) | Action::HttpRequest(_) | Action::PgRestoreCheck { .. } => Class::Safe,
-            Action::ProcSignal { .. } => Class::Disruptive,
+            | Action::Call { .. }
+            | Action::ProxyHeal { .. }
+            | Action::ProxyProof { .. }
+            | Action::ProcProof { .. }
+            | Action::JourneyWait { .. }
+            | Action::CanaryStop(_)
+            | Action::CanaryRead(_)
+            | Action::PageCheck { .. }
+            | Action::OneWriter { .. }
+            | Action::Watch { .. }
+            | Action::Heal { .. } => Class::Read,
+            Action::Exec(_)
+            | Action::HttpRequest(_)
+            | Action::PgRestoreCheck { .. }
+            | Action::CanaryStart(_)
+            | Action::CanaryDrop(_) => Class::Safe,
+            Action::ProcSignal { .. } | Action::Proxy { .. } => Class::Disruptive,
             Action::PgPromote { .. } => Class::Destructive,
         }
     }
@@ -375,7 +444,12 @@ impl Action {
     /// Returns whether the action changes a system, so that somebody may want it undone.
     pub fn changes(&self) -> bool {
         match self {
-            Action::Exec(_) | Action::PgPromote { .. } | Action::ProcSignal { .. } => true,
+            Action::Exec(_)
+            | Action::PgPromote { .. }
+            | Action::ProcSignal { .. }
+            | Action::Proxy { .. }
+            | Action::CanaryStart(_)
+            | Action::CanaryDrop(_) => true,
             Action::HttpRequest(http) => !http.method.reads(),
             Action::HttpCheck(_)
             | Action::MetricWait { .. }
@@ -386,13 +460,31 @@ impl Action {
             | Action::Approval(_)
             | Action::Sql { .. }
             | Action::PgRestoreCheck { .. }
-            | Action::Call { .. } => false,
+            | Action::Call { .. }
+            | Action::ProxyHeal { .. }
+            | Action::ProxyProof { .. }
+            | Action::ProcProof { .. }
+            | Action::JourneyWait { .. }
+            | Action::CanaryStop(_)
+            | Action::CanaryRead(_)
+            | Action::PageCheck { .. }
+            | Action::OneWriter { .. }
+            | Action::Watch { .. }
+            | Action::Heal { .. } => false,
         }
     }
 
     /// Returns whether the machine itself carries the action out: nothing leaves that a crash could leave in doubt.
     pub fn is_inner(&self) -> bool {
-        matches!(self, Action::MetricWait { .. } | Action::Wait { .. } | Action::Human { .. } | Action::Approval(_))
+        matches!(
+            self,
+            Action::MetricWait { .. }
+                | Action::Wait { .. }
+                | Action::Human { .. }
+                | Action::Approval(_)
+                | Action::Watch { .. }
+                | Action::Heal { .. }
+        )
     }
 
     /// Returns whether the answer can tell that something happened, so that the action can be a check.
@@ -421,11 +513,24 @@ impl Action {
             }
             Action::ProcSignal { process, .. } => found.push(process),
             Action::Call { params, .. } => found.extend(params.values()),
+            Action::Proxy { proxy, .. } | Action::ProxyHeal { proxy, .. } | Action::ProxyProof { proxy, .. } => found.push(proxy),
+            Action::ProcProof { process, started, .. } => {
+                found.push(process);
+                found.extend(started);
+            }
+            Action::JourneyWait { since, .. } | Action::PageCheck { since, .. } => found.push(since),
             Action::Page { .. }
             | Action::Human { .. }
             | Action::Approval(_)
             | Action::PgPromote { .. }
-            | Action::PgRestoreCheck { .. } => {}
+            | Action::PgRestoreCheck { .. }
+            | Action::CanaryStart(_)
+            | Action::CanaryStop(_)
+            | Action::CanaryRead(_)
+            | Action::CanaryDrop(_)
+            | Action::OneWriter { .. }
+            | Action::Watch { .. }
+            | Action::Heal { .. } => {}
         }
         found
     }
@@ -435,18 +540,7 @@ impl Action {
         match self {
             Action::Page { summary, .. } => vec![summary],
             Action::Human { title, instructions, .. } => vec![title, instructions],
-            Action::Exec(_)
-            | Action::HttpRequest(_)
-            | Action::HttpCheck(_)
-            | Action::MetricWait { .. }
-            | Action::MetricCheck { .. }
-            | Action::Wait { .. }
-            | Action::Approval(_)
-            | Action::Sql { .. }
-            | Action::PgPromote { .. }
-            | Action::PgRestoreCheck { .. }
-            | Action::ProcSignal { .. }
-            | Action::Call { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }

@@ -10,8 +10,9 @@ use super::history::{Ended, effective_mode, failed_in_a_row};
 use super::inventory::Inventory;
 use super::plan::Class;
 use super::record::{ApprovalRow, RateEntry, RunRow, TriggerKind, Vote, WaitFor, Wanted};
-use super::request::Scope;
-use super::runbook::{FreezePolicy, KeyPart, Mode, OnBusy, Runbook, admits, hex};
+use super::request::{About, Scope};
+use super::runbook::{Budget, FreezePolicy, KeyPart, Mode, OnBusy, Runbook, admits, hex};
+use super::study::{ENVIRONMENT, PRODUCTION};
 use super::value::Value;
 use crate::access::Role;
 use crate::time::{Span, Timestamp};
@@ -73,6 +74,9 @@ pub struct Facts {
     pub open_pages: Option<u32>,
     /// The share of the error budget that is left.
     pub budget_remaining: Option<f64>,
+    /// How long everything may fail until the whole error budget is spent: the window times what the target allows.
+    #[serde(default)]
+    pub budget_outage: Option<Span>,
     pub inventory: Inventory,
     /// Which run holds the lock.
     pub lock_holder: Option<String>,
@@ -80,7 +84,7 @@ pub struct Facts {
     pub rate_keys: Vec<String>,
     /// Entries of the ledger under these keys.
     pub rates: Vec<RateEntry>,
-    /// Values of expressions, by their text.
+    /// Values of expressions, by their text; one that cannot be told is NaN.
     pub values: BTreeMap<String, f64>,
     /// Runs of this document that have ended, oldest first.
     pub history: Vec<Ended>,
@@ -193,7 +197,7 @@ pub fn wanted(runbook: &Runbook, run: &RunRow) -> Wanted {
     let guards = &runbook.guards;
     let mut queries: Vec<String> = Vec::new();
     let none = BTreeMap::new();
-    let scope = Scope { params: &run.params, saved: &BTreeMap::new(), labels: &none, idem_key: "" };
+    let scope = Scope { params: &run.params, saved: &BTreeMap::new(), labels: &none, idem_key: "", run: About::row(run) };
     queries.extend(guards.precheck.iter().filter_map(|condition| scope.expression(condition).ok()));
     queries.extend(guards.blast.max_change.iter().map(|change| change.of.clone()));
     let targets = run.targets.clone();
@@ -203,6 +207,22 @@ pub fn wanted(runbook: &Runbook, run: &RunRow) -> Wanted {
         rate_keys: cooldown.chain(guards.daily_max.iter().map(|_| daily_key(run))).collect(),
         slo: guards.budget.as_ref().map(|budget| budget.slo.clone()),
         queries,
+    }
+}
+
+/// Refuses what would spend too much of the error budget, should everything fail while it lasts.
+fn predicted(budget: &Budget, facts: &Facts) -> Result<(), Stop> {
+    let Some(predicted) = &budget.predicted else { return Ok(()) };
+    match facts.budget_outage.filter(|whole| *whole > Span::ZERO) {
+        Some(whole) => {
+            let share = predicted.outage.0 as f64 / whole.0 as f64;
+            if share <= predicted.at_most {
+                return Ok(());
+            }
+            let (share, at_most) = (share * 100.0, predicted.at_most * 100.0);
+            refuse(Guard::Budget, format!("{share:.1} % of the error budget may be spent; {at_most:.1} % are allowed"))
+        }
+        None => refuse(Guard::Budget, format!("it is not known how much of the error budget of {} may be spent", budget.slo)),
     }
 }
 
@@ -284,6 +304,7 @@ impl Asked<'_> {
             // Reading harms nothing, frozen or not.
             _ if self.runbook.class == Class::Read => Ok(()),
             FreezePolicy::Honour => refuse(Guard::Freeze, format!("changes are frozen: {}", freeze.reason)),
+            FreezePolicy::Wait if self.run.dry_run => refuse(Guard::Freeze, format!("changes are frozen: {}", freeze.reason)),
             FreezePolicy::Wait => Err(Stop::Wait(WaitFor::Window, format!("changes are frozen: {}", freeze.reason))),
             FreezePolicy::OverrideWithApproval => Ok(()),
         }
@@ -291,10 +312,21 @@ impl Asked<'_> {
 
     fn ladder(&self, facts: &Facts, now: Timestamp) -> Result<(), Stop> {
         let Some(within) = self.runbook.guards.staging_passed_within else { return Ok(()) };
+        // A study that may run in both places has the ladder for the upper one.
+        if self.runbook.study.is_some() && self.environment() != Some(PRODUCTION) {
+            return Ok(());
+        }
         match facts.staging_passed_at {
             Some(at) if at <= now && now - at <= within => Ok(()),
             Some(at) => refuse(Guard::Ladder, format!("it last passed in staging at {at}, longer ago than {within}")),
             None => refuse(Guard::Ladder, "it has not passed in staging"),
+        }
+    }
+
+    fn environment(&self) -> Option<&str> {
+        match self.run.params.get(ENVIRONMENT) {
+            Some(Value::Word(word)) => Some(word),
+            Some(_) | None => None,
         }
     }
 
@@ -312,7 +344,7 @@ impl Asked<'_> {
     fn budget(&self, facts: &Facts) -> Result<(), Stop> {
         let Some(budget) = self.runbook.guards.budget.as_ref().filter(|budget| !budget.allow_exhausted) else { return Ok(()) };
         match facts.budget_remaining.filter(|left| !left.is_nan()) {
-            Some(left) if left > 0.0 && left >= budget.remaining_at_least => Ok(()),
+            Some(left) if left > 0.0 && left >= budget.remaining_at_least => predicted(budget, facts),
             Some(left) => refuse(
                 Guard::Budget,
                 format!(
@@ -337,6 +369,7 @@ impl Asked<'_> {
         for action in self.runbook.plan.actions() {
             let (kind, name) = match action {
                 Action::ProcSignal { process: Slot::Text(name), .. } => ("process", name),
+                Action::Proxy { proxy: Slot::Text(name), .. } => ("proxy", name),
                 Action::PgPromote { source, .. } => ("database", source),
                 _ => continue,
             };
@@ -346,8 +379,13 @@ impl Asked<'_> {
             if own(name) {
                 return refuse(Guard::Targets, format!("{name:?} is part of the control plane, which is never a target"));
             }
+            if let Some(place) = self.environment().filter(|_| self.runbook.study.is_some())
+                && facts.inventory.label(kind, name, ENVIRONMENT) != Some(place)
+            {
+                return refuse(Guard::Targets, format!("{name:?} does not belong to {place}"));
+            }
         }
-        let targets = match &guards.targets {
+        let targets = match &self.runbook.selection(&run.params) {
             None => Vec::new(),
             Some(selection) => {
                 let named = selection.param.as_ref().and_then(|name| run.params.get(name)).map(Value::text);
@@ -381,6 +419,7 @@ impl Asked<'_> {
         }
         let reason = format!("run {holder} holds the lock {}", lock.key);
         match lock.on_busy {
+            _ if self.run.dry_run => refuse(Guard::Lock, reason),
             OnBusy::Refuse => refuse(Guard::Lock, reason),
             OnBusy::Queue => Err(Stop::Wait(WaitFor::Lock, reason)),
         }
@@ -425,7 +464,8 @@ impl Asked<'_> {
 
     fn precheck(&self, facts: &Facts) -> Result<(), Stop> {
         let none = BTreeMap::new();
-        let scope = Scope { params: &self.run.params, saved: &BTreeMap::new(), labels: &none, idem_key: "" };
+        let scope =
+            Scope { params: &self.run.params, saved: &BTreeMap::new(), labels: &none, idem_key: "", run: About::row(self.run) };
         for condition in &self.runbook.guards.precheck {
             let sound = (scope.expression(condition), scope.number(&condition.value));
             let (Ok(expr), Ok(bound)) = sound else {
@@ -433,6 +473,7 @@ impl Asked<'_> {
             };
             match facts.values.get(&expr) {
                 Some(found) if condition.op.holds(*found, bound) => {}
+                Some(found) if found.is_nan() => return refuse(Guard::Precheck, format!("what {expr} is cannot be told")),
                 Some(found) => {
                     return refuse(Guard::Precheck, format!("{expr} is {found}, not {} {bound}", condition.op.sign()));
                 }
@@ -446,6 +487,10 @@ impl Asked<'_> {
     fn approvals(&self, facts: &Facts, cleared: &mut Cleared, now: Timestamp) -> Result<(), Stop> {
         let Some(needed) = approvals_needed(self.runbook, self.run, facts, now) else { return Ok(()) };
         cleared.needed = needed.count;
+        // Nobody is asked to approve what will not be done.
+        if self.run.dry_run {
+            return Ok(());
+        }
         let bound = |row: &&ApprovalRow| row.step_id.is_empty() && row.subject_hash == cleared.subject_hash;
         let counted: Vec<&ApprovalRow> = self
             .approvals

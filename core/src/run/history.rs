@@ -2,9 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::drill::DrillWord;
+use super::experiment::VerdictWord;
 use super::plan::Class;
-use super::record::RunState;
+use super::record::{DocKind, RunRow, RunState};
 use super::runbook::{Mode, Runbook};
+use super::study::{ENVIRONMENT, STAGING};
+use super::value::Value;
 use crate::time::Timestamp;
 
 /// So many verified runs that people started or approved let a trigger act alone.
@@ -17,6 +21,17 @@ pub struct Ended {
     /// A person started or approved it.
     pub attended: bool,
     pub state: RunState,
+}
+
+/// Returns when a run passed in staging, which lets the same version of its document run in production; none: it did not.
+pub fn passed_in_staging(run: &RunRow) -> Option<Timestamp> {
+    let place = run.params.get(ENVIRONMENT).map(Value::text);
+    let passed = match run.kind {
+        DocKind::Runbook => run.state == RunState::Succeeded,
+        DocKind::Experiment => run.verdict.as_deref() == Some(VerdictWord::Held.word()),
+        DocKind::Drill => run.verdict.as_deref() == Some(DrillWord::Met.word()),
+    };
+    run.ended_at.filter(|_| passed && !run.dry_run && place.as_deref() == Some(STAGING))
 }
 
 /// Returns how many runs at the end of a history, refused ones aside, did not succeed.

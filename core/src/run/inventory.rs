@@ -67,6 +67,12 @@ impl Inventory {
         self.items.iter().any(|item| item.kind == kind && item.name == name)
     }
 
+    /// Returns a label of a thing.
+    pub fn label(&self, kind: &str, name: &str, label: &str) -> Option<&str> {
+        let item = self.items.iter().find(|item| item.kind == kind && item.name == name)?;
+        item.labels.get(label).map(String::as_str)
+    }
+
     /// Returns the names that a selection means, in order; `named` is the value of its parameter.
     pub fn select(&self, selection: &Selection, named: Option<&str>) -> Result<Vec<String>, BadSelection> {
         let of_kind: Vec<&Item> = self.items.iter().filter(|item| item.kind == selection.kind).collect();

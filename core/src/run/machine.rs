@@ -8,6 +8,7 @@
 mod doubt;
 mod ending;
 mod gate;
+mod sample;
 mod steps;
 mod undo;
 mod verify;
@@ -20,10 +21,10 @@ use super::guard::{Facts, Guard};
 use super::inventory::Inventory;
 use super::plan::{Effect, Step};
 use super::record::{
-    ApprovalRow, AttemptKey, AttemptState, Batch, DocKind, Order, Phase, Record, RunRecords, RunRow, RunState, StepAttempt,
-    UndoRow, UndoState, Vote,
+    ApprovalRow, AttemptKey, AttemptState, Batch, Order, Phase, Record, RunRecords, RunRow, RunState, SeenAlert, StepAttempt,
+    UndoRow, UndoState, Vote, WaitFor,
 };
-use super::request::{Request, Scope};
+use super::request::{About, Request, Scope};
 use super::runbook::Runbook;
 use super::trigger::Ask;
 use super::value::{Value, Values, bind};
@@ -116,12 +117,15 @@ pub enum Outcome {
     Unknown(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
+    /// NaN where it cannot be told: no condition holds for it.
     Value(f64),
     NoData,
     Firing,
     NotFiring,
+    /// The answer to `Observe::AlertsSince`.
+    Alerts(Vec<SeenAlert>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,13 +226,13 @@ impl Run {
             Values::new()
         });
         // What is meant is needed early: runs may be counted by target.
-        let selected = runbook.guards.targets.as_ref().and_then(|selection| {
+        let selected = runbook.selection(&params).and_then(|selection| {
             let named = selection.param.as_ref().and_then(|name| params.get(name)).map(Value::text);
-            inventory.select(selection, named.as_deref()).ok()
+            inventory.select(&selection, named.as_deref()).ok()
         });
         let row = RunRow {
             id: id.to_owned(),
-            kind: DocKind::Runbook,
+            kind: runbook.kind,
             doc_id: ask.doc_id,
             doc_hash: ask.doc_hash,
             platform: runbook.metadata.platform.clone(),
@@ -256,6 +260,7 @@ impl Run {
             created_at: now,
             started_at: None,
             ended_at: None,
+            verdict: None,
         };
         let records = RunRecords { run: row, attempts: Vec::new(), undos: Vec::new(), approvals: Vec::new() };
         let mut run = Run::from_records(runbook, records, inventory, now);
@@ -338,10 +343,13 @@ impl Run {
             Event::NotIssued { key } => self.not_issued(&key, now),
             Event::Finished { key, outcome } => self.finished(&key, outcome, now),
             Event::Lost { key } => self.lost_attempt(&key, now),
+            Event::Observed { key, seen } if key.phase == Phase::Sample => self.sampled(&key, seen, now),
             Event::Observed { key, seen } => self.observed(&key, seen, now),
             Event::HumanDone { key, by, role, done, evidence } => self.human_done(&key, &by, role, done, evidence, now),
             Event::LockFreed => {
-                self.gathered = Gathered::Due(now);
+                if self.row.state == RunState::Waiting && self.row.waiting == Some(WaitFor::Lock) {
+                    self.gathered = Gathered::Due(now);
+                }
                 Ok(())
             }
             Event::Pause { by } => self.pause(&by),
@@ -372,6 +380,7 @@ impl Run {
             passes += 1;
             assert!(passes < PASSES_MAX, "the run {} does not come to rest", self.row.id);
         }
+        self.drive_samples(now);
         self.drive_pages(now);
         self.renew(now);
         Batch { run_id, fence, records: std::mem::take(&mut self.records), orders: std::mem::take(&mut self.orders) }
@@ -449,6 +458,16 @@ impl Run {
 
     fn save(&mut self) {
         self.records.push(Record::Run(Box::new(self.row.clone())));
+    }
+
+    /// Returns what is stored of the run.
+    fn stored(&self) -> RunRecords {
+        RunRecords {
+            run: self.row.clone(),
+            attempts: self.attempts.values().cloned().collect(),
+            undos: self.undos.clone(),
+            approvals: self.approvals.clone(),
+        }
     }
 
     fn set_state(&mut self, state: RunState, reason: impl Into<String>) {
@@ -539,8 +558,20 @@ impl Run {
 
     /// Calls `make` with the values that references are resolved in.
     fn scoped<T>(&self, idem_key: &str, make: impl FnOnce(&Scope<'_>) -> T) -> T {
-        let saved = self.saved();
-        make(&Scope { params: &self.row.params, saved: &saved, labels: &self.row.trigger_labels, idem_key })
+        let (saved, began) = (self.saved(), self.began());
+        let run = About { id: &self.row.id, platform: &self.row.platform, targets: &self.row.targets, began: &began };
+        make(&Scope { params: &self.row.params, saved: &saved, labels: &self.row.trigger_labels, idem_key, run })
+    }
+
+    /// Returns when each step was first begun, and the run under an empty name.
+    fn began(&self) -> BTreeMap<String, Timestamp> {
+        let mut began: BTreeMap<String, Timestamp> = self.row.started_at.map(|at| (String::new(), at)).into_iter().collect();
+        for attempt in self.attempts.values().filter(|one| one.key.phase == Phase::Do) {
+            if let Some(at) = attempt.started_at {
+                began.entry(attempt.key.step.clone()).and_modify(|first| *first = at.min(*first)).or_insert(at);
+            }
+        }
+        began
     }
 
     fn step(&self, id: &str) -> Option<&Step> {

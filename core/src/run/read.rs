@@ -1,15 +1,19 @@
-//! Runbooks as people write them: text → runbook, and every fault with its place.
+//! Documents as people write them: text → runbook, experiment or drill, and every fault with its place.
 
 mod action;
+mod drill;
+mod experiment;
 mod guards;
 mod refer;
 mod steps;
+mod study;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::inventory::Inventory;
 use super::plan::{Capture, Class, OnFail, OnVerifyFail, Plan, Redact, Step, Verified};
+use super::record::DocKind;
 use super::runbook::{Metadata, Mode, Runbook, Trigger};
 use super::value::{Param, Source, Type, is_boolean_word, is_name};
 use crate::access::Role;
@@ -38,9 +42,9 @@ pub struct Allowed {
     pub policies: BTreeSet<String>,
 }
 
-/// Reads a runbook.
+/// Reads a runbook, an experiment or a drill.
 ///
-/// Shape: the runbook when there is no error; warnings may stand beside it. `now` only tells whether a schedule ever comes due.
+/// Shape: the document when there is no error; warnings may stand beside it. `now` only tells whether a schedule ever comes due.
 pub fn read(file: &str, text: &str, allowed: &Allowed, now: Timestamp) -> (Option<Runbook>, Vec<Problem>) {
     let found = Problems::new(file);
     if text.len() > TEXT_BYTES_MAX {
@@ -61,17 +65,19 @@ fn read_document(mut table: Table<'_, '_>, allowed: &Allowed, now: Timestamp) ->
         (Some(value), _) => value.error("this version reads tocsin/v1"),
         (None, _) => table.error("apiVersion is missing; write apiVersion: tocsin/v1"),
     }
-    match (table.value("kind"), table.text("kind").as_deref()) {
-        (_, Some("Runbook")) => {}
-        (Some(value), Some(kind @ ("Experiment" | "Drill"))) => {
-            value.error(format!("documents of the kind {kind} are not there in this version"));
-            return None;
+    let kind = match table.value("kind") {
+        Some(value) => word(&value, &["Runbook", "Experiment", "Drill"], |one| one).map(|one| match one {
+            "Runbook" => DocKind::Runbook,
+            "Experiment" => DocKind::Experiment,
+            _ => DocKind::Drill,
+        }),
+        None => {
+            table.error("kind is missing; write Runbook, Experiment or Drill");
+            None
         }
-        (Some(value), _) => value.error("write kind: Runbook"),
-        (None, _) => table.error("kind is missing; write kind: Runbook"),
-    }
+    };
     let metadata = match table.table("metadata") {
-        Some(metadata) => Some(read_metadata(metadata)),
+        Some(metadata) => Some(read_metadata(metadata, kind)),
         None => {
             table.error("metadata is missing");
             None
@@ -81,7 +87,12 @@ fn read_document(mut table: Table<'_, '_>, allowed: &Allowed, now: Timestamp) ->
     if spec.is_none() {
         table.error("spec is missing");
     }
-    let runbook = read_spec(metadata?, spec?, allowed, now);
+    let (metadata, spec) = (metadata?, spec?);
+    let runbook = match kind? {
+        DocKind::Runbook => read_spec(metadata, spec, allowed, now),
+        DocKind::Experiment => experiment::read(metadata, spec, allowed, now),
+        DocKind::Drill => drill::read(metadata, spec, allowed, now),
+    };
     table.finish();
     Some(runbook)
 }
@@ -141,7 +152,13 @@ fn span(table: &mut Table<'_, '_>, key: &'static str) -> Option<Span> {
 
 /// Refuses keys that ask for what is not there.
 fn refuse_absent(table: &mut Table<'_, '_>) {
-    for (key, what) in [("mfa", "a second factor"), ("elevation", "just-in-time elevation"), ("jit", "just-in-time elevation")] {
+    for (key, what) in [
+        ("mfa", "a second factor"),
+        ("elevation", "just-in-time elevation"),
+        ("jit", "just-in-time elevation"),
+        ("sign", "signed evidence"),
+        ("include_self", "a drill of the control plane itself"),
+    ] {
         if let Some(value) = table.value(key) {
             let off = value.node.text() == Some("false");
             if !off {
@@ -151,7 +168,7 @@ fn refuse_absent(table: &mut Table<'_, '_>) {
     }
 }
 
-fn read_metadata(mut table: Table<'_, '_>) -> Metadata {
+fn read_metadata(mut table: Table<'_, '_>, kind: Option<DocKind>) -> Metadata {
     let id = required_name(&mut table, "id");
     let platform = required_name(&mut table, "platform");
     let slug = table.value("slug").and_then(|value| name(&value)).unwrap_or_default();
@@ -159,7 +176,11 @@ fn read_metadata(mut table: Table<'_, '_>) -> Metadata {
     if title.trim().is_empty() {
         table.error("title is missing");
     }
-    let owner = required_name(&mut table, "owner");
+    let owner = match kind {
+        // A study belongs to whoever owns the platform, unless it says otherwise.
+        Some(DocKind::Experiment | DocKind::Drill) if !table.has("owner") => platform.clone(),
+        _ => required_name(&mut table, "owner"),
+    };
     let review_by = table.value("review_by").and_then(|value| {
         let day = value.text()?;
         let at = Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"));
@@ -202,7 +223,7 @@ fn read_spec(metadata: Metadata, mut table: Table<'_, '_>, allowed: &Allowed, no
     });
     let capture = read_capture(table.table("capture"));
     let plan = Plan { steps, verify, on_verify_fail: on_verify_fail.unwrap_or(OnVerifyFail::Page), total_timeout, capture };
-    let runbook = Runbook { metadata, class, params, triggers, guards, plan };
+    let runbook = Runbook { kind: DocKind::Runbook, metadata, class, params, triggers, guards, plan, study: None };
     check_whole(&mut table, &runbook);
     table.finish();
     runbook
@@ -374,7 +395,7 @@ pub struct BadCall {
 }
 
 /// Returns the faults that only all runbooks together show: calls of runbooks that are not there, that hurt more than their caller,
-/// that lack a parameter, or that lead back to the caller.
+/// that are studies, that lack a parameter, or that lead back to the caller.
 pub fn check_calls(runbooks: &[Runbook]) -> Vec<BadCall> {
     use super::action::Action;
     let by_id: BTreeMap<&str, &Runbook> = runbooks.iter().map(|runbook| (runbook.metadata.id.as_str(), runbook)).collect();
@@ -397,6 +418,9 @@ pub fn check_calls(runbooks: &[Runbook]) -> Vec<BadCall> {
                 fault(format!("there is no runbook {called:?}"));
                 continue;
             };
+            if !callee.kind.is_runbook() {
+                fault(format!("{called} is no runbook, and only runbooks are called"));
+            }
             if callee.class > runbook.class {
                 let (own, other) = (runbook.class.word(), callee.class.word());
                 fault(format!("{called} is {other}, and the caller is declared {own}"));

@@ -14,12 +14,29 @@ use super::value::Values;
 use crate::access::Role;
 use crate::time::{Span, Timestamp};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DocKind {
+    #[default]
     Runbook,
     Experiment,
     Drill,
+}
+
+impl DocKind {
+    pub const ALL: [DocKind; 3] = [DocKind::Runbook, DocKind::Experiment, DocKind::Drill];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            DocKind::Runbook => "runbook",
+            DocKind::Experiment => "experiment",
+            DocKind::Drill => "drill",
+        }
+    }
+
+    pub fn is_runbook(&self) -> bool {
+        *self == DocKind::Runbook
+    }
 }
 
 /// A document as it was when somebody used it. Never changed: another text has another hash.
@@ -192,6 +209,9 @@ pub struct RunRow {
     /// When the guards had passed.
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// What an experiment or a drill has shown, as a word; none: it has not ended, or it is a runbook.
+    #[serde(default)]
+    pub verdict: Option<String>,
 }
 
 /// Somebody else holds the lease.
@@ -227,6 +247,8 @@ pub enum Phase {
     Verify,
     /// A page of the machine itself.
     Page,
+    /// What a probe of a study has seen, and why a study was stopped.
+    Sample,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +266,22 @@ pub enum AttemptState {
     Skipped,
     /// Given up in favour of another attempt.
     Abandoned,
+}
+
+impl AttemptState {
+    /// Returns the word of tables and pages.
+    pub fn word(self) -> &'static str {
+        match self {
+            AttemptState::Pending => "pending",
+            AttemptState::Intent => "intent",
+            AttemptState::Issued => "issued",
+            AttemptState::Succeeded => "succeeded",
+            AttemptState::Failed => "failed",
+            AttemptState::Unknown => "unknown",
+            AttemptState::Skipped => "skipped",
+            AttemptState::Abandoned => "abandoned",
+        }
+    }
 }
 
 /// What an attempt is known by within its run.
@@ -429,6 +467,25 @@ pub enum Observe {
     Alert {
         reference: String,
     },
+    /// How fast the error budget of an objective burns over a window; answer with `Seen::Value`.
+    BurnRate {
+        slo: String,
+        window: Span,
+    },
+    /// Which alerts with these labels have begun to fire since an instant; answer with `Seen::Alerts`.
+    AlertsSince {
+        since: Timestamp,
+        labels: BTreeMap<String, String>,
+    },
+}
+
+/// An alert that has begun to fire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenAlert {
+    pub name: String,
+    pub at: Timestamp,
+    /// It demands a person.
+    pub page: bool,
 }
 
 /// What the guards of a run want to know.

@@ -9,12 +9,13 @@ use super::action::{
     Action, Arg, Compare, Condition, Exec, Expect, Header, Http, Method, NoData, RestoreQuery, SavedRef, Signal, Slot, Text,
     Tree, Urgency,
 };
+use super::lever::{Awaited, Canary, ProcessState, Toxic};
 use super::plan::{Check, FailClass};
 use super::query::restrict;
 use super::record::Fault;
 use super::value::{Value, Values};
 use crate::model::matcher::anchored;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// A message is cut to this.
 const MESSAGE_CHARS_MAX: usize = 2000;
@@ -44,12 +45,55 @@ pub enum Request {
     PgPromote { source: String, wait: Span },
     /// Answer: `{"ok": true, …}`.
     PgRestoreCheck { source: String, queries: Vec<RestoreQuery> },
-    /// Answer: `{"sent": true}`.
-    ProcSignal { process: String, signal: Signal },
+    /// Answer: `{"sent": true, "pid": 123, "started": 4567}`; `started` is the start of the process, field 22 of `/proc/<pid>/stat`.
+    /// With a `ttl`, a stop is guarded: a process of its own goes on with what was stopped after it, whatever becomes of us.
+    ProcSignal {
+        process: String,
+        signal: Signal,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ttl: Option<Span>,
+    },
     /// Policy none: whoever is on call for the platform. The key of the attempt is the key under which pages fold.
     Page { policy: Option<String>, summary: String, urgency: Urgency },
     /// Ask for a run of another runbook, whose trigger reference is the key of the attempt. Answer: `{"state": "succeeded"}`.
     Call { runbook: String, params: Values },
+    /// Spoil what goes through a proxy until `until` has passed. The same tag again replaces the fault, and its end. Answer:
+    /// `{"affected": 3, "active": true}`.
+    Proxy { proxy: String, toxics: Vec<Toxic>, until: Span, tag: String },
+    /// Remove what has this tag; none there is success. Answer: `{"affected": 3, "active": false}`.
+    ProxyHeal { proxy: String, tag: String },
+    /// Answer: `{"affected": 3, "active": true}`: connections touched since the fault began, and whether it stands. `expect` is whether
+    /// it should.
+    ProxyProof { proxy: String, tag: String, expect: bool, affected_min: u64 },
+    /// Look at a process until it is in the state or `within` has passed. With `started`, a process that began at another time means
+    /// that the one meant is gone. Answer: `{"state": "T"}`, the letter of `/proc/<pid>/stat`, `-` where there is none.
+    ProcProof { process: String, expect: ProcessState, started: Option<i64>, within: Span },
+    /// Wait for an attempt of a journey, or a row of them, that began at `since` or later. Answer: `{"at": ms, "first": ms,
+    /// "attempts": 7}`. Failed: `at` is when the first failed attempt began. Clean: when the first of the clean ones began, and `first`
+    /// is when the newest of them did.
+    JourneyWait { journey: String, what: Awaited, since: Timestamp },
+    /// Begin to write. Answer: `{"started": ms}`; the same tag again goes on with what is there.
+    CanaryStart(Canary),
+    /// Answer: `{"stopped": true}`.
+    CanaryStop(Canary),
+    /// Answer: `{"acknowledged": n, "surviving": n, "lost": n, "last_acknowledged_at": ms, "newest_surviving_at": ms,
+    /// "first_accepted_after_gap_at": ms}`. The gap is the first run of writes that failed; counted and dated are the writes that were
+    /// sent before it, or all where there is none.
+    CanaryRead(Canary),
+    /// Stop and remove the table. Answer: `{"removed": true}`, only when nothing was found to be left.
+    CanaryDrop(Canary),
+    /// Look for the page of a platform since an instant, waiting for its delivery and acknowledgement. Answer: `{"page": id, "person": …,
+    /// "sent_at": ms, "delivered_at": ms, "acked_at": ms, "ok": true, "why": "…"}`.
+    PageCheck {
+        platform: String,
+        since: Timestamp,
+        person: Option<String>,
+        receiver: Option<String>,
+        delivered_within: Span,
+        acked_within: Span,
+    },
+    /// Ask each database whether it accepts writes. Answer: `{"writable": ["shop-primary"], "ok": true}`, ok when it is exactly one.
+    OneWriter { sources: Vec<String> },
 }
 
 /// An expectation whose value is known.
@@ -68,6 +112,28 @@ pub struct Scope<'s> {
     pub labels: &'s BTreeMap<String, String>,
     /// The key of the attempt, for requests that carry one.
     pub idem_key: &'s str,
+    pub run: About<'s>,
+}
+
+/// What references to the run itself are resolved in.
+#[derive(Clone, Copy)]
+pub struct About<'s> {
+    pub id: &'s str,
+    pub platform: &'s str,
+    pub targets: &'s [String],
+    /// When steps were first begun; the run under an empty name.
+    pub began: &'s BTreeMap<String, Timestamp>,
+}
+
+static NOTHING_BEGAN: BTreeMap<String, Timestamp> = BTreeMap::new();
+
+impl<'s> About<'s> {
+    /// Returns a run of which nothing has begun yet.
+    pub fn row(run: &'s super::record::RunRow) -> About<'s> {
+        About { id: &run.id, platform: &run.platform, targets: &run.targets, began: &NOTHING_BEGAN }
+    }
+
+    const NONE: About<'static> = About { id: "", platform: "", targets: &[], began: &NOTHING_BEGAN };
 }
 
 /// Why a request cannot be made.
@@ -83,6 +149,10 @@ pub enum BadRequest {
     Dash { program: String, index: usize },
     #[error("argument {index} of {program} does not match {pattern:?}")]
     Pattern { program: String, index: usize, pattern: String },
+    #[error("there is no target number {0}")]
+    NoTarget(usize),
+    #[error("step {0:?} has not begun")]
+    NotBegun(String),
     #[error("a number is wanted, and {0:?} is none")]
     NotANumber(String),
     #[error("cannot read the expression {0:?}")]
@@ -106,7 +176,35 @@ impl Scope<'_> {
                 Some(value) => Ok(value.clone()),
                 None => Err(BadRequest::NoSaved { step: saved.step.clone(), name: saved.name.clone() }),
             },
+            Slot::Target(index) => {
+                let name = self.run.targets.get(*index).cloned();
+                name.map(Value::Name).ok_or(BadRequest::NoTarget(*index))
+            }
+            Slot::Began(step) => {
+                let at = self.run.began.get(step).copied();
+                at.map(|at| Value::Int(at.0)).ok_or_else(|| BadRequest::NotBegun(step.clone()))
+            }
         }
+    }
+
+    fn instant(&self, slot: &Slot) -> Result<Timestamp, BadRequest> {
+        match self.value(slot)? {
+            Value::Int(at) => Ok(Timestamp(at)),
+            other => Err(BadRequest::NotANumber(other.text())),
+        }
+    }
+
+    fn whole(&self, slot: &Slot) -> Result<i64, BadRequest> {
+        self.instant(slot).map(|at| at.0)
+    }
+
+    /// Returns what a fault is known by outside: two runs of one document do not heal each other's.
+    fn tag(&self, tag: &str) -> String {
+        format!("{}/{tag}", self.run.id)
+    }
+
+    fn canary(&self, canary: &Canary) -> Canary {
+        Canary { tag: self.tag(&canary.tag), ..canary.clone() }
     }
 
     pub fn number(&self, slot: &Slot) -> Result<f64, BadRequest> {
@@ -240,8 +338,8 @@ impl Scope<'_> {
             Action::PgRestoreCheck { source, queries } => {
                 Request::PgRestoreCheck { source: source.clone(), queries: queries.clone() }
             }
-            Action::ProcSignal { process, signal } => {
-                Request::ProcSignal { process: self.value(process)?.text(), signal: *signal }
+            Action::ProcSignal { process, signal, ttl } => {
+                Request::ProcSignal { process: self.value(process)?.text(), signal: *signal, ttl: *ttl }
             }
             Action::Call { runbook, params } => Request::Call {
                 runbook: runbook.clone(),
@@ -250,9 +348,44 @@ impl Scope<'_> {
                     .map(|(name, slot)| Ok((name.clone(), self.value(slot)?)))
                     .collect::<Result<_, BadRequest>>()?,
             },
-            Action::MetricWait { .. } | Action::Wait { .. } | Action::Human { .. } | Action::Approval(_) => {
-                return Err(BadRequest::Inner(action.kind()));
+            Action::Proxy { proxy, toxics, ttl, tag } => {
+                Request::Proxy { proxy: self.value(proxy)?.text(), toxics: toxics.clone(), until: *ttl, tag: self.tag(tag) }
             }
+            Action::ProxyHeal { proxy, tag } => Request::ProxyHeal { proxy: self.value(proxy)?.text(), tag: self.tag(tag) },
+            Action::ProxyProof { proxy, tag, expect, affected_min } => Request::ProxyProof {
+                proxy: self.value(proxy)?.text(),
+                tag: self.tag(tag),
+                expect: *expect,
+                affected_min: *affected_min,
+            },
+            Action::ProcProof { process, expect, started, within } => Request::ProcProof {
+                process: self.value(process)?.text(),
+                expect: *expect,
+                started: started.as_ref().map(|slot| self.whole(slot)).transpose()?,
+                within: *within,
+            },
+            Action::JourneyWait { journey, what, since } => {
+                Request::JourneyWait { journey: journey.clone(), what: *what, since: self.instant(since)? }
+            }
+            Action::CanaryStart(canary) => Request::CanaryStart(self.canary(canary)),
+            Action::CanaryStop(canary) => Request::CanaryStop(self.canary(canary)),
+            Action::CanaryRead(canary) => Request::CanaryRead(self.canary(canary)),
+            Action::CanaryDrop(canary) => Request::CanaryDrop(self.canary(canary)),
+            Action::PageCheck { since, person, receiver, delivered_within, acked_within } => Request::PageCheck {
+                platform: self.run.platform.to_owned(),
+                since: self.instant(since)?,
+                person: person.clone(),
+                receiver: receiver.clone(),
+                delivered_within: *delivered_within,
+                acked_within: *acked_within,
+            },
+            Action::OneWriter { sources } => Request::OneWriter { sources: sources.clone() },
+            Action::MetricWait { .. }
+            | Action::Wait { .. }
+            | Action::Human { .. }
+            | Action::Approval(_)
+            | Action::Watch { .. }
+            | Action::Heal { .. } => return Err(BadRequest::Inner(action.kind())),
         })
     }
 }
@@ -322,7 +455,45 @@ impl Request {
                 Some("succeeded") => None,
                 state => fault(FailClass::Refused, true, format!("the run of {runbook} ended as {}", state.unwrap_or("nothing"))),
             },
-            Request::ProcSignal { .. } | Request::Page { .. } => None,
+            Request::ProxyProof { expect, affected_min, .. } => {
+                let (active, affected) = (truth("active"), answer.get("affected").and_then(Json::as_u64).unwrap_or(0));
+                match (active == *expect, active && affected < *affected_min) {
+                    (true, false) => None,
+                    (true, true) => fault(FailClass::Expect, true, format!("the fault has touched {affected} connections")),
+                    (false, _) if *expect => fault(FailClass::Expect, true, "the fault is not in effect".to_owned()),
+                    (false, _) => fault(FailClass::Expect, true, "the fault is still in effect".to_owned()),
+                }
+            }
+            Request::ProcProof { process, expect, .. } => {
+                let letter = answer.get("state").and_then(Json::as_str).unwrap_or("?");
+                let message = format!("{process} is in state {letter}, not {}", expect.word());
+                if expect.is_shown_by(letter) { None } else { fault(FailClass::Expect, true, message) }
+            }
+            Request::JourneyWait { journey, .. } if answer.get("at").and_then(Json::as_i64).is_none() => {
+                fault(FailClass::Expect, true, format!("nothing of the kind was seen at the journey {journey}"))
+            }
+            Request::CanaryDrop(canary) if !truth("removed") => {
+                fault(FailClass::Expect, true, format!("something of {} is left", canary.table))
+            }
+            Request::PageCheck { .. } if !truth("ok") => {
+                let why = answer.get("why").and_then(Json::as_str).unwrap_or("the page was not as expected");
+                fault(FailClass::Expect, true, why.to_owned())
+            }
+            Request::OneWriter { .. } if !truth("ok") => {
+                let names = answer.get("writable").map(Json::to_string).unwrap_or_default();
+                fault(FailClass::Expect, true, format!("exactly one database must accept writes, and these do: {names}"))
+            }
+            Request::ProcSignal { .. }
+            | Request::Page { .. }
+            | Request::Proxy { .. }
+            | Request::ProxyHeal { .. }
+            | Request::JourneyWait { .. }
+            | Request::CanaryStart(_)
+            | Request::CanaryStop(_)
+            | Request::CanaryRead(_)
+            | Request::CanaryDrop(_)
+            | Request::PageCheck { .. }
+            | Request::OneWriter { .. } => None,
         }
     }
 }
@@ -352,7 +523,7 @@ pub fn told(check: &Check, request: &Request, answer: &Json) -> Told {
     }
     if let Some(Expect { path, op, value }) = &check.in_progress {
         let none = (Values::new(), BTreeMap::new(), BTreeMap::new());
-        let scope = Scope { params: &none.0, saved: &none.1, labels: &none.2, idem_key: "" };
+        let scope = Scope { params: &none.0, saved: &none.1, labels: &none.2, idem_key: "", run: About::NONE };
         if scope.value(value).is_ok_and(|value| Expected { path: path.clone(), op: *op, value }.holds(answer)) {
             return Told::InProgress;
         }

@@ -10,12 +10,16 @@ use super::inventory::Selection;
 use super::plan::{Class, Plan};
 use super::record::{DocKind, DocumentVersion};
 use super::schedule::Schedule;
-use super::value::Param;
+use super::study::{ENVIRONMENT, Study};
+use super::value::{Param, Values};
 use crate::access::Role;
 use crate::time::{Span, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Runbook {
+    /// Left out of the normal form of runbooks, as is `study`, so that versions from before there were others keep their hashes.
+    #[serde(default, skip_serializing_if = "DocKind::is_runbook")]
+    pub kind: DocKind,
     pub metadata: Metadata,
     pub class: Class,
     #[serde(default)]
@@ -24,6 +28,8 @@ pub struct Runbook {
     pub triggers: Vec<Trigger>,
     pub guards: Guards,
     pub plan: Plan,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub study: Option<Study>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +184,17 @@ pub struct Budget {
     pub allow_exhausted: bool,
     /// Unit: share of the whole error budget.
     pub remaining_at_least: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Predicted>,
+}
+
+/// What a study may spend of an error budget.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Predicted {
+    /// Everything fails for this long, at worst.
+    pub outage: Span,
+    /// Unit: share of the whole error budget.
+    pub at_most: f64,
 }
 
 /// Why a stored document cannot be used.
@@ -208,7 +225,7 @@ impl Runbook {
         let body = self.normal_form();
         DocumentVersion {
             hash: hash_text(&body),
-            kind: DocKind::Runbook,
+            kind: self.kind,
             doc_id: self.metadata.id.clone(),
             body,
             created_by: by.to_owned(),
@@ -223,6 +240,15 @@ impl Runbook {
             return Err(BadVersion::Hash { doc_id, hash: version.hash.clone() });
         }
         serde_json::from_str(&version.body).map_err(|cause| BadVersion::Text { doc_id, cause })
+    }
+
+    /// Returns what the document is about: a study's targets belong to the place where it runs.
+    pub fn selection(&self, params: &Values) -> Option<Selection> {
+        let mut selection = self.guards.targets.clone()?;
+        if let (Some(_), Some(place)) = (&self.study, params.get(ENVIRONMENT)) {
+            selection.labels.insert(ENVIRONMENT.to_owned(), place.text());
+        }
+        Some(selection)
     }
 
     /// Returns the roles that may start the runbook by hand: those that it names, and of them those that its class admits.

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::time::{Span, Timestamp};
 
@@ -22,6 +23,12 @@ pub struct Schedule {
     /// The name of a zone, such as `Europe/Paris`.
     pub tz: String,
     pub missed: Missed,
+    /// An instant that is no later than this counts as met; none: `LATE_MAX`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Span>,
+    /// Each instant comes later by a part of this that is its own, so that nobody can rely on the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<Span>,
 }
 
 /// What becomes of instants that passed while nobody looked.
@@ -88,6 +95,14 @@ impl Schedule {
         next_of(&self.read_cron().ok()?, self.zone().ok()?, after)
     }
 
+    /// Returns when an instant of the schedule comes, its jitter counted in.
+    pub fn comes_at(&self, due: Timestamp) -> Timestamp {
+        let Some(jitter) = self.jitter.filter(|jitter| *jitter > Span::ZERO) else { return due };
+        let hash = Sha256::digest(format!("{}\n{}\n{}", self.cron, self.tz, due.0));
+        let number = u64::from_be_bytes(hash[..8].try_into().expect("a hash is longer than that"));
+        due + Span((number % jitter.0 as u64) as i64)
+    }
+
     /// Returns the instants behind `last` that have come, oldest first, each with what becomes of it.
     ///
     /// Shape: at most `MISSED_MAX` missed ones; each is to be recorded, so that the next call begins behind it.
@@ -98,7 +113,7 @@ impl Schedule {
         let dues = loop {
             let from = last.max(now - reach);
             let mut dues: Vec<Timestamp> = std::iter::successors(next_of(&cron, zone, from), |at| next_of(&cron, zone, *at))
-                .take_while(|at| *at <= now)
+                .take_while(|at| self.comes_at(*at) <= now)
                 .collect();
             if from == last || dues.len() > MISSED_MAX {
                 break dues.split_off(dues.len().saturating_sub(MISSED_MAX + 1));
@@ -108,7 +123,7 @@ impl Schedule {
         let newest = dues.last().copied();
         dues.into_iter()
             .map(|due| {
-                let met = now - due <= LATE_MAX;
+                let met = now - self.comes_at(due) <= self.window.unwrap_or(LATE_MAX).max(LATE_MAX);
                 let runs = Some(due) == newest && (met || self.missed == Missed::RunOnce);
                 Fire { due, outcome: if runs { FireOutcome::Run } else { FireOutcome::Skipped } }
             })

@@ -160,10 +160,18 @@ pub fn of_schedules(runbook: &Runbook, last: impl Fn(&str) -> Timestamp, now: Ti
 /// Returns when the next schedule of a runbook comes due.
 pub fn next_due(runbook: &Runbook, last: impl Fn(&str) -> Timestamp) -> Option<Timestamp> {
     let of_trigger = |(index, trigger): (usize, &Trigger)| match trigger {
-        Trigger::Schedule { schedule, mode, .. } if *mode != Mode::Disabled => schedule.next(last(&schedule_id(runbook, index))),
+        Trigger::Schedule { schedule, mode, .. } if *mode != Mode::Disabled => {
+            schedule.next(last(&schedule_id(runbook, index))).map(|due| schedule.comes_at(due))
+        }
         _ => None,
     };
     runbook.triggers.iter().enumerate().filter_map(of_trigger).min()
+}
+
+/// Returns the ids of the schedules of a runbook.
+pub fn schedule_ids(runbook: &Runbook) -> Vec<String> {
+    let schedules = runbook.triggers.iter().enumerate().filter(|(_, trigger)| matches!(trigger, Trigger::Schedule { .. }));
+    schedules.map(|(index, _)| schedule_id(runbook, index)).collect()
 }
 
 fn schedule_id(runbook: &Runbook, index: usize) -> String {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::alert::Terms;
 use crate::model::LabelSet;
-use crate::model::labels::is_classic_label_name;
 use crate::rule::{ALERT_NAME, Active, RuleId};
 use crate::time::{Span, Timestamp};
 
@@ -194,23 +193,33 @@ pub(super) fn status(definition: &Definition, ledger: &Ledger, pair: Pair, at: T
     PairStatus { pair, long, short, verdict }
 }
 
+impl Definition {
+    /// Returns what each alert rule is known by, in their order.
+    pub fn rule_ids(&self) -> Vec<RuleId> {
+        let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let ids = self.alerts.iter().map(|rule| {
+            let nth = seen.entry((&rule.name, &rule.severity)).or_default();
+            *nth += 1;
+            RuleId {
+                file: self.origin.file.to_string(),
+                group: format!("slo/{}", self.id),
+                name: rule.name.clone(),
+                labels: BTreeMap::from([("severity".to_owned(), rule.severity.clone())]),
+                nth: *nth - 1,
+            }
+        });
+        ids.collect()
+    }
+}
+
 /// Judges every rule of an objective at an instant.
 pub(super) fn judge(definition: &Definition, ledger: &Ledger, at: Timestamp) -> Vec<Judged> {
-    let mut seen: BTreeMap<(String, String), usize> = BTreeMap::new();
-    let rules = definition.alerts.iter().map(|rule| {
-        let nth = seen.entry((rule.name.clone(), rule.severity.clone())).or_default();
-        *nth += 1;
-        let id = RuleId {
-            file: definition.origin.file.to_string(),
-            group: format!("slo/{}", definition.id),
-            name: rule.name.clone(),
-            labels: BTreeMap::from([("severity".to_owned(), rule.severity.clone())]),
-            nth: *nth - 1,
-        };
+    let rules = definition.rule_ids().into_iter().zip(&definition.alerts);
+    let judged = rules.map(|(id, rule)| {
         let active = active(definition, ledger, rule, at).into_iter().collect();
         Judged { rule: id, terms: Terms { hold: rule.hold, ..Terms::default() }, active, at }
     });
-    rules.collect()
+    judged.collect()
 }
 
 fn active(definition: &Definition, ledger: &Ledger, rule: &AlertRule, at: Timestamp) -> Option<Active> {
@@ -292,21 +301,11 @@ fn exhausted(definition: &Definition, ledger: &Ledger, at: Timestamp) -> Option<
 
 /// Labels tell the alert from all others and never change while it fires.
 fn labels(definition: &Definition, rule: &AlertRule) -> LabelSet {
-    let name = |label: &str| label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect::<String>();
-    let mut labels: BTreeMap<String, &str> = BTreeMap::new();
-    for (label, value) in &definition.labels {
-        let label = name(label);
-        if is_classic_label_name(&label) {
-            labels.insert(label, value);
-        }
-    }
+    let mut labels = definition.labels();
     labels.extend([
         (ALERT_NAME.to_owned(), rule.name.as_str()),
         ("notification_target".to_owned(), &rule.targets),
-        ("objective".to_owned(), &definition.id),
-        ("service".to_owned(), &definition.service),
         ("severity".to_owned(), &rule.severity),
-        ("slo".to_owned(), &definition.slo),
     ]);
     LabelSet::from_pairs(labels)
 }

@@ -92,6 +92,23 @@ impl Definition {
         tiers(longest)
     }
 
+    /// Returns what is promised and what is counted, a line for each.
+    pub fn text(&self) -> String {
+        let percent = |target: Target| f64::from(target.0) / 1e7;
+        let mut text = format!("{}: {} % of {} over {}\n", self.id, percent(self.target), self.noun(), self.window);
+        if let Some(slices) = self.counting.slices {
+            let good = match slices.rule {
+                SliceRule::AtLeast(target) => format!("good with at least {} % of its events", percent(target)),
+                SliceRule::Ratio => "as good as its share of good events".to_owned(),
+            };
+            text += &format!("a slice is {} long, and {good}\n", slices.length);
+        }
+        for stream in &self.counting.streams {
+            text += &format!("{stream}\n");
+        }
+        text
+    }
+
     /// Names what is counted.
     pub fn noun(&self) -> &'static str {
         if self.counting.slices.is_some() { "slices" } else { "events" }

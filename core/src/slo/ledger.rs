@@ -100,6 +100,7 @@ impl Ledger {
     /// Returns the ledger that goes on from its stored rows, given in any order, and rows to store beside them: those of a tier
     /// that was not kept before, since the window has become longer.
     ///
+    /// Rows of coarser tiers behind the last one of the finest are left out: their time is counted again, as it was.
     /// Errors: no rows of the finest tier, rows of another objective or definition, and two rows of one instant that differ.
     pub fn restore(
         objective: &str,
@@ -109,6 +110,8 @@ impl Ledger {
     ) -> Result<(Ledger, Vec<Row>), SloError> {
         let bad = |reason| SloError::Rows { id: objective.to_owned(), reason };
         rows.sort_by_key(|row| (row.tier_ms, row.at_ms));
+        let last = rows.iter().filter(|row| row.tier_ms == 0).map(|row| row.at_ms).max();
+        rows.retain(|row| last.is_none_or(|last| row.at_ms <= last));
         let mut ledger = Ledger::empty(objective, definition, tiers);
         for row in &rows {
             if row.objective != objective || row.definition != definition {

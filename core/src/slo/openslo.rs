@@ -204,6 +204,16 @@ impl Op {
             Op::Gt => "gt",
         }
     }
+
+    /// Returns the operator of expressions.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Op::Lte => "<=",
+            Op::Gte => ">=",
+            Op::Lt => "<",
+            Op::Gt => ">",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,7 @@
 //! Queries as people write them → what is read, and what each value means.
 
+use std::fmt;
+
 use crate::model::Matcher;
 use crate::promql::ast::{AggregateOp, Binary, BinaryOp, Expr, ExprKind, MatrixSelector, VectorSelector};
 use crate::promql::parse::{self, Syntax};
@@ -35,6 +37,36 @@ pub struct Stream {
     pub meaning: Meaning,
     /// What decides the counts, in one text.
     pub text: String,
+}
+
+impl fmt::Display for Stream {
+    /// Writes what the stream adds to the counts, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sides = |good: i8, total: i8| {
+            let side = |name: &str, times: i8| match times {
+                0 => None,
+                1.. => Some(format!("{name} + ")),
+                ..0 => Some(format!("{name} - ")),
+            };
+            [side("good", good), side("total", total)].into_iter().flatten().collect::<Vec<_>>().join("and ")
+        };
+        match self.meaning {
+            Meaning::Counter { good, total } => write!(f, "{}increments of ", sides(good, total))?,
+            Meaning::Amount { good, total } => write!(f, "{}each value of ", sides(good, total))?,
+            Meaning::Threshold { op, limit } => {
+                write!(f, "total + 1 for each value, good + 1 for those {} {limit}, of ", op.sign())?
+            }
+            Meaning::Ratio { part: Part::Good } => f.write_str("total + 1 for each value, good + the value, of ")?,
+            Meaning::Ratio { part: Part::Bad } => f.write_str("total + 1 for each value, good + 1 - the value, of ")?,
+        }
+        match &self.reading {
+            Reading::Selector { matchers } => {
+                let conditions: Vec<String> = matchers.iter().map(Matcher::to_string).collect();
+                write!(f, "{{{}}}", conditions.join(","))
+            }
+            Reading::Expression { expr } => write!(f, "{expr}, taken each minute"),
+        }
+    }
 }
 
 const NOT_COUNTABLE: &str = "a counter is counted from its samples, so that its query must be a selector, sum(), rate() or \

@@ -43,6 +43,11 @@ impl Pace {
         (divides && tolerance >= Span::ZERO).then_some(Pace { step, tolerance })
     }
 
+    /// Returns the first instant after `now` at which another step is complete.
+    pub fn next_due(self, now: Timestamp) -> Timestamp {
+        self.settled(now) + self.step + self.tolerance
+    }
+
     /// Returns the last step that is complete at an instant.
     fn settled(self, now: Timestamp) -> Timestamp {
         self.floor(now - self.tolerance)
@@ -163,7 +168,7 @@ impl Standing {
         self.read_until = samples.until;
         tick.is_current = self.wants(now).is_none();
         if tick.is_current {
-            tick.judged = alerts::judge(&self.definition, &self.ledger, self.ledger.last().0);
+            tick.judged = self.judge();
         }
         Ok(tick)
     }
@@ -202,6 +207,11 @@ impl Standing {
             };
             rows.extend(self.ledger.append(at, sum));
         }
+    }
+
+    /// Judges every alert rule at the last point.
+    pub fn judge(&self) -> Vec<Judged> {
+        alerts::judge(&self.definition, &self.ledger, self.ledger.last().0)
     }
 
     /// Returns what was counted in a window; two look-ups.

@@ -1,5 +1,7 @@
 //! The window of an objective: the last so many days, or a period of the calendar.
 
+use std::fmt;
+
 use chrono::{Days, LocalResult, Months, NaiveDateTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 
@@ -71,6 +73,27 @@ pub enum Window {
         start: NaiveDateTime,
         zone: Tz,
     },
+}
+
+impl fmt::Display for Window {
+    /// Writes the window for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Window::Rolling(span) => write!(f, "{span}"),
+            Window::Calendar { length: Shorthand { count, unit }, zone, .. } => {
+                let unit = match unit {
+                    Unit::Minute => "minute",
+                    Unit::Hour => "hour",
+                    Unit::Day => "day",
+                    Unit::Week => "week",
+                    Unit::Month => "month",
+                    Unit::Quarter => "quarter",
+                    Unit::Year => "year",
+                };
+                if *count == 1 { write!(f, "each {unit}, {zone}") } else { write!(f, "each {count} {unit}s, {zone}") }
+            }
+        }
+    }
 }
 
 /// From when to when: the start is left out, the end belongs to it.

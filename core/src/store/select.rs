@@ -123,6 +123,17 @@ impl Store {
         Snapshot { store: self, row: self.rows().enter() }
     }
 
+    /// Returns about when the oldest sample was taken, never later than that; None without samples.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let of_page = |page: u32| {
+            let page = self.pages.get(page)?;
+            let heads = page.heads();
+            heads.iter().filter(|head| head.alive && head.oldest <= head.newest).map(|head| head.oldest).min()
+        };
+        let oldest = (0..=self.last_page()).filter_map(of_page).min()?;
+        Some(Timestamp(oldest.max(self.horizon.load(Relaxed))))
+    }
+
     /// Reads series of one page from memory; returns how many samples there were.
     fn read_page(&self, numbers: &[u32], start: i64, end: i64, found: &mut Vec<Found>) -> Result<usize, SourceError> {
         let Some(page) = self.pages.get(page_of(numbers[0])) else { return Ok(0) };

@@ -3,6 +3,7 @@
 mod corpus;
 mod faults;
 mod intervals;
+mod journeys;
 mod matchers;
 mod sources;
 mod values;

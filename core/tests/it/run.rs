@@ -3,10 +3,15 @@
 mod asking;
 mod crash;
 mod documents;
+mod drills;
 mod ending;
+mod experiments;
 mod guards;
+mod lab;
+mod reports;
 mod schedules;
 mod stories;
+mod studies;
 mod taint;
 mod verifying;
 mod world;

@@ -3,6 +3,7 @@
 mod alerts;
 mod calendar;
 mod faults;
+mod figures;
 mod history;
 mod indicators;
 mod openslo;

@@ -16,10 +16,9 @@ impl Db {
         self.rows("document_version", sql, [hash.into()]).await?.first().map(version_row).transpose()
     }
 
-    /// Returns the version of a document that was kept last.
-    pub async fn latest_version(&self, doc_id: &str) -> Result<Option<DocumentVersion>, DbError> {
-        let sql =
-            format!("SELECT {VERSION} FROM document_version WHERE doc_id = $1 ORDER BY created_at_ms DESC, hash DESC LIMIT 1");
+    /// Returns the version of a document that was kept first.
+    pub async fn first_version(&self, doc_id: &str) -> Result<Option<DocumentVersion>, DbError> {
+        let sql = format!("SELECT {VERSION} FROM document_version WHERE doc_id = $1 ORDER BY created_at_ms, hash LIMIT 1");
         self.rows("document_version", sql, [doc_id.into()]).await?.first().map(version_row).transpose()
     }
 }

@@ -66,9 +66,10 @@ impl Db {
         Ok(entries)
     }
 
-    /// Returns the lock of a name, when a run holds it whose lease has not ended.
+    /// Returns the lock of a name, when a run holds it that has not ended, or whose lease has not.
     pub async fn lock_holder(&self, name: &str, now: Timestamp) -> Result<Option<LockRow>, DbError> {
-        let sql = "SELECT run_id, fence, lease_until_ms FROM resource_lock WHERE name = $1 AND lease_until_ms > $2";
+        let sql = "SELECT run_id, fence, lease_until_ms FROM resource_lock WHERE name = $1 AND (lease_until_ms > $2 OR \
+                   EXISTS (SELECT 1 FROM run WHERE run.id = resource_lock.run_id AND run.ended_at_ms IS NULL))";
         let rows = self.rows("resource_lock", sql, [index_key(name), now.into()]).await?;
         let lock = |row: &Row| {
             Ok(LockRow {

@@ -39,10 +39,18 @@ impl RunClass {
         }
     }
 
-    /// Returns the words of its states as a list of SQL.
-    fn words(self) -> String {
-        let states = RunState::ALL.into_iter().filter(|state| self.holds(*state));
-        states.map(|state| format!("'{}'", state.word())).collect::<Vec<_>>().join(", ")
+    /// Returns the condition of SQL that a run is of the class.
+    ///
+    /// Few runs are open or refused, and an index finds them. Most have ended, and are read in the order of time.
+    fn condition(self) -> String {
+        let words = |class: RunClass, is_in| {
+            let states = RunState::ALL.into_iter().filter(|state| class.holds(*state) == is_in);
+            states.map(|state| format!("'{}'", state.word())).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            RunClass::Open | RunClass::Refused => format!("state IN ({})", words(self, true)),
+            RunClass::Ended => format!("state NOT IN ({})", words(self, false)),
+        }
     }
 }
 
@@ -76,10 +84,10 @@ impl Db {
     /// not.
     pub async fn open_runs(&self) -> Result<Vec<RunRow>, DbError> {
         let sql = format!(
-            "SELECT {RUN} FROM run WHERE id IN (SELECT id FROM run WHERE state IN ({}) \
+            "SELECT {RUN} FROM run WHERE id IN (SELECT id FROM run WHERE {} \
              UNION SELECT run_id FROM step_attempt WHERE phase = 'page' AND state IN ('pending', 'intent', 'issued') \
              UNION SELECT run_id FROM undo WHERE state IN ('armed', 'started')) ORDER BY created_at_ms, id LIMIT $1",
-            RunClass::Open.words()
+            RunClass::Open.condition()
         );
         all(&self.rows("run", sql, [OPEN_MAX.into()]).await?, run_row)
     }
@@ -115,7 +123,7 @@ impl Db {
         ask("doc_id =", filter.doc.as_deref().map(Cell::from));
         ask("platform =", filter.platform.as_deref().map(Cell::from));
         if let Some(class) = filter.class {
-            conditions.push(format!("state IN ({})", class.words()));
+            conditions.push(class.condition());
         }
         if let Some(id) = &filter.before {
             let rows = self.rows("run", "SELECT created_at_ms FROM run WHERE id = $1", [id.as_str().into()]).await?;
@@ -149,14 +157,6 @@ impl Db {
             last.extend(all(&rows, run_row)?.into_iter().map(|run| (run.doc_id.clone(), run)));
         }
         Ok(last)
-    }
-
-    /// Returns the verdicts of those runs that have one.
-    pub async fn verdicts(&self, run_ids: &[&str]) -> Result<BTreeMap<String, String>, DbError> {
-        let of =
-            |ids: &[&str]| format!("SELECT id, verdict FROM run WHERE id IN ({}) AND verdict IS NOT NULL", places(1, ids.len()));
-        let pairs = self.of_many("run", run_ids, of, |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).await?;
-        Ok(pairs.into_iter().collect())
     }
 
     /// Returns what a run saw of its probes, oldest first; of more than 100,000 samples the newest.
@@ -231,8 +231,7 @@ impl Db {
 
     /// Returns how many runs that have not ended stand in each state.
     pub async fn open_run_counts(&self) -> Result<Vec<(RunState, i64)>, DbError> {
-        let sql =
-            format!("SELECT state, COUNT(*) FROM run WHERE state IN ({}) GROUP BY state ORDER BY state", RunClass::Open.words());
+        let sql = format!("SELECT state, COUNT(*) FROM run WHERE {} GROUP BY state ORDER BY state", RunClass::Open.condition());
         all(&self.rows("run", sql, []).await?, |row| Ok((read_word(row, 0, "a state of a run")?, row.int(1)?)))
     }
 }

@@ -82,7 +82,7 @@ pub fn places(first: usize, count: usize) -> String {
 
 pub const RUN: &str = "id, kind, doc_id, doc_hash, platform, state, waiting, waiting_since_ms, escalated, refused_by, reason, ending, params, \
                        targets, trigger_kind, trigger_ref, trigger_key, trigger_labels, mode, starter, starter_role, editor, parent_run, \
-                       dry_run, owner_node, fence, lease_until_ms, created_at_ms, started_at_ms, ended_at_ms";
+                       dry_run, owner_node, fence, lease_until_ms, created_at_ms, started_at_ms, ended_at_ms, verdict";
 
 fn run_cells(run: &RunRow) -> Vec<Cell> {
     vec![
@@ -116,6 +116,7 @@ fn run_cells(run: &RunRow) -> Vec<Cell> {
         run.created_at.into(),
         run.started_at.into(),
         run.ended_at.into(),
+        run.verdict.as_deref().into(),
     ]
 }
 
@@ -155,6 +156,7 @@ pub fn run_row(row: &Row) -> Result<RunRow, DbError> {
         created_at: time(row, 27)?,
         started_at: optional_time(row, 28)?,
         ended_at: optional_time(row, 29)?,
+        verdict: optional_text(row, 30)?,
     })
 }
 
@@ -383,12 +385,14 @@ fn put_rate(entry: &RateEntry) -> Write {
     )
 }
 
-/// Returns the statement that takes a lock, when it is free, has run out, or is the run's own.
+/// Returns the statement that takes a lock, when it is free or the run's own. A lease that has run out frees it only when its run has
+/// ended: a run that was interrupted goes on with what it holds.
 fn put_lock(lock: &LockRow, now: Timestamp) -> Write {
     Write::new(
         "INSERT INTO resource_lock (name, run_id, fence, lease_until_ms) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO UPDATE SET \
          run_id = excluded.run_id, fence = excluded.fence, lease_until_ms = excluded.lease_until_ms \
-         WHERE resource_lock.run_id = excluded.run_id OR resource_lock.lease_until_ms <= $5",
+         WHERE resource_lock.run_id = excluded.run_id OR (resource_lock.lease_until_ms <= $5 AND NOT EXISTS \
+         (SELECT 1 FROM run WHERE run.id = resource_lock.run_id AND run.ended_at_ms IS NULL))",
         [index_key(&lock.name), lock.run_id.as_str().into(), lock.fence.into(), lock.lease_until.into(), now.into()],
     )
     .or_nothing()

@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use super::super::fault;
 use super::target::TargetWork;
 use super::{
-    DROPPED_SHOWN, JobState, MetadataBook, Parts, Running, Stop, TargetId, TargetLabels, TargetStatus, Views, halt_all, publish,
+    Beside, DROPPED_SHOWN, JobState, MetadataBook, Parts, Running, Stop, TargetId, TargetLabels, TargetStatus, Views, halt_all,
+    publish,
 };
 use crate::client;
 use crate::client::answer::with_causes;
@@ -31,6 +32,7 @@ pub struct Finder {
     pub client: Arc<client::Kept>,
     pub refusal: Arc<RwLock<Option<String>>>,
     pub views: Arc<Views>,
+    pub beside: Beside,
     pub known: Arc<watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>>,
     pub parts: Parts,
     pub metadata: MetadataBook,
@@ -112,7 +114,7 @@ impl Finder {
             }
             left.into_values().flatten().filter_map(|id| state.running.remove(&id)).collect()
         };
-        publish(&self.views, &self.known, &self.parts);
+        publish(&self.views, &self.beside, &self.known, &self.parts);
         halt_all(gone, Stop::Ends).await;
     }
 

@@ -224,3 +224,26 @@ pub async fn a_person_changes_their_own_password(place: Place) {
     assert_eq!(db.audit(10).await.expect("entries").len(), 1);
     db.close().await;
 }
+
+pub async fn the_lines_of_the_audit_are_linked(place: Place) {
+    let db = place.open().await;
+    let chain = async || db.check_audit().await.expect("an answer");
+    assert_eq!(chain().await, Default::default());
+    for number in 1..=3 {
+        db.add_audit(&entry(number)).await.expect("a write");
+    }
+    assert_eq!((chain().await.lines, chain().await.unlinked), (3, 3));
+    assert!(!db.link_audit().await.expect("a write"));
+    let linked = chain().await;
+    assert_eq!((linked.lines, linked.unlinked, linked.broken_at), (3, 0, None));
+    db.add_audit(&entry(4)).await.expect("a write");
+    db.link_audit().await.expect("a write");
+    let longer = chain().await;
+    assert!(longer.head.is_some() && longer.head != linked.head);
+    // Whoever changes a line, or takes one out, is seen.
+    db.write("UPDATE audit SET detail = 'another' WHERE id = 2", []).await.expect("a write");
+    assert_eq!(chain().await.broken_at, Some(2));
+    db.write("DELETE FROM audit WHERE id = 2", []).await.expect("a write");
+    assert_eq!(chain().await.broken_at, Some(3));
+    db.close().await;
+}

@@ -6,6 +6,7 @@ use serde_json::json;
 use tocsin_core::access::Role;
 use tocsin_core::run::action::{Compare, Header, Method, NoData, RestoreQuery, Signal, Urgency};
 use tocsin_core::run::guard::Guard;
+use tocsin_core::run::lever::{Awaited, Canary, Direction, ProcessState, Toxic, ToxicKind};
 use tocsin_core::run::plan::{Effect, FailClass};
 use tocsin_core::run::record::{
     ApprovalRow, AttemptKey, AttemptState, Batch, DocKind, DocumentVersion, Ending, Fault, LockRow, Phase, Record, RunRow,
@@ -64,6 +65,7 @@ pub fn run(id: &str, doc_id: &str) -> RunRow {
         created_at: at(100),
         started_at: None,
         ended_at: None,
+        verdict: None,
     }
 }
 
@@ -90,6 +92,7 @@ pub fn full_run(id: &str, doc_id: &str) -> RunRow {
         lease_until: Some(at(130)),
         started_at: Some(at(102)),
         ended_at: Some(at(103)),
+        verdict: Some(NASTY.to_owned()),
         ..run(id, doc_id)
     }
 }
@@ -116,6 +119,8 @@ pub fn values() -> Values {
 pub fn requests() -> Vec<Request> {
     let expect = || vec![Expected { path: "/a/0".to_owned(), op: Compare::NotEqual, value: Value::Float(0.1) }];
     let text = |text: &str| text.to_owned();
+    let canary =
+        Canary { sources: vec![text("a"), text("b")], every: Span::from_secs(1), table: text("tocsin_canary"), tag: text("t") };
     vec![
         Request::Exec {
             program: text("/usr/bin/true"),
@@ -136,10 +141,48 @@ pub fn requests() -> Vec<Request> {
         Request::Sql { source: text("shop"), query: text("SELECT $1"), bind: values().into_values().collect(), expect: expect() },
         Request::PgPromote { source: text("shop"), wait: Span::from_secs(60) },
         Request::PgRestoreCheck { source: text("shop"), queries: vec![RestoreQuery::RowCounts] },
-        Request::ProcSignal { process: text("worker"), signal: Signal::Usr2 },
+        Request::ProcSignal { process: text("worker"), signal: Signal::Usr2, ttl: None },
+        Request::ProcSignal { process: text("worker"), signal: Signal::Stop, ttl: Some(Span::from_secs(9)) },
         Request::Page { policy: None, summary: text(NASTY), urgency: Urgency::Critical },
         Request::Call { runbook: text("other"), params: values() },
+        Request::Proxy { proxy: text("shop-db"), toxics: toxics(), until: Span::from_secs(60), tag: text("t") },
+        Request::ProxyHeal { proxy: text("shop-db"), tag: text("t") },
+        Request::ProxyProof { proxy: text("shop-db"), tag: text("t"), expect: true, affected_min: u64::MAX },
+        Request::ProcProof {
+            process: text("worker"),
+            expect: ProcessState::Stopped,
+            started: Some(i64::MAX),
+            within: Span::from_secs(5),
+        },
+        Request::JourneyWait { journey: text("order"), what: Awaited::Clean { count: 10 }, since: at(5) },
+        Request::JourneyWait { journey: text("order"), what: Awaited::Failed, since: at(5) },
+        Request::CanaryStart(canary.clone()),
+        Request::CanaryStop(canary.clone()),
+        Request::CanaryRead(canary.clone()),
+        Request::CanaryDrop(canary),
+        Request::PageCheck {
+            platform: text("shop"),
+            since: at(5),
+            person: Some(text("ada")),
+            receiver: None,
+            delivered_within: Span::from_secs(60),
+            acked_within: Span::from_secs(300),
+        },
+        Request::OneWriter { sources: vec![text("a"), text("b")] },
     ]
+}
+
+/// A toxic of each kind.
+fn toxics() -> Vec<Toxic> {
+    let kinds = [
+        ToxicKind::Latency { delay: Span(80), jitter: Span(20) },
+        ToxicKind::Bandwidth { bytes_per_second: u64::MAX },
+        ToxicKind::Blackhole,
+        ToxicKind::Reset { after: Span(10) },
+        ToxicKind::Down,
+    ];
+    let directions = Direction::ALL.into_iter().cycle();
+    kinds.into_iter().zip(directions).map(|(kind, direction)| Toxic { direction, kind, toxicity: 0.1 + 0.2 }).collect()
 }
 
 pub fn attempt(run_id: &str, step: &str, state: AttemptState) -> StepAttempt {
@@ -165,11 +208,11 @@ pub fn attempt(run_id: &str, step: &str, state: AttemptState) -> StepAttempt {
 pub fn attempts(run_id: &str) -> Vec<StepAttempt> {
     use AttemptState::{Abandoned, Failed, Intent, Issued, Pending, Skipped, Succeeded, Unknown};
     let states = [Pending, Intent, Issued, Succeeded, Failed, Unknown, Skipped, Abandoned];
-    let phases = [Phase::Do, Phase::Check, Phase::Undo, Phase::UndoCheck, Phase::Verify, Phase::Page];
+    let phases = [Phase::Do, Phase::Check, Phase::Undo, Phase::UndoCheck, Phase::Verify, Phase::Page, Phase::Sample];
     let responses = [json!(null), json!({"status": 200, "body": NASTY}), json!([0.1, i64::MAX, u64::MAX, "a\0b"]), json!("x")];
     let requests = requests();
     let mut attempts = vec![attempt(run_id, "bare", Pending)];
-    for number in 0..36_usize {
+    for number in 0..56_usize {
         attempts.push(StepAttempt {
             key: AttemptKey {
                 step: format!("step {}", number / 6),

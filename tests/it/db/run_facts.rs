@@ -143,15 +143,22 @@ pub async fn a_freeze_lasts_until_its_end(place: Place) {
     db.close().await;
 }
 
-pub async fn acknowledged_writes_are_kept_by_their_tag(place: Place) {
+pub async fn writes_of_drills_are_kept_by_their_tag(place: Place) {
     let db = place.open().await;
-    let canary = |seq| Canary { seq, at: at(seq), acked_at: at(seq + 1) };
+    let canary = |seq| Canary { seq, at: at(seq), acked_at: Some(at(seq + 1)) };
     for seq in [2, 1, 3, 2] {
         db.add_canary("run 1/canary", canary(seq)).await.expect("a write");
     }
     db.add_canary("run 2/canary", canary(9)).await.expect("a write");
-    db.add_canary("run 1/canary", Canary { acked_at: at(99), ..canary(3) }).await.expect("a write");
+    db.add_canary("run 1/canary", Canary { acked_at: Some(at(99)), ..canary(3) }).await.expect("a write");
     assert_eq!(db.canaries("run 1/canary").await.expect("writes"), [1, 2, 3].map(canary));
+    let silent = Canary { acked_at: None, ..canary(4) };
+    db.add_canary("run 1/canary", silent).await.expect("a write");
+    assert_eq!(db.canaries("run 1/canary").await.expect("writes")[3], silent);
+    for canary in [canary(4), silent] {
+        db.add_canary("run 1/canary", canary).await.expect("a write");
+    }
+    assert_eq!(db.canaries("run 1/canary").await.expect("writes")[3], canary(4), "what was acknowledged stays so");
     db.drop_canaries("run 1/canary").await.expect("a write");
     db.drop_canaries("run 1/canary").await.expect("a write");
     assert_eq!(db.canaries("run 1/canary").await.expect("writes"), []);

@@ -97,7 +97,7 @@ pub async fn every_word_of_a_run_comes_back(place: Place) {
         [Schema, RoleGuard, KillSwitch, Freeze, Ladder, OpenPage, Budget, Targets, Lock, Rate, Precheck, Approvals, Lease];
     let triggers = [TriggerKind::Alert, TriggerKind::Webhook, TriggerKind::Schedule, TriggerKind::Manual, TriggerKind::Run];
     let waits = [WaitFor::Approval, WaitFor::Lock, WaitFor::Window];
-    let kinds = [DocKind::Runbook, DocKind::Experiment, DocKind::Drill];
+    let kinds = DocKind::ALL;
     let db = place.open().await;
     // Enough that the longest list comes round, whichever length the others have.
     for number in 0..RunState::ALL.len() * 2 {
@@ -119,10 +119,12 @@ pub async fn every_word_of_a_run_comes_back(place: Place) {
         };
         add(&db, &row).await;
         assert_eq!(db.run_row(&row.id).await.expect("an answer"), Some(row.clone()));
-        let words = db.rows("run", "SELECT state, refused_by, starter_role FROM run WHERE id = $1", [row.id.as_str().into()]);
+        let words =
+            db.rows("run", "SELECT state, refused_by, starter_role, kind FROM run WHERE id = $1", [row.id.as_str().into()]);
         let words = words.await.expect("a row");
         assert_eq!(words[0].text(0).expect("a word"), row.state.word());
         assert_eq!(words[0].text(1).expect("a word"), row.refused_by.expect("a guard").word());
+        assert_eq!(words[0].text(3).expect("a word"), row.kind.word());
         assert_eq!(words[0].text(2).expect("a word"), row.starter_role.expect("a role").word());
     }
     for (column, word) in [("state", "melted"), ("kind", "poem"), ("params", "{"), ("params", "[]")] {
@@ -169,7 +171,6 @@ pub async fn a_batch_needs_the_fence(place: Place) {
     // A row of an older fence within a batch of the right one.
     let torn = batch(&taken, vec![Record::Run(Box::new(next(&row, RunState::Running)))]);
     assert_eq!(db.store_batch(&torn, &notes, at(1)).await.expect("a write"), Stored::Fenced);
-    assert!(!db.set_verdict("r", 1, "held", &notes).await.expect("a write"));
     for table in ["step_attempt", "resource_lock", "rate_ledger", "sample", "approval", "run_note", "audit"] {
         assert_eq!(count(&db, table).await, 0, "{table}: nothing of a batch without the fence is stored");
     }
@@ -185,9 +186,6 @@ pub async fn a_batch_needs_the_fence(place: Place) {
     }
     assert_eq!(db.run_row("r").await.expect("an answer"), Some(next(&row, RunState::Running)));
     assert_eq!(db.store_batch(&batch(&row, Vec::new()), &Notes::default(), at(1)).await.expect("a write"), Stored::Done);
-    assert!(db.set_verdict("r", 2, "held", &Notes::default()).await.expect("a write"));
-    store(&db, &row, vec![Record::Run(Box::new(next(&row, RunState::Succeeded)))]).await;
-    assert_eq!(db.verdicts(&["r", "none"]).await.expect("an answer").get("r").map(String::as_str), Some("held"));
     db.close().await;
 }
 
@@ -299,10 +297,17 @@ pub async fn a_lock_has_one_holder(place: Place) {
         assert_eq!(take(&a, 60, 15).await, Stored::Done, "the holder renews its lease");
         assert_eq!(take(&b, 90, 30).await, by(&a));
         assert_eq!(holder(59).await, Some(("a".to_owned(), at(60))));
-        assert_eq!(holder(60).await, None, "the lease ends");
+        assert_eq!(holder(60).await, Some(("a".to_owned(), at(60))), "a run that goes on after its lease keeps what it holds");
+        assert_eq!(take(&b, 90, 60).await, by(&a));
+        let ends = async |sql: &'static str| {
+            db.write(sql, []).await.expect("a write");
+        };
+        ends("UPDATE run SET ended_at_ms = 1 WHERE id = 'a'").await;
+        assert_eq!(holder(60).await, None, "its lease and its run have ended");
         free(&b).await;
         assert_eq!(holder(59).await, Some(("a".to_owned(), at(60))), "nobody frees what another run holds");
-        assert_eq!(take(&b, 90, 60).await, Stored::Done, "whoever comes after the lease");
+        assert_eq!(take(&b, 90, 60).await, Stored::Done, "whoever comes after both");
+        ends("UPDATE run SET ended_at_ms = NULL WHERE id = 'a'").await;
         assert_eq!(take(&a, 99, 61).await, by(&b), "who slept through its lease has lost the lock");
         free(&a).await;
         free(&b).await;
@@ -356,14 +361,12 @@ pub async fn notes_are_one_step_with_what_they_tell_of(place: Place) {
     db.store_batch(&next, &notes, at(1)).await.expect_err("the audit is away");
     let other = run("other", "new doc");
     db.add_run(&version("new doc"), &first(&other), &notes, at(1)).await.expect_err("the audit is away");
-    assert!(!db.set_verdict("r", 1, "held", &notes).await.is_ok_and(|done| done));
     db.add_notes(&notes).await.expect_err("the audit is away");
     db.write("ALTER TABLE hidden RENAME TO audit", []).await.expect("a write");
     assert_eq!(details("r").await.len(), 4);
     assert_eq!(db.run_records("r").await.expect("an answer").expect("a run").attempts[0].state, AttemptState::Intent);
     assert_eq!(db.run_row("other").await.expect("an answer"), None);
     assert_eq!(db.document_version("hash of new doc").await.expect("an answer"), None);
-    assert!(db.verdicts(&["r"]).await.expect("an answer").is_empty());
 
     // Many who write into one log at once: every line lands.
     let mut tasks = JoinSet::new();

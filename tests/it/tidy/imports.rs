@@ -28,9 +28,13 @@ pub const CORE: Table = &[
     ("collect", &["model", "time"]),
     ("cloudwatch", &["client", "collect", "model", "time"]),
     ("atlas", &["client", "collect", "model", "time"]),
+    ("journey", &["client", "model", "time"]),
     ("slo", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
     ("run", &["access", "client", "model", "problem", "promql", "time", "yaml"]),
-    ("config", &["atlas", "client", "cloudwatch", "collect", "model", "problem", "route", "run", "scrape", "time", "yaml"]),
+    (
+        "config",
+        &["atlas", "client", "cloudwatch", "collect", "journey", "model", "problem", "route", "run", "scrape", "time", "yaml"],
+    ),
 ];
 
 /// Rooms of the edge; all of them may know the pure half. Edges do not know each other, but for the pipeline, which is their journey,
@@ -49,14 +53,20 @@ pub const EDGE: Table = &[
     ("notify", &["client", "clock", "id"]),
     ("demo", &["clock", "id"]),
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
-    ("http", &["clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
-    ("serve", &["client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"]),
+    ("act", &["client", "clock", "config", "db", "id", "pipeline"]),
+    ("http", &["act", "client", "clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
+    ("cli", &["client"]),
+    (
+        "serve",
+        &["act", "client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"],
+    ),
 ];
 
 /// Crates that touch the world or decide a technology, and the rooms that may name them; other crates are free. The demo's services
 /// are programs of their own, so `demo` may name what a program needs.
 const CRATES: &[(&str, &[&str])] = &[
-    ("sqlx", &["db"]),
+    ("sqlx", &["act", "db", "demo"]),
+    ("rustix", &["act"]),
     ("lettre", &["notify"]),
     ("handlebars", &["notify"]),
     ("axum", &["http", "demo", "serve"]),
@@ -66,11 +76,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["http"]),
     ("aws_sigv4", &["cloudwatch"]),
     ("aws_credential_types", &["cloudwatch"]),
-    ("reqwest", &["atlas", "client", "cloudwatch", "demo", "main", "notify", "pipeline", "scrape"]),
+    ("reqwest", &["act", "atlas", "cli", "client", "cloudwatch", "demo", "main", "notify", "pipeline", "scrape"]),
     ("rustls", &["client", "serve", "main"]),
     ("getrandom", &["id"]),
-    ("clap", &["main", "demo"]),
-    ("anyhow", &["main", "serve", "demo"]),
+    ("clap", &["main", "cli", "demo"]),
+    ("anyhow", &["main", "cli", "serve", "demo"]),
     ("prometheus_client", &["telemetry", "demo"]),
     ("tracing_subscriber", &["telemetry"]),
 ];

@@ -41,7 +41,7 @@ export function whenUnauthorised(act: () => void): void {
   onUnauthorised = act;
 }
 
-type Method = "GET" | "POST" | "PATCH" | "DELETE";
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 async function send(method: Method, path: string, body: unknown, signal: AbortSignal | undefined): Promise<Response> {
   const headers: Record<string, string> = { accept: "application/json" };
@@ -107,6 +107,10 @@ export function get<T>(path: string, parameters: Parameters = {}, signal?: Abort
 
 export function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
   return request("POST", `${BASE}${path}`, body, signal);
+}
+
+export function put<T>(path: string, body: unknown): Promise<T> {
+  return request("PUT", `${BASE}${path}`, body);
 }
 
 export function patch<T>(path: string, body: unknown): Promise<T> {

@@ -33,6 +33,9 @@ export const STALE_BY: Record<Topic, readonly string[]> = {
   rules: ["rules", "overview"],
   inbox: ["inbox"],
   demo: ["demo"],
+  runs: ["runs", "run", "documents", "document", "suggestions", "kill-switch", "freezes", "drills", "experiments", "report"],
+  objectives: ["objectives", "objective"],
+  journeys: ["journeys"],
 };
 
 /** Most alerts that one list asks for; the server counts the rest. */

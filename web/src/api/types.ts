@@ -286,4 +286,4 @@ export interface AuditEntry {
   detail: string;
 }
 
-export type Topic = "alerts" | "pages" | "deliveries" | "targets" | "silences" | "rules" | "inbox" | "demo";
+export type Topic = "alerts" | "pages" | "deliveries" | "targets" | "silences" | "rules" | "inbox" | "demo" | "runs" | "objectives" | "journeys";

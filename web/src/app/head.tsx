@@ -5,7 +5,7 @@ import { overviewQuery } from "../api/queries.ts";
 import { useIsLead, useMayAudit } from "./session.ts";
 
 export interface Place {
-  to: "/alerts" | "/alerts/silences" | "/alerts/notifications" | "/alerts/rules" | "/alerts/inbox" | "/explore" | "/explore/targets" | "/settings" | "/settings/users" | "/settings/tokens" | "/settings/audit";
+  to: "/alerts" | "/alerts/silences" | "/alerts/notifications" | "/alerts/rules" | "/alerts/inbox" | "/objectives" | "/runs" | "/runs/documents" | "/runs/safety" | "/drills" | "/explore" | "/explore/targets" | "/settings" | "/settings/users" | "/settings/tokens" | "/settings/audit";
   label: string;
 }
 
@@ -15,6 +15,12 @@ export const ALERT_PLACES: Place[] = [
   { to: "/alerts/notifications", label: "Notifications" },
   { to: "/alerts/rules", label: "Rules" },
   { to: "/alerts/inbox", label: "Inbox" },
+];
+
+export const RUN_PLACES: Place[] = [
+  { to: "/runs", label: "Runs" },
+  { to: "/runs/documents", label: "Documents" },
+  { to: "/runs/safety", label: "Stops and freezes" },
 ];
 
 export const EXPLORE_PLACES: Place[] = [

@@ -1,10 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useId, useState } from "react";
+import { objectivesQuery } from "../api/objectives.ts";
 import { alertsQuery } from "../api/queries.ts";
+import { documentsQuery } from "../api/runs.ts";
+import { titleOf } from "../lib/objectives.ts";
 import { Icon, type IconName } from "../ui/icons.tsx";
 import { Dialog } from "../ui/overlays.tsx";
-import { ALERT_PLACES, EXPLORE_PLACES, useSettingsPlaces } from "./head.tsx";
+import { ALERT_PLACES, EXPLORE_PLACES, RUN_PLACES, useSettingsPlaces, type Place } from "./head.tsx";
 
 interface Destination {
   key: string;
@@ -15,8 +18,12 @@ interface Destination {
 }
 
 const MOST = 9;
+const PROOF_PLACES: Place[] = [
+  { to: "/objectives", label: "Objectives" },
+  { to: "/drills", label: "Drills" },
+];
 
-/** Goes to any place or alert by a few letters of its name. */
+/** Goes to any place, alert, objective or document by a few letters of its name. */
 export function Palette({ open, onClose }: { open: boolean; onClose: () => void }) {
   return (
     <Dialog open={open} onClose={onClose} title="Go to" wide>
@@ -27,8 +34,10 @@ export function Palette({ open, onClose }: { open: boolean; onClose: () => void 
 
 function Finder({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
-  const places = [...ALERT_PLACES, ...EXPLORE_PLACES, ...useSettingsPlaces()];
+  const places = [...ALERT_PLACES, ...PROOF_PLACES, ...RUN_PLACES, ...EXPLORE_PLACES, ...useSettingsPlaces()];
   const alerts = useQuery(alertsQuery({})).data?.alerts ?? [];
+  const documents = useQuery(documentsQuery).data?.documents ?? [];
+  const objectives = useQuery(objectivesQuery).data?.objectives ?? [];
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const list = useId();
@@ -43,10 +52,13 @@ function Finder({ onClose }: { onClose: () => void }) {
       icon: "bell",
       go: () => void navigate({ to: "/alerts", search: { alert: alert.fingerprint } }),
     })),
+    ...documents.map((each): Destination => ({ key: `document ${each.id}`, label: `${each.title} (${each.id})`, note: each.kind, icon: "steps", go: () => void navigate({ to: "/runs/documents/$id", params: { id: each.id } }) })),
+    ...objectives.map((each): Destination => ({ key: `objective ${each.id}`, label: titleOf(each), note: "objective", icon: "gauge", go: () => void navigate({ to: "/objectives/$id", params: { id: each.id } }) })),
   ];
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = all.filter((each) => words.every((word) => each.label.toLowerCase().includes(word))).slice(0, MOST);
   const chosen = found[Math.min(at, found.length - 1)];
+  const idOf = (destination: Destination) => `${list}-${all.indexOf(destination)}`;
   const pick = (destination: Destination | undefined) => {
     if (!destination) return;
     onClose();
@@ -58,11 +70,11 @@ function Finder({ onClose }: { onClose: () => void }) {
       <input
         className="input"
         role="combobox"
-        aria-label="Place or alert"
+        aria-label="Place, alert, objective or document"
         aria-expanded="true"
         aria-controls={list}
-        aria-activedescendant={chosen ? `${list}-${chosen.key}` : undefined}
-        placeholder="Place or alert"
+        aria-activedescendant={chosen ? idOf(chosen) : undefined}
+        placeholder="Place, alert, objective or document"
         data-autofocus
         value={text}
         onChange={(event) => {
@@ -82,7 +94,7 @@ function Finder({ onClose }: { onClose: () => void }) {
         {found.map((each) => (
           // The keyboard moves in the input, which names the option that is chosen.
           // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
-          <li key={each.key} id={`${list}-${each.key}`} role="option" aria-selected={each === chosen} className="finder-row" onClick={() => pick(each)}>
+          <li key={each.key} id={idOf(each)} role="option" aria-selected={each === chosen} className="finder-row" onClick={() => pick(each)}>
             <Icon name={each.icon} />
             <span className="clip">{each.label}</span>
             <span className="muted push">{each.note}</span>

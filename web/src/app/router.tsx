@@ -1,6 +1,12 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 import {
   parseSearch,
+  readDocumentSearch,
+  readDocumentsSearch,
+  readDrillsSearch,
+  readObjectiveSearch,
+  readObjectivesSearch,
+  readRunsSearch,
   readAlertsSearch,
   readExploreSearch,
   readNotificationsSearch,
@@ -45,13 +51,46 @@ const targets = createRoute({
   validateSearch: readTargetsSearch,
   component: lazyRouteComponent(() => import("../pages/targets/screen.tsx"), "TargetsScreen"),
 });
+const objectives = createRoute({
+  ...at("/objectives"),
+  validateSearch: readObjectivesSearch,
+  component: lazyRouteComponent(() => import("../pages/objectives/screen.tsx"), "ObjectivesScreen"),
+});
+const objective = createRoute({
+  ...at("/objectives/$id"),
+  validateSearch: readObjectiveSearch,
+  component: lazyRouteComponent(() => import("../pages/objectives/detail.tsx"), "ObjectiveScreen"),
+});
+const runs = createRoute({
+  ...at("/runs"),
+  validateSearch: readRunsSearch,
+  component: lazyRouteComponent(() => import("../pages/runs/screen.tsx"), "RunsScreen"),
+});
+const run = createRoute({ ...at("/runs/$id"), component: lazyRouteComponent(() => import("../pages/runs/detail.tsx"), "RunScreen") });
+const documents = createRoute({
+  ...at("/runs/documents"),
+  validateSearch: readDocumentsSearch,
+  component: lazyRouteComponent(() => import("../pages/documents/screen.tsx"), "DocumentsScreen"),
+});
+const document = createRoute({
+  ...at("/runs/documents/$id"),
+  validateSearch: readDocumentSearch,
+  component: lazyRouteComponent(() => import("../pages/documents/detail.tsx"), "DocumentScreen"),
+});
+const safety = createRoute({ ...at("/runs/safety"), component: lazyRouteComponent(() => import("../pages/runs/safety.tsx"), "SafetyScreen") });
+const drills = createRoute({
+  ...at("/drills"),
+  validateSearch: readDrillsSearch,
+  component: lazyRouteComponent(() => import("../pages/drills/screen.tsx"), "DrillsScreen"),
+});
+const report = createRoute({ ...at("/drills/$id"), component: lazyRouteComponent(() => import("../pages/drills/report.tsx"), "ReportScreen") });
 const settings = createRoute({ ...at("/settings"), component: lazyRouteComponent(() => import("../pages/settings/preferences.tsx"), "PreferencesScreen") });
 const users = createRoute({ ...at("/settings/users"), component: lazyRouteComponent(() => import("../pages/settings/users.tsx"), "UsersScreen") });
 const tokens = createRoute({ ...at("/settings/tokens"), component: lazyRouteComponent(() => import("../pages/settings/tokens.tsx"), "TokensScreen") });
 const audit = createRoute({ ...at("/settings/audit"), component: lazyRouteComponent(() => import("../pages/settings/audit.tsx"), "AuditScreen") });
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, alerts, silences, notifications, rules, inbox, explore, targets, settings, users, tokens, audit]),
+  routeTree: root.addChildren([overview, alerts, silences, notifications, rules, inbox, objectives, objective, runs, run, documents, document, safety, drills, report, explore, targets, settings, users, tokens, audit]),
   parseSearch,
   stringifySearch,
   defaultPreload: "intent",

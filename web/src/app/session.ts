@@ -24,10 +24,15 @@ export function useWhyNotRespond(): string | undefined {
   return reaches(role, "responder") ? undefined : `The role ${role} only reads: acknowledging and silencing need the role responder`;
 }
 
+/** Returns why the reader may not do what needs at least a role, or undefined when he may. */
+export function useWhyNot(least: Role, what: string): string | undefined {
+  const { role } = useSession().user;
+  return reaches(role, least) ? undefined : `${what} needs the role ${least}; yours is ${role}`;
+}
+
 /** Returns why the reader may not switch faults of the demo, or undefined when he may. */
 export function useWhyNotOperate(): string | undefined {
-  const { role } = useSession().user;
-  return reaches(role, "operator") ? undefined : `Faults need the role operator; yours is ${role}`;
+  return useWhyNot("operator", "Breaking a service");
 }
 
 export function useIsLead(): boolean {

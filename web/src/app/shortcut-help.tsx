@@ -13,9 +13,13 @@ const KEYS: readonly [string, readonly [string, string][]][] = [
       ["g s", "Silences"],
       ["g n", "Notifications"],
       ["g r", "Rules"],
+      ["g b", "Objectives"],
+      ["g u", "Runs"],
+      ["g d", "Drills"],
       ["g e", "Explore"],
       ["g t", "Targets"],
       ["g p", "Preferences"],
+      ["K", "Kill switch"],
       ["t", "Times in UTC or here"],
       [".", "Refresh"],
       ["u", "Undo the last action"],
@@ -30,6 +34,14 @@ const KEYS: readonly [string, readonly [string, string][]][] = [
       ["Esc", "Back to the list"],
       ["a", "Ack"],
       ["s", "Silence"],
+    ],
+  ],
+  [
+    "Objectives, runs, documents",
+    [
+      ["j k", "Next, previous"],
+      ["Enter", "Open"],
+      ["Esc", "Back to the list"],
     ],
   ],
   [

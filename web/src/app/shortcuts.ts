@@ -38,7 +38,7 @@ export function useKeys(keys: Keys): void {
 }
 
 /** The shortcuts that work on every screen. */
-export function useShellShortcuts({ help, palette }: { help: () => void; palette: () => void }): void {
+export function useShellShortcuts({ help, palette, stop }: { help: () => void; palette: () => void; stop: () => void }): void {
   const navigate = useNavigate();
   const client = useQueryClient();
   const { zone } = useSettings();
@@ -78,7 +78,13 @@ export function useShellShortcuts({ help, palette }: { help: () => void; palette
       () => void navigate({ to: "/alerts/silences" }),
       () => window.dispatchEvent(new Event("tocsin:silence")),
     ),
-    u: () => void undoLast(),
+    b: chorded(() => void navigate({ to: "/objectives" })),
+    d: chorded(() => void navigate({ to: "/drills" })),
+    u: chorded(
+      () => void navigate({ to: "/runs" }),
+      () => void undoLast(),
+    ),
+    K: stop,
     ".": () => void client.invalidateQueries(),
   });
 

@@ -1,3 +1,4 @@
+import type { DocumentKind } from "../api/runs.ts";
 import type { AlertView, DeliveryState } from "../api/types.ts";
 import { formatShort, parseMatcher, type Matcher } from "./matchers.ts";
 import { parseDuration, parseInstant } from "./time.ts";
@@ -161,6 +162,85 @@ export function readExploreSearch(raw: Record<string, unknown>): ExploreSearch {
     step: step && parseDuration(step) ? step : undefined,
     tab: oneOf(raw.tab, ["table"] as const),
   });
+}
+
+export const RUN_STATES = ["open", "ended", "refused"] as const;
+export const DOCUMENT_KINDS = ["runbook", "experiment", "drill"] as const satisfies readonly DocumentKind[];
+
+export interface RunsSearch {
+  state?: (typeof RUN_STATES)[number];
+  kind?: DocumentKind;
+  platform?: string;
+  doc?: string;
+  before?: string;
+}
+
+function named(raw: unknown): string | undefined {
+  const text = one(raw);
+  return text && text.length <= 200 ? text : undefined;
+}
+
+export function readRunsSearch(raw: Record<string, unknown>): RunsSearch {
+  return filled({ state: oneOf(raw.state, RUN_STATES), kind: oneOf(raw.kind, DOCUMENT_KINDS), platform: named(raw.platform), doc: named(raw.doc), before: named(raw.before) });
+}
+
+export interface DocumentsSearch {
+  q?: string;
+  kind?: DocumentKind;
+  platform?: string;
+}
+
+export function readDocumentsSearch(raw: Record<string, unknown>): DocumentsSearch {
+  return filled({ q: one(raw.q), kind: oneOf(raw.kind, DOCUMENT_KINDS), platform: named(raw.platform) });
+}
+
+export interface DocumentSearch {
+  /** Present when the form to start a run is open. */
+  start?: "run";
+  /** What the form starts with, as name=value. */
+  set?: string[];
+}
+
+export function readDocumentSearch(raw: Record<string, unknown>): DocumentSearch {
+  const start = oneOf(raw.start, ["run"] as const);
+  return filled({ start, set: start ? many(raw.set).filter((each) => each.includes("=")) : [] });
+}
+
+/** Returns values as the address writes them, and back. */
+export function writeValues(values: Record<string, string>): string[] {
+  return Object.entries(values).map(([name, value]) => `${name}=${value}`);
+}
+
+export function readValues(texts: readonly string[] | undefined): Record<string, string> {
+  return Object.fromEntries((texts ?? []).map((each) => [each.slice(0, each.indexOf("=")), each.slice(each.indexOf("=") + 1)]));
+}
+
+export interface ObjectivesSearch {
+  q?: string;
+  show?: "trouble";
+}
+
+export function readObjectivesSearch(raw: Record<string, unknown>): ObjectivesSearch {
+  return filled({ q: one(raw.q), show: oneOf(raw.show, ["trouble"] as const) });
+}
+
+export interface ObjectiveSearch {
+  /** How much of the window the plot shows; left out, all of it. */
+  range?: string;
+}
+
+export function readObjectiveSearch(raw: Record<string, unknown>): ObjectiveSearch {
+  const range = one(raw.range);
+  return filled({ range: range && parseDuration(range) ? range : undefined });
+}
+
+export interface DrillsSearch {
+  /** The drill whose trend is unfolded. */
+  open?: string;
+}
+
+export function readDrillsSearch(raw: Record<string, unknown>): DrillsSearch {
+  return filled({ open: named(raw.open) });
 }
 
 const NICE_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400];

@@ -52,7 +52,7 @@ export type StreamMessage =
   | { event: "change"; topic: Topic; id: string | null }
   | { event: "resync" };
 
-const TOPICS: readonly string[] = ["alerts", "pages", "deliveries", "targets", "silences", "rules", "inbox", "demo"];
+const TOPICS: readonly string[] = ["alerts", "pages", "deliveries", "targets", "silences", "rules", "inbox", "demo", "runs", "objectives", "journeys"];
 
 function isTopic(text: unknown): text is Topic {
   return typeof text === "string" && TOPICS.includes(text);

@@ -5,7 +5,21 @@ import { useTheme } from "../app/settings.ts";
 import type { Frame } from "../lib/series.ts";
 import { formatClock, formatDay, formatStamp, localTime } from "../lib/time.ts";
 import { formatNumber } from "../lib/units.ts";
-import { dashOf, readPalette, type Palette } from "./palette.ts";
+import { dashOf, readColour, readPalette, type Palette } from "./palette.ts";
+
+/** How one series is drawn, where its place in the list does not decide. */
+export interface SeriesLook {
+  /** A colour of the style sheet without its dashes, such as "plot-1" or "critical". */
+  colour: string;
+  dashed?: boolean;
+  width?: number;
+  /** Fills down to zero. */
+  filled?: boolean;
+  /** Marks each sample: for series with few of them. */
+  dots?: boolean;
+  /** Joins samples over columns where this series has none. */
+  joined?: boolean;
+}
 
 export interface CanvasProps {
   frame: Frame;
@@ -17,7 +31,12 @@ export interface CanvasProps {
   /** Series drawn in colour; all others are grey. Null colours all. */
   coloured: ReadonlySet<number> | null;
   hidden: ReadonlySet<number>;
-  limit?: { value: number; words: string } | undefined;
+  limit?: { value: number; words: string; side?: "left" | "right" } | undefined;
+  looks?: readonly SeriesLook[] | undefined;
+  /** Instants with a line of their own. Unit: seconds. */
+  marks?: readonly { at: number; words: string }[] | undefined;
+  /** Writes a value for the axis and the reader. */
+  format?: ((value: number) => string) | undefined;
   onZoom?: ((start: number, end: number) => void) | undefined;
   /** Told with the column under the cursor, and the series nearest to it. */
   onCursor?: ((column: number | null, series: number | null) => void) | undefined;
@@ -40,6 +59,19 @@ function timeTicks(zone: string) {
 }
 
 function seriesOptions(index: number, props: CanvasProps, palette: Palette): UPlot.Series {
+  const look = props.looks?.[index];
+  if (look) {
+    const colour = readColour(look.colour);
+    return {
+      label: props.names[index] ?? "",
+      stroke: colour,
+      width: look.width ?? 2,
+      dash: look.dashed ? [5, 4] : [],
+      fill: look.filled ? `${colour}2e` : "transparent",
+      spanGaps: look.joined ?? false,
+      points: look.dots ? { show: true, size: 6, fill: colour } : { show: (plot, series, from, to) => isLonely(plot, series, from, to), size: 4 },
+    };
+  }
   const coloured = props.coloured === null || props.coloured.has(index);
   return {
     label: props.names[index] ?? "",
@@ -62,7 +94,7 @@ function isLonely(plot: UPlot, series: number, from: number, to: number): boolea
   return false;
 }
 
-function limitLine(limit: { value: number; words: string }, palette: Palette): UPlot.Plugin {
+function limitLine(limit: NonNullable<CanvasProps["limit"]>, palette: Palette): UPlot.Plugin {
   return {
     hooks: {
       draw: (plot) => {
@@ -81,9 +113,45 @@ function limitLine(limit: { value: number; words: string }, palette: Palette): U
         ctx.stroke();
         ctx.fillStyle = palette.limit;
         ctx.font = `${12 * ratio}px "Inter Variable", system-ui, sans-serif`;
-        ctx.textAlign = "right";
+        ctx.textAlign = limit.side ?? "right";
         ctx.textBaseline = "bottom";
-        ctx.fillText(limit.words, left + width - 4 * ratio, y - 3 * ratio);
+        ctx.fillText(limit.words, limit.side === "left" ? left + 4 * ratio : left + width - 4 * ratio, y - 3 * ratio);
+        ctx.restore();
+      },
+    },
+  };
+}
+
+function markLines(marks: readonly { at: number; words: string }[], palette: Palette): UPlot.Plugin {
+  return {
+    hooks: {
+      draw: (plot) => {
+        const { left, top, width, height } = plot.bbox;
+        const { ctx } = plot;
+        const ratio = window.devicePixelRatio;
+        ctx.save();
+        ctx.font = `${12 * ratio}px "Inter Variable", system-ui, sans-serif`;
+        ctx.textBaseline = "top";
+        marks.forEach((mark, index) => {
+          const x = Math.round(plot.valToPos(mark.at, "x", true));
+          if (x < left || x > left + width) return;
+          ctx.strokeStyle = palette.text;
+          ctx.lineWidth = ratio;
+          ctx.setLineDash([2 * ratio, 3 * ratio]);
+          ctx.beginPath();
+          ctx.moveTo(x, top);
+          ctx.lineTo(x, top + height);
+          ctx.stroke();
+          const wide = ctx.measureText(mark.words).width;
+          const from = x + wide + 8 * ratio > left + width ? x - wide - 4 * ratio : x + 4 * ratio;
+          const high = top + (index % 3) * 16 * ratio;
+          // The words lie over lines that may cross them.
+          ctx.fillStyle = palette.surface;
+          ctx.fillRect(from - 2 * ratio, high, wide + 4 * ratio, 15 * ratio);
+          ctx.fillStyle = palette.text;
+          ctx.textAlign = "left";
+          ctx.fillText(mark.words, from, high + ratio);
+        });
         ctx.restore();
       },
     },
@@ -102,6 +170,14 @@ function rangeOf(limit: number | undefined): UPlot.Range.Function {
   };
 }
 
+/** Letters of the axis are about this wide. */
+const LETTER = 6.6;
+const AXIS_LEAST = 58;
+
+function axisSize(_plot: UPlot, values: string[] | null): number {
+  return Math.max(AXIS_LEAST, Math.ceil(Math.max(0, ...(values ?? []).map((each) => each.length)) * LETTER) + 18);
+}
+
 function build(props: CanvasProps, palette: Palette, width: number, cursor: (column: number | null, series: number | null) => void, zoom: (start: number, end: number) => void): UPlot.Options {
   // The plot tells of the series under the pointer apart from the cursor.
   let nearest: number | null = null;
@@ -110,7 +186,7 @@ function build(props: CanvasProps, palette: Palette, width: number, cursor: (col
     height: props.height,
     legend: { show: false },
     padding: [12, 24, 0, 0],
-    plugins: props.limit ? [limitLine(props.limit, palette)] : [],
+    plugins: [...(props.limit ? [limitLine(props.limit, palette)] : []), ...(props.marks ? [markLines(props.marks, palette)] : [])],
     cursor: {
       points: { size: 7, width: 2 },
       focus: { prox: 24 },
@@ -121,7 +197,7 @@ function build(props: CanvasProps, palette: Palette, width: number, cursor: (col
     scales: { x: { time: true }, y: { range: rangeOf(props.limit?.value) } },
     axes: [
       { stroke: palette.text, font: FONT, grid: { show: false }, ticks: { show: false }, size: 34, gap: 8, space: 80, values: timeTicks(props.zone) },
-      { stroke: palette.text, font: FONT, grid: { stroke: palette.grid, width: 1 }, ticks: { show: false }, size: 58, gap: 8, space: 36, values: (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : formatNumber(tick))) },
+      { stroke: palette.text, font: FONT, grid: { stroke: palette.grid, width: 1 }, ticks: { show: false }, size: axisSize, gap: 8, space: 36, values: (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : (props.format ?? formatNumber)(tick))) },
     ],
     series: [{}, ...props.names.map((_, index) => seriesOptions(index, props, palette))],
     hooks: {
@@ -154,13 +230,13 @@ export function PlotCanvas(props: CanvasProps) {
     latest.current = props;
   });
 
-  const { frame, names, zone, height, coloured, hidden, limit } = props;
+  const { frame, names, zone, height, coloured, hidden, limit, looks, marks } = props;
   useEffect(() => {
     const element = host.current;
     if (!element) return undefined;
     const made = new UPlot(
       build(
-        { ...latest.current, frame, names, zone, height, coloured, hidden, limit },
+        { ...latest.current, frame, names, zone, height, coloured, hidden, limit, looks, marks },
         readPalette(),
         element.clientWidth,
         (column, series) => latest.current.onCursor?.(column, series),
@@ -177,7 +253,7 @@ export function PlotCanvas(props: CanvasProps) {
       made.destroy();
       plot.current = null;
     };
-  }, [frame, names, zone, height, coloured, hidden, limit, theme]);
+  }, [frame, names, zone, height, coloured, hidden, limit, looks, marks, theme]);
 
   const read = (event: KeyboardEvent) => {
     const made = plot.current;
@@ -191,7 +267,7 @@ export function PlotCanvas(props: CanvasProps) {
     const at = times[column];
     if (at === undefined) return;
     made.setCursor({ left: made.valToPos(at, "x"), top: 10 });
-    const values = latest.current.names.slice(0, 5).map((name, index) => `${name} ${rows[index]?.[column] == null ? "no sample" : formatNumber(rows[index]?.[column] ?? 0)}`);
+    const values = latest.current.names.slice(0, 5).map((name, index) => `${name} ${rows[index]?.[column] == null ? "no sample" : (latest.current.format ?? formatNumber)(rows[index]?.[column] ?? 0)}`);
     setReading(`${formatStamp(at * 1000, latest.current.zone, at * 1000)}: ${values.join("; ")}`);
   };
 

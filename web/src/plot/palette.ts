@@ -5,6 +5,7 @@ export interface Palette {
   grid: string;
   text: string;
   limit: string;
+  surface: string;
   cursor: string;
 }
 
@@ -20,8 +21,14 @@ export function readPalette(): Palette {
     grid: read("--plot-grid"),
     text: read("--text3"),
     limit: read("--critical"),
+    surface: read("--bg1"),
     cursor: read("--text3"),
   };
+}
+
+/** Returns a colour of the style sheet by its name without dashes. */
+export function readColour(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
 /** Returns the variable that holds the colour of a series, for what is drawn by style sheets. */

@@ -1,8 +1,8 @@
 import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from "@codemirror/language";
-import { forceLinting, linter, lintKeymap, type Diagnostic } from "@codemirror/lint";
-import { EditorState, Prec } from "@codemirror/state";
+import { linter, lintKeymap, type Diagnostic } from "@codemirror/lint";
+import { EditorState, Prec, StateEffect } from "@codemirror/state";
 import { EditorView, keymap, placeholder } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { PromQLExtension } from "@prometheus-io/codemirror-promql";
@@ -54,6 +54,9 @@ const look = EditorView.theme({
   ".cm-lintRange-error": { backgroundImage: "none", textDecoration: "underline wavy var(--critical) 1px", textUnderlineOffset: "4px" },
   ".cm-lintRange-warning": { backgroundImage: "none", textDecoration: "underline wavy var(--warning) 1px", textUnderlineOffset: "4px" },
 });
+
+/** Tells the linter that the server has answered: the text has not changed, but what is wrong with it may be known only now. */
+const answered = StateEffect.define<null>();
 
 function readNonce(): string {
   const meta = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]");
@@ -108,7 +111,7 @@ export default function PromqlEditor({ value, onChange, onRun, fault }: EditorPr
           EditorView.contentAttributes.of({ "aria-label": "PromQL expression", spellcheck: "false", autocapitalize: "none" }),
           placeholder("PromQL expression"),
           promql(),
-          linter(faults, { delay: 0 }),
+          linter(faults, { delay: 0, needsRefresh: (update) => update.transactions.some((each) => each.effects.some((effect) => effect.is(answered))) }),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) latest.current.onChange(update.state.doc.toString());
           }),
@@ -131,8 +134,7 @@ export default function PromqlEditor({ value, onChange, onRun, fault }: EditorPr
   }, [value]);
 
   useEffect(() => {
-    const editor = view.current;
-    if (editor) forceLinting(editor);
+    view.current?.dispatch({ effects: answered.of(null) });
   }, [fault]);
 
   return <div className="editor" ref={host} />;

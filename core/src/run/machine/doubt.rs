@@ -21,6 +21,7 @@ impl Run {
         if matches!(self.row.state, RunState::Running | RunState::Verifying) {
             self.set_state(RunState::Interrupted, "the process ended in the middle");
         }
+        self.interrupt_study(now);
         if self.row.waiting == Some(WaitFor::Approval) || self.row.state == RunState::Requested {
             self.gathered = Gathered::Due(now);
         }
@@ -37,14 +38,14 @@ impl Run {
 
     fn recover_attempt(&mut self, attempt: StepAttempt, now: Timestamp) {
         match attempt.key.phase {
-            Phase::Verify => {}
+            Phase::Verify | Phase::Sample => {}
             Phase::Page => self.issue_again(attempt, now),
             // A question harms nothing, and an undo may be repeated.
             Phase::Check | Phase::Undo | Phase::UndoCheck => self.abandon(attempt, now),
             Phase::Do => {
                 let Some(step) = self.step(&attempt.key.step).cloned() else { return };
                 match &step.action {
-                    Action::Wait { .. } | Action::MetricWait { .. } => {}
+                    Action::Wait { .. } | Action::MetricWait { .. } | Action::Watch { .. } | Action::Heal { .. } => {}
                     Action::Human { .. } => self.ask_human(&step, &attempt.key),
                     Action::Approval(approvals) => {
                         self.ask_approval(&step, approvals, attempt.started_at.unwrap_or(now));

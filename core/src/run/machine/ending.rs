@@ -3,6 +3,7 @@
 use super::super::guard::Guard;
 use super::super::plan::FailClass;
 use super::super::record::{AttemptState, Ending, Order, Phase, Record, RunState, StepAttempt, UndoScope, UndoState};
+use super::super::{drill, experiment};
 use super::{ANSWER_MAX, Refused, Run};
 use crate::time::{Span, Timestamp};
 
@@ -45,6 +46,10 @@ impl Run {
 
     pub(super) fn drive_cancelling(&mut self, now: Timestamp) -> bool {
         let open: Vec<StepAttempt> = self.open_deeds().cloned().collect();
+        // What may still land is healed once it can land no more; everything else at once.
+        if self.drive_heals(|step| !open.iter().any(|one| one.key.step == step), now) {
+            return true;
+        }
         let grace = self.row.waiting_since.unwrap_or(now) + GRACE;
         if !open.is_empty() && !self.is_due(grace, now) {
             return false;
@@ -91,12 +96,28 @@ impl Run {
         if let Some(lock) = &self.runbook.guards.lock {
             self.records.push(Record::Unlock { name: lock.key.clone(), run_id: self.row.id.clone() });
         }
+        self.end_samples(now);
         self.row.ended_at = Some(now);
+        self.row.state = state;
+        self.row.reason = reason.clone();
+        self.row.verdict = self.verdict();
         self.set_state(state, reason);
+    }
+
+    /// Returns the word for what an experiment or a drill has shown.
+    pub(super) fn verdict(&self) -> Option<String> {
+        self.runbook.study.as_ref()?;
+        let stored = self.stored();
+        let word = experiment::verdict(&self.runbook, &stored).map(|found| found.verdict.word());
+        word.or_else(|| drill::result(&self.runbook, &stored).map(|found| found.verdict.word())).map(str::to_owned)
     }
 
     pub(super) fn pause(&mut self, by: &str) -> Result<(), Refused> {
         match self.row.state {
+            RunState::Running | RunState::Verifying if self.runbook.study.is_some() => {
+                let why = "a fault that stands does not wait: what breaks something is cancelled, not paused";
+                Err(Refused::MayNot(why.to_owned()))
+            }
             RunState::Running | RunState::Verifying => {
                 self.set_state(RunState::Paused, format!("paused by {by}"));
                 Ok(())

@@ -127,6 +127,8 @@ impl Run {
     pub(super) fn refuse(&mut self, guard: Guard, reason: String, now: Timestamp) {
         self.row.refused_by = Some(guard);
         self.row.ended_at = Some(now);
+        self.row.state = RunState::Refused;
+        self.row.verdict = self.verdict();
         self.set_state(RunState::Refused, reason);
     }
 
@@ -146,10 +148,12 @@ impl Run {
             return Err(Refused::MayNot(why));
         }
         let same =
-            |row: &&ApprovalRow| row.step_id == vote.step_id && row.who == vote.who && row.subject_hash == vote.subject_hash;
-        if self.approvals.iter().any(|row| same(&row)) {
+            |row: &ApprovalRow| row.step_id == vote.step_id && row.who == vote.who && row.subject_hash == vote.subject_hash;
+        // A vote that has expired counts no more, and may be given anew.
+        if self.approvals.iter().any(|row| same(row) && vote.at - row.at < asked.expires) {
             return Err(Refused::Voted { who: vote.who });
         }
+        self.approvals.retain(|row| !same(row));
         self.gathered = Gathered::Due(vote.at);
         self.records.push(Record::Approval(vote.clone()));
         self.approvals.push(vote);

@@ -1,6 +1,7 @@
 //! Steps, in the order of the document: where the run stands, what is begun, and what an answer brings.
 
 use super::super::action::{Action, Approvals, OnExpire};
+use super::super::experiment::failed_step;
 use super::super::guard::{subject_hash, vote_fault};
 use super::super::plan::{Effect, FailClass, OnFail, OnVerifyFail, Save, Step, StepResult};
 use super::super::record::{
@@ -81,9 +82,10 @@ impl Run {
                 self.drive_step(&runbook.plan.steps[index], now, random)
             }
             Standing::Stopped { step, undo } => {
-                let page = self.runbook.plan.on_verify_fail != OnVerifyFail::Leave;
+                // An experiment that says nothing, or was cut short, is no matter for the night.
+                let page = self.runbook.plan.on_verify_fail != OnVerifyFail::Leave && !self.is_experiment();
                 let scope = if undo { UndoScope::All } else { UndoScope::Temporary };
-                self.end(scope, page, format!("step {step} failed"), now);
+                self.end(scope, page, failed_step(&step), now);
                 true
             }
             Standing::End => {
@@ -177,7 +179,9 @@ impl Run {
         attempt.started_at = Some(now);
         attempt.due_at = None;
         match &step.action {
-            Action::Wait { .. } | Action::MetricWait { .. } => self.start_inner(attempt),
+            Action::Wait { .. } | Action::MetricWait { .. } | Action::Watch { .. } | Action::Heal { .. } => {
+                self.start_inner(attempt);
+            }
             Action::Approval(approvals) => {
                 self.ask_approval(step, approvals, now);
                 self.start_inner(attempt);
@@ -282,6 +286,8 @@ impl Run {
                 }
             }
             Action::Approval(approvals) => self.drive_approval(step, approvals, attempt, now),
+            Action::Watch { length, .. } => self.drive_watch(*length, attempt, now),
+            Action::Heal { steps } => self.drive_heal(steps, attempt, now),
             _ => false,
         }
     }

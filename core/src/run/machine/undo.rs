@@ -10,6 +10,8 @@ use crate::time::{Span, Timestamp};
 const TRIES_MAX: usize = 3;
 /// Between two tries.
 const TRY_AGAIN: Span = Span::from_secs(5);
+/// A fault that is past its deadline by this has ended by itself. One that does not heal is tried again as often.
+const STANDS_PAST: Span = Span::from_secs(30);
 const CHECK_TIMEOUT: Span = Span::from_secs(60);
 
 /// How one phase of an undo stands.
@@ -27,7 +29,11 @@ impl Run {
 
     /// Takes back the newest of what is still to be taken back.
     pub(super) fn drive_undos(&mut self, scope: UndoScope, now: Timestamp) -> bool {
-        match self.undos.iter().rev().find(|undo| in_scope(undo, scope)).cloned() {
+        // Faults hang on nothing, and one that will not heal keeps none of the others.
+        if self.drive_heals(|_| true, now) {
+            return true;
+        }
+        match self.undos.iter().rev().find(|undo| in_scope(undo, scope) && !self.is_fault(undo)).cloned() {
             Some(undo) => self.drive_undo(undo, now),
             None => false,
         }
@@ -46,7 +52,16 @@ impl Run {
         moved
     }
 
-    fn drive_undo(&mut self, mut undo: UndoRow, now: Timestamp) -> bool {
+    fn is_fault(&self, undo: &UndoRow) -> bool {
+        self.step(&undo.step_id).is_some_and(|step| step.fault)
+    }
+
+    /// Returns whether a fault may stand that nobody could heal: it ends by itself a little behind its deadline.
+    fn may_stand(&self, undo: &UndoRow, now: Timestamp) -> bool {
+        self.is_fault(undo) && undo.deadline.is_some_and(|deadline| now < deadline + STANDS_PAST)
+    }
+
+    pub(super) fn drive_undo(&mut self, mut undo: UndoRow, now: Timestamp) -> bool {
         match self.drive_phase(&undo, Phase::Undo, undo.action.clone(), undo.timeout, now) {
             Progress::Waits => return false,
             Progress::Moved => {
@@ -114,13 +129,19 @@ impl Run {
                 let failed = |one: &&StepAttempt| {
                     one.idem_key == undo.id && matches!(one.state, AttemptState::Failed | AttemptState::Unknown)
                 };
-                if self.of_phase(&undo.step_id, phase).filter(failed).count() >= TRIES_MAX {
-                    let why = attempt.error.map_or_else(String::new, |fault| fault.message);
+                let tried = self.of_phase(&undo.step_id, phase).filter(failed).count();
+                let why = attempt.error.map_or_else(String::new, |fault| fault.message);
+                if tried >= TRIES_MAX && !self.may_stand(undo, now) {
                     return Progress::Failed(why);
                 }
+                if tried == TRIES_MAX {
+                    let step = &undo.step_id;
+                    self.page(&format!("undo_failing/{step}"), format!("{step} does not heal: {why}"), now);
+                }
+                let wait = if tried < TRIES_MAX { TRY_AGAIN } else { STANDS_PAST };
                 let mut next = self.new_attempt(&undo.step_id, phase, Effect::Idempotent, undo.id.clone());
                 next.state = AttemptState::Pending;
-                next.due_at = Some(now + TRY_AGAIN);
+                next.due_at = Some(now + wait);
                 self.save_attempt(next);
                 Progress::Moved
             }

@@ -22,6 +22,10 @@ impl Run {
     /// Begins the verification, or ends a run that has none.
     pub(super) fn begin_verify(&mut self, now: Timestamp) {
         if self.runbook.plan.verify.is_empty() {
+            // A drill is verified by its own steps, at the user's edge.
+            if let Some(super::super::study::Study::Drill(_)) = &self.runbook.study {
+                return self.succeed("every step is over", now);
+            }
             if self.runbook.class == super::super::plan::Class::Read {
                 return self.succeed("", now);
             }
@@ -117,7 +121,7 @@ impl Run {
     }
 
     /// Returns how long a condition has been seen to hold without a break; none: it does not.
-    fn hold(&mut self, key: &AttemptKey, holds: bool, now: Timestamp) -> Option<Span> {
+    pub(super) fn hold(&mut self, key: &AttemptKey, holds: bool, now: Timestamp) -> Option<Span> {
         let watch = self.watches.entry(key.clone()).or_default();
         watch.asked_at = None;
         let broken = watch.seen_at.is_none_or(|seen| now - seen > GAP_MAX);
@@ -139,13 +143,13 @@ impl Run {
             Phase::Verify => {
                 let index = self.runbook.plan.verify.iter().enumerate().position(|(index, _)| name_of(index) == key.step);
                 let verify = index.map(|index| self.runbook.plan.verify[index].clone()).ok_or_else(not_under_way)?;
-                let holds = self.verified(&verify, seen);
+                let holds = self.verified(&verify, &seen);
                 let held = self.hold(key, holds, now);
                 let value = match seen {
-                    Seen::Value(value) => Some(value),
+                    Seen::Value(value) => Some(value).filter(|value| !value.is_nan()),
                     Seen::Firing => Some(1.0),
                     Seen::NotFiring => Some(0.0),
-                    Seen::NoData => None,
+                    Seen::NoData | Seen::Alerts(_) => None,
                 };
                 let sample = SampleRow { run_id: self.row.id.clone(), at: now, probe: key.step.clone(), value, ok: holds };
                 self.records.push(Record::Sample(sample));
@@ -160,32 +164,32 @@ impl Run {
                 }) else {
                     return Err(not_under_way());
                 };
-                let holds = self.condition_holds(&condition, seen, condition.no_data);
+                let holds = self.condition_holds(&condition, &seen, condition.no_data);
                 if self.hold(key, holds, now).is_some_and(|held| held >= hold) {
                     self.succeed_attempt(attempt, now);
                 }
             }
-            Phase::Check | Phase::Undo | Phase::UndoCheck | Phase::Page => return Err(not_under_way()),
+            Phase::Check | Phase::Undo | Phase::UndoCheck | Phase::Page | Phase::Sample => return Err(not_under_way()),
         }
         Ok(())
     }
 
-    fn verified(&self, verify: &Verify, seen: Seen) -> bool {
+    fn verified(&self, verify: &Verify, seen: &Seen) -> bool {
         match (&verify.what, seen) {
             (_, Seen::NoData) => verify.no_data == NoData::Allow,
             (Verified::TriggerAlert, Seen::NotFiring) => true,
-            (Verified::TriggerAlert, Seen::Firing | Seen::Value(_)) => false,
+            (Verified::TriggerAlert, Seen::Firing | Seen::Value(_) | Seen::Alerts(_)) => false,
             (Verified::Metric(condition), _) => self.condition_holds(condition, seen, verify.no_data),
         }
     }
 
-    fn condition_holds(&self, condition: &Condition, seen: Seen, no_data: NoData) -> bool {
+    pub(super) fn condition_holds(&self, condition: &Condition, seen: &Seen, no_data: NoData) -> bool {
         match seen {
             Seen::Value(value) => {
-                self.scoped("", |scope| scope.number(&condition.value)).is_ok_and(|bound| condition.op.holds(value, bound))
+                self.scoped("", |scope| scope.number(&condition.value)).is_ok_and(|bound| condition.op.holds(*value, bound))
             }
             Seen::NoData => no_data == NoData::Allow,
-            Seen::Firing | Seen::NotFiring => false,
+            Seen::Firing | Seen::NotFiring | Seen::Alerts(_) => false,
         }
     }
 

@@ -65,6 +65,11 @@ const ABSENT: [&str; 31] = [
     "annotate",
 ];
 
+/// Returns whether a kind breaks something.
+pub(super) fn is_fault(kind: &str) -> bool {
+    FAULTS.contains(&kind)
+}
+
 const MAPS: usize = 16;
 const POLL_MAX: Span = Span::from_secs(30);
 
@@ -175,7 +180,7 @@ fn read_with(kind: &str, with: &mut Table<'_, '_>, refer: &Refer<'_>) -> Option<
             if !with.has("process") || !with.has("signal") {
                 with.error("process and signal are needed");
             }
-            Some(Action::ProcSignal { process: process?, signal: signal? })
+            Some(Action::ProcSignal { process: process?, signal: signal?, ttl: None })
         }
         _ => {
             let runbook = required_name(with, "runbook");

@@ -28,15 +28,7 @@ pub(super) fn read(
     guards.cooldown = table.table("cooldown").and_then(|table| read_cooldown(table, params));
     guards.daily_max = table.value("daily_max").and_then(|value| positive(&value));
     guards.blast = table.table("blast").map(|table| read_blast(table, refer, params)).unwrap_or_default();
-    if let Some(value) = table.value("freeze") {
-        let all = [FreezePolicy::Honour, FreezePolicy::OverrideWithApproval, FreezePolicy::Wait];
-        let spell = |one| match one {
-            FreezePolicy::Honour => "honour",
-            FreezePolicy::OverrideWithApproval => "override_with_approval",
-            FreezePolicy::Wait => "wait",
-        };
-        guards.freeze = word(&value, &all, spell).unwrap_or_default();
-    }
+    guards.freeze = read_freeze(&mut table);
     guards.budget = table.table("budget").map(read_budget);
     for value in table.list("precheck") {
         let mut inner = value.table();
@@ -55,7 +47,18 @@ pub(super) fn read(
     (guards, total)
 }
 
-fn positive(value: &Value<'_, '_>) -> Option<u32> {
+pub(super) fn read_freeze(table: &mut Table<'_, '_>) -> FreezePolicy {
+    let Some(value) = table.value("freeze") else { return FreezePolicy::default() };
+    let all = [FreezePolicy::Honour, FreezePolicy::OverrideWithApproval, FreezePolicy::Wait];
+    let spell = |one| match one {
+        FreezePolicy::Honour => "honour",
+        FreezePolicy::OverrideWithApproval => "override_with_approval",
+        FreezePolicy::Wait => "wait",
+    };
+    word(&value, &all, spell).unwrap_or_default()
+}
+
+pub(super) fn positive(value: &Value<'_, '_>) -> Option<u32> {
     let number = value.unsigned().and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
     if number.is_none() {
         value.error("write a number greater than zero");
@@ -63,7 +66,7 @@ fn positive(value: &Value<'_, '_>) -> Option<u32> {
     number
 }
 
-fn read_lock(mut table: Table<'_, '_>) -> Lock {
+pub(super) fn read_lock(mut table: Table<'_, '_>) -> Lock {
     let key = table.text("key").unwrap_or_default();
     if key.is_empty() || key.len() > 200 {
         table.error("key is missing, or longer than 200 bytes");
@@ -78,7 +81,7 @@ fn read_lock(mut table: Table<'_, '_>) -> Lock {
     Lock { key, on_busy: on_busy.unwrap_or(OnBusy::Refuse) }
 }
 
-fn read_cooldown(mut table: Table<'_, '_>, params: &BTreeMap<String, Param>) -> Option<Cooldown> {
+pub(super) fn read_cooldown(mut table: Table<'_, '_>, params: &BTreeMap<String, Param>) -> Option<Cooldown> {
     let mut key = Vec::new();
     for value in table.list("key") {
         let Some(text) = value.text() else { continue };
@@ -125,21 +128,20 @@ fn read_blast(mut table: Table<'_, '_>, refer: &Refer<'_>, params: &BTreeMap<Str
     Blast { max_targets, max_change }
 }
 
-fn read_budget(mut table: Table<'_, '_>) -> Budget {
+pub(super) fn read_share(value: &Value<'_, '_>) -> f64 {
+    value.float().filter(|share| (0.0..=1.0).contains(share)).unwrap_or_else(|| {
+        value.error("write a share of the budget between 0 and 1");
+        // Nothing is ever left of a budget that must be whole.
+        1.0
+    })
+}
+
+pub(super) fn read_budget(mut table: Table<'_, '_>) -> Budget {
     let slo = required_name(&mut table, "slo");
     let allow = table.value("on_exhausted").and_then(|value| word(&value, &["allow", "refuse"], |word| word));
-    let remaining_at_least = match table.value("remaining_at_least") {
-        Some(value) => match value.float().filter(|share| (0.0..=1.0).contains(share)) {
-            Some(share) => share,
-            None => {
-                value.error("write a share of the budget between 0 and 1");
-                1.0
-            }
-        },
-        None => 0.0,
-    };
+    let remaining_at_least = table.value("remaining_at_least").map_or(0.0, |value| read_share(&value));
     table.finish();
-    Budget { slo, allow_exhausted: allow == Some("allow"), remaining_at_least }
+    Budget { slo, allow_exhausted: allow == Some("allow"), remaining_at_least, predicted: None }
 }
 
 fn read_targets(mut table: Table<'_, '_>, params: &BTreeMap<String, Param>) -> Option<Selection> {

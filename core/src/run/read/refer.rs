@@ -133,7 +133,7 @@ impl<'a> Refer<'a> {
         match slot {
             Slot::Param(name) => self.params.get(name).map(|param| &param.kind),
             Slot::Saved(saved) => self.saved.get(saved).and_then(Option::as_ref),
-            Slot::Text(_) | Slot::Int(_) | Slot::Float(_) | Slot::Bool(_) => None,
+            Slot::Text(_) | Slot::Int(_) | Slot::Float(_) | Slot::Bool(_) | Slot::Target(_) | Slot::Began(_) => None,
         }
     }
 

@@ -111,7 +111,7 @@ fn read_schedule(
             Missed::RunOnce => "run_once",
         })
     });
-    let schedule = Schedule { cron, tz, missed: missed.unwrap_or(Missed::Skip) };
+    let schedule = Schedule { cron, tz, missed: missed.unwrap_or(Missed::Skip), window: None, jitter: None };
     for fault in schedule.check(now) {
         table.error(fault.to_string());
     }

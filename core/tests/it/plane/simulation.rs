@@ -302,7 +302,7 @@ impl Simulation {
 
     /// Every firing, unmuted alert is told to every integration it is routed to, in time.
     fn check_everything_is_told(&mut self) {
-        let tree = Tree::new(&self.routing.root);
+        let tree = Tree::new(&self.routing.tree());
         let mut due_since = BTreeMap::new();
         for alert in self.store.alerts.values().filter(|alert| alert.is_firing(self.now) && !self.is_muted(alert)) {
             for node in tree.matching(&alert.labels).into_iter().map(|index| tree.node(index)) {
@@ -331,7 +331,7 @@ impl Simulation {
 
     /// Whoever was told of an alert, and wants to hear of its end, does so in time.
     fn check_every_end_is_told(&mut self) {
-        let tree = Tree::new(&self.routing.root);
+        let tree = Tree::new(&self.routing.tree());
         let fires = |one: &Fingerprint| self.store.alerts.get(one).is_some_and(|alert| alert.is_firing(self.now));
         let mut owed_since = BTreeMap::new();
         for group in self.store.groups.values() {

@@ -276,10 +276,8 @@ fn what_a_document_promises_must_be_true() {
     }
     // The same, mended.
     runbook("safe", &post.replace("}}", "}, undo: none}"), &format!("{alert}\n{verify}\non_verify_fail: undo_then_page"));
-    for kind in ["Experiment", "Drill"] {
-        let found = errors(&text("safe", post, "").replace("Runbook", kind));
-        assert!(found[0].contains("are not there in this version"), "{found:?}");
-    }
+    let found = errors(&text("safe", post, "").replace("Runbook", "Playbook"));
+    assert!(found[0].contains("\"Playbook\" is none of Runbook, Experiment, Drill"), "{found:?}");
     assert!(errors(&"x".repeat(300 << 10))[0].contains("larger than 256 KiB"));
     assert!(errors("a: 1\na: 2\n").iter().any(|error| error.contains("already set")));
 }

@@ -11,7 +11,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn schedule(cron: &str, tz: &str, missed: Missed) -> Schedule {
-    Schedule { cron: cron.to_owned(), tz: tz.to_owned(), missed }
+    Schedule { cron: cron.to_owned(), tz: tz.to_owned(), missed, window: None, jitter: None }
 }
 
 fn instants(cron: &str, tz: &str, from: &str, count: usize) -> Vec<String> {

@@ -64,7 +64,7 @@ fn it_must_hold_for_the_whole_time_without_a_break() {
         let count = Cell::new(0);
         world.sees(Span::from_mins(9), |_| {
             count.set(count.get() + 1);
-            if count.get() == 55 { broken } else { Seen::NotFiring }
+            if count.get() == 55 { broken.clone() } else { Seen::NotFiring }
         });
         assert_eq!(world.state(), RunState::Verifying);
         world.sees(Span::from_mins(1), |_| Seen::NotFiring);

@@ -17,6 +17,7 @@ import { Region, Skeleton } from "../../ui/states.tsx";
 import { Time } from "../../ui/time.tsx";
 import { AlertPlot } from "./alert-plot.tsx";
 import { History } from "./history.tsx";
+import { Suggestions } from "./suggestions.tsx";
 
 interface DetailProps {
   fingerprint: string;
@@ -120,6 +121,7 @@ function Facts({ alert, onPick }: { alert: AlertDetail; onPick: (name: string, v
   return (
     <>
       <Quieted alert={alert} />
+      {alert.state !== "resolved" && <Suggestions alert={alert.fingerprint} page={alert.page?.id} />}
       {alert.rule && (
         <Part
           title="Rule"

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { alertsQuery, ALERT_LIMIT, pageQuery } from "../../api/queries.ts";
 import type { Alert, AlertView } from "../../api/types.ts";
 import { ALERT_PLACES, PageHead } from "../../app/head.tsx";
@@ -16,14 +16,16 @@ import { plural } from "../../lib/units.ts";
 import { Button, IconButton, Toggle } from "../../ui/button.tsx";
 import { SelectField } from "../../ui/field.tsx";
 import { Banner, Empty, Region, Skeleton } from "../../ui/states.tsx";
+import { useEver } from "../../ui/late.ts";
 import { toast } from "../../ui/toasts.tsx";
-import { SilencePanel } from "../silences/panel.tsx";
 import { AlertDetailPanel } from "./detail.tsx";
 import { FilterBox } from "./filter-box.tsx";
 import { AlertListView } from "./list.tsx";
 // The narrow layouts of the list change the detail too, so its sheet comes first.
 import "../../styles/detail.css";
 import "../../styles/alerts.css";
+
+const SilencePanel = lazy(() => import("../silences/panel.tsx").then((module) => ({ default: module.SilencePanel })));
 
 const GROUPINGS = [
   { value: "service", label: "By service" },
@@ -50,6 +52,7 @@ export function AlertsScreen() {
   const [folded, setFolded] = useState<ReadonlySet<string>>(new Set());
   const { start } = useAcknowledge();
   const mayNot = useWhyNotRespond();
+  const silencing = useEver(search.silence !== undefined);
 
   const filterKey = JSON.stringify([search.filter, search.state, search.q, by]);
   const [heldFor, setHeldFor] = useState(filterKey);
@@ -179,10 +182,11 @@ export function AlertsScreen() {
         </section>
         {search.alert && <AlertDetailPanel key={search.alert} fingerprint={search.alert} known={selected} onClose={close} onMove={move} onPick={pick} onSilence={silence} />}
       </div>
-      <SilencePanel
-        start={search.silence?.flatMap((text) => parseMatcher(text) ?? [])}
-        onClose={() => change({ silence: undefined })}
-      />
+      {silencing && (
+        <Suspense fallback={null}>
+          <SilencePanel start={search.silence?.flatMap((text) => parseMatcher(text) ?? [])} onClose={() => change({ silence: undefined })} />
+        </Suspense>
+      )}
       <Announcer alerts={alerts} />
     </div>
   );

@@ -13,7 +13,7 @@ import { formatDuration, HOUR, parseDuration, parseInstant, toInstant } from "..
 import { plural } from "../../lib/units.ts";
 import { Button } from "../../ui/button.tsx";
 import { Banner, Empty, Skeleton } from "../../ui/states.tsx";
-import { ActionMenu } from "../../ui/overlays.tsx";
+import { ActionMenu } from "../../ui/menu.tsx";
 import { Graph } from "./graph.tsx";
 import { RangeBar } from "./range-bar.tsx";
 import { ResultTable } from "./table.tsx";

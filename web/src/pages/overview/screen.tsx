@@ -1,31 +1,21 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
 import { overviewQuery } from "../../api/queries.ts";
 import type { Overview } from "../../api/types.ts";
 import { PageHead } from "../../app/head.tsx";
 import { useSession } from "../../app/session.ts";
 import { plural } from "../../lib/units.ts";
+import { Card } from "../../ui/card.tsx";
 import { Empty, Region, Skeleton } from "../../ui/states.tsx";
 import { Time } from "../../ui/time.tsx";
+import { JourneysCard } from "../journeys/strip.tsx";
 import { FaultSwitches } from "./faults.tsx";
 import { FiringDay } from "./firing-day.tsx";
 import { Health } from "./health.tsx";
 import { NeedsYou } from "./needs-you.tsx";
 import { Strip } from "./strip.tsx";
+import { WaitingRuns } from "./waiting-runs.tsx";
 import "../../styles/overview.css";
-
-export function Card({ title, note, children, flush = false }: { title: string; note?: ReactNode; children: ReactNode; flush?: boolean }) {
-  return (
-    <section className="card" data-flush={flush || undefined}>
-      <header className="card-head">
-        <h2>{title}</h2>
-        {note && <div className="card-note">{note}</div>}
-      </header>
-      {children}
-    </section>
-  );
-}
 
 function Services({ overview }: { overview: Overview }) {
   if (overview.services.length === 0) {
@@ -69,6 +59,7 @@ function Content({ overview }: { overview: Overview }) {
           <Card title="Needs you" note={`${overview.needs_you.length} of ${overview.pages_open} open pages`} flush>
             <NeedsYou overview={overview} />
           </Card>
+          <WaitingRuns />
           <Card title="Services on fire" flush>
             <Services overview={overview} />
           </Card>
@@ -77,6 +68,7 @@ function Content({ overview }: { overview: Overview }) {
           <Card title="Firing in the last 24 hours">
             <FiringDay buckets={overview.firing_24h} />
           </Card>
+          <JourneysCard />
           <Card title="Tocsin itself" flush>
             <Health overview={overview} />
           </Card>

@@ -1,0 +1,119 @@
+//! What the command line asks of a running service, and how it prints the answers.
+
+pub mod run;
+pub mod runbook;
+pub mod slo;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+
+use crate::client;
+
+/// Where the service is, and who asks.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Remote {
+    /// Address of the service.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9190")]
+    pub url: String,
+    /// A file with an API token, for a service that asks who you are.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl Remote {
+    /// Returns a client, and the token to send.
+    pub fn client(&self) -> anyhow::Result<(reqwest::Client, Option<String>)> {
+        let http = reqwest::Client::builder().user_agent(client::USER_AGENT).build().context("cannot make an HTTP client")?;
+        let token = match &self.token_file {
+            Some(file) => {
+                let token = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+                Some(token.trim().to_owned())
+            }
+            None => None,
+        };
+        Ok((http, token))
+    }
+
+    /// Returns the address of a path of the service.
+    pub fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.url.trim_end_matches('/'))
+    }
+
+    /// Gets JSON from our own API.
+    ///
+    /// Errors: what the service says, in its words.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        json(self.send(Method::GET, path, None).await?).await
+    }
+
+    /// Posts JSON to our own API, and returns what it answers.
+    ///
+    /// Errors: what the service says, in its words.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        json(self.send(Method::POST, path, Some(body)).await?).await
+    }
+
+    /// Gets a text from our own API.
+    ///
+    /// Errors: what the service says, in its words.
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let answer = self.send(Method::GET, path, None).await?;
+        if !answer.status().is_success() {
+            bail!("{}", refusal(answer.status(), &answer.json().await.unwrap_or_default()));
+        }
+        answer.text().await.context("the answer broke off")
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Response> {
+        let (http, token) = self.client()?;
+        let mut request = http.request(method, self.address(&format!("/api/tocsin/v1{path}")));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().await.with_context(|| format!("{} does not answer", self.url))
+    }
+}
+
+async fn json(answer: Response) -> anyhow::Result<Value> {
+    let status = answer.status();
+    let body: Value = answer.json().await.with_context(|| format!("the answer is no JSON (HTTP {status})"))?;
+    if !status.is_success() {
+        bail!("{}", refusal(status, &body));
+    }
+    Ok(body)
+}
+
+fn refusal(status: StatusCode, body: &Value) -> String {
+    format!("{} (HTTP {status})", body["detail"].as_str().unwrap_or("no reason was given"))
+}
+
+fn pretty(answer: &Value) -> String {
+    format!("{answer:#}\n")
+}
+
+fn each(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or("-").to_owned()
+}
+
+/// Returns rows as a table whose columns are aligned.
+pub fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).chain([head[column].len()]).max().unwrap_or(0);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    let line = |cells: [&str; COLUMNS]| {
+        let cells: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    let mut text = line(head);
+    text.extend(rows.iter().map(|row| line(std::array::from_fn(|column| row[column].as_str()))));
+    text
+}

@@ -1,0 +1,8 @@
+//! Stories of faults: real connections through real proxies, and real processes that are stopped.
+
+mod crash;
+mod peers;
+mod signals;
+mod standing;
+mod stream;
+mod toxics;
