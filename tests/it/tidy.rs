@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tokens::Token;
 
 /// A file above this length has more than one subject.
-const LINES_MAX: usize = 700;
+const LINES_MAX: usize = 600;
 
 /// A Rust file: its path below the repository's root, and its text.
 struct Source {
