@@ -29,9 +29,8 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
     stop.send_replace(true);
     hub.close();
     warm.abort();
-    for name in ["chores", "triggers", "calls", "proxies"] {
-        tasks.abort(name);
-    }
+    // Whoever goes on could still send to the watch, which then would not end.
+    tasks.abort_all_but(&["http", "objectives", "outbox", "watch"]);
     let doors = tasks.take("http");
     // Connections end by themselves within `DRAIN_MAX`.
     let left = timeout(LAST_MAX, acting.stop());

@@ -31,9 +31,9 @@ impl Tasks {
         self.0.extract_if(.., |task| task.name == name).map(|task| task.handle).collect()
     }
 
-    pub fn abort(&mut self, name: &str) {
-        for task in self.take(name) {
-            task.abort();
+    pub fn abort_all_but(&mut self, names: &[&str]) {
+        for task in self.0.extract_if(.., |task| !names.contains(&task.name)) {
+            task.handle.abort();
         }
     }
 }
@@ -49,6 +49,8 @@ mod tests {
         tasks.start("two", async { panic!("as the test wants it") });
         let (name, result) = tasks.first_ended().await;
         assert_eq!((name, result.is_err()), ("two", true));
-        assert_eq!((tasks.take("two").len(), tasks.take("one").len()), (0, 1));
+        tasks.start("three", std::future::pending());
+        tasks.abort_all_but(&["one"]);
+        assert_eq!((tasks.take("two").len(), tasks.take("three").len(), tasks.take("one").len()), (0, 0, 1));
     }
 }

@@ -17,6 +17,11 @@ use crate::harness::soon;
 pub fn sleeper() -> (Child, Identity) {
     let child = Command::new("sleep").arg("1000").stdin(Stdio::null()).kill_on_drop(true).spawn().expect("sleep starts");
     let pid = i32::try_from(child.id().expect("it runs")).expect("a number");
+    // Whoever starts a program may go on before the new one has its command line.
+    let line = format!("/proc/{pid}/cmdline");
+    while std::fs::read(&line).expect("it runs").is_empty() {
+        std::thread::yield_now();
+    }
     let identity = Identity::of(pid).expect("it can be seen").expect("it runs");
     (child, identity)
 }
