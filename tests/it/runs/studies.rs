@@ -83,6 +83,9 @@ spec:
         let result = &experiments["experiments"][0]["results"][0];
         assert_eq!((&result["run"], &result["verdict"]), (&json!(self.run), &json!("stopped")), "{experiments}");
         assert!(!self.room.audited("the process ended in the middle").await.is_empty());
+        let answer = self.room.service.client.get(self.room.service.url("/metrics")).send().await.expect("an answer");
+        let figures = answer.text().await.expect("a text");
+        assert!(figures.contains("tocsin_runs_ended_total{state=\"undone\"} 1\n"), "{figures}");
     }
 
     async fn heals_alone(harm: Harm) {
