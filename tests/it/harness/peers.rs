@@ -65,6 +65,11 @@ pub async fn node_exporter() -> Peer {
 
 /// Starts a Prometheus with a configuration, which it keeps with its data in `folder`.
 pub async fn prometheus(folder: &Path, config: &str) -> Peer {
+    prometheus_with(folder, config, &[]).await
+}
+
+/// Starts a Prometheus as `prometheus` does, with further flags.
+pub async fn prometheus_with(folder: &Path, config: &str, more: &[String]) -> Peer {
     let address = format!("127.0.0.1:{}", free_port());
     let file = folder.join("prometheus.yml");
     std::fs::write(&file, config).expect("the folder takes files");
@@ -73,5 +78,5 @@ pub async fn prometheus(folder: &Path, config: &str) -> Peer {
         format!("--storage.tsdb.path={}", folder.join("tsdb").display()),
         format!("--web.listen-address={address}"),
     ];
-    start("prometheus", &arguments, address, "/-/ready").await
+    start("prometheus", &[&arguments, more].concat(), address, "/-/ready").await
 }
