@@ -34,6 +34,7 @@ pub fn set_up(path: &str) -> PathBuf {
 }
 
 /// Returns a file of the test data of other projects; says so and returns nothing where it is not there.
+#[expect(clippy::disallowed_methods, reason = "where the test data of others lies is told by the environment")]
 pub fn corpora(path: &str) -> Option<PathBuf> {
     let root = std::env::var("TOCSIN_CORPORA").map_or_else(|_| repository().join("../shared/corpora"), PathBuf::from);
     let path = root.join(path);

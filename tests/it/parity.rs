@@ -217,6 +217,7 @@ fn told(answer: Answer) -> Told {
     Told { series, notes: answer.warnings.iter().chain(&answer.infos).map(|note| without_metric(note)).collect() }
 }
 
+#[expect(clippy::disallowed_methods, reason = "which questions to ask is told by the environment")]
 fn set(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
