@@ -21,6 +21,7 @@ mod objectives;
 mod operation;
 mod paging;
 mod postgres;
+mod prometheus_api;
 mod reloading;
 mod runs;
 mod scraping;

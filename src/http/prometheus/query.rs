@@ -113,8 +113,7 @@ impl Queries {
         let expr = parse(text, &self.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
         let kind = expr.value_type();
         if matches!(when, When::Range { .. }) && matches!(kind, ValueType::Text | ValueType::RangeVector) {
-            let fault =
-                format!("invalid expression type \"{}\" for range query, must be Scalar or instant Vector", kind.name());
+            let fault = format!("invalid expression type \"{}\" for range query, must be Scalar or instant Vector", kind.name());
             return Err(ApiError::parameter("query", fault));
         }
         // When the client has gone, the handler's future is dropped, and this with it.

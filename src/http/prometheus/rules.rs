@@ -65,7 +65,12 @@ fn rule_json(rule: &Rule, status: &RuleStatus, instances: Option<&Instances>, wi
         value["lastError"] = error.as_str().into();
     }
     match &rule.kind {
-        Kind::Record { .. } => value["type"] = "recording".into(),
+        Kind::Record { labels, .. } => {
+            value["type"] = "recording".into();
+            if labels.is_empty() {
+                value.as_object_mut().map(|fields| fields.remove("labels"));
+            }
+        }
         Kind::Alert(alerting) => {
             value["type"] = "alerting".into();
             value["duration"] = number(alerting.hold.seconds());
@@ -140,7 +145,10 @@ impl Filter {
         };
         let excluded = parameters.get("exclude_alerts").map(|text| {
             truth(text).ok_or_else(|| {
-                ApiError::parameter("exclude_alerts", format!("error converting exclude_alerts: {text:?} is neither true nor false"))
+                ApiError::parameter(
+                    "exclude_alerts",
+                    format!("error converting exclude_alerts: {text:?} is neither true nor false"),
+                )
             })
         });
         Ok(Filter {
@@ -178,7 +186,11 @@ impl Filter {
 }
 
 /// Builds the list piece by piece: whole groups, and where the next piece begins.
-fn listed(filter: &Filter, groups: &[GroupStatus], mut rules_of: impl FnMut(&GroupStatus) -> Vec<Value>) -> Result<Value, ApiError> {
+fn listed(
+    filter: &Filter,
+    groups: &[GroupStatus],
+    mut rules_of: impl FnMut(&GroupStatus) -> Vec<Value>,
+) -> Result<Value, ApiError> {
     let mut awaited = filter.page.as_ref().and_then(|page| page.from.as_deref());
     let (mut list, mut next) = (Vec::new(), None);
     for group in groups {

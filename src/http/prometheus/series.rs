@@ -180,8 +180,7 @@ async fn targets_metadata(State(state): State<SeriesState>, parameters: Paramete
                     return data;
                 }
                 if FAMILY_ENDINGS.iter().any(|ending| names.contains(&format!("{family}{ending}"))) {
-                    let mut entry =
-                        json!({ "target": labels, "type": said.kind.name(), "help": said.help, "unit": said.unit });
+                    let mut entry = json!({ "target": labels, "type": said.kind.name(), "help": said.help, "unit": said.unit });
                     // Who asks for one metric knows its name.
                     if metric.is_none() {
                         entry["metric"] = family.as_str().into();

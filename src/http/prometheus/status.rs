@@ -57,7 +57,8 @@ fn target_json(job: &JobView) -> Vec<Value> {
 
 async fn targets(State(state): State<StatusState>, parameters: Parameters) -> Response {
     let wanted = parameters.get("state").map(str::to_lowercase).unwrap_or_default();
-    let (of_active, of_dropped) = (matches!(wanted.as_str(), "" | "any" | "active"), matches!(wanted.as_str(), "" | "any" | "dropped"));
+    let (of_active, of_dropped) =
+        (matches!(wanted.as_str(), "" | "any" | "active"), matches!(wanted.as_str(), "" | "any" | "dropped"));
     let pool = parameters.get("scrapePool");
     let mut jobs: Vec<JobView> = state.scrapes.view();
     jobs.sort_by(|one, other| one.name.cmp(&other.name));
