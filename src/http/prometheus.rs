@@ -168,21 +168,12 @@ impl Parameters {
     /// Reads an instant: seconds since the epoch, or RFC 3339.
     pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        text.parse::<f64>()
-            .ok()
-            .and_then(Timestamp::from_seconds)
-            .or_else(|| Timestamp::parse_rfc3339(text))
-            .map(Some)
-            .ok_or_else(|| {
-                let fault = format!("invalid time value for '{name}': cannot parse {text:?} to a valid timestamp");
-                ApiError::parameter(name, fault)
-            })
+        instant(text).map(Some).map_err(|fault| ApiError::parameter(name, format!("invalid time value for '{name}': {fault}")))
     }
 
     /// As `instant`, for one that must be there.
     pub fn need_instant(&self, name: &str) -> Result<Timestamp, ApiError> {
-        let missing = || ApiError::parameter(name, "cannot parse \"\" to a valid timestamp");
-        self.instant(name)?.ok_or_else(missing)
+        instant(self.get(name).unwrap_or("")).map_err(|fault| ApiError::parameter(name, fault))
     }
 
     /// Reads a length of time: seconds, or text such as `5m`.
@@ -209,6 +200,12 @@ impl Parameters {
             Some(Err(_)) => Err(ApiError::bad_data(format!("{name} must be a number"))),
         }
     }
+}
+
+/// Reads an instant; says what is wrong with it.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let seconds = text.parse::<f64>().ok().and_then(Timestamp::from_seconds);
+    seconds.or_else(|| Timestamp::parse_rfc3339(text)).ok_or_else(|| format!("cannot parse {text:?} to a valid timestamp"))
 }
 
 /// Reads a length of time: seconds, or text such as `5m`; says what is wrong with it.

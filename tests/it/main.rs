@@ -23,6 +23,7 @@ mod paging;
 mod postgres;
 mod prometheus_api;
 mod reloading;
+mod rule_lints;
 mod runs;
 mod scraping;
 mod tidy;

@@ -263,7 +263,9 @@ fn alert(sheet: &mut Sheet<'_>, place: &RuleAt<'_>, expr: &Located) {
         let message = "one bad evaluation is enough to fire".to_owned();
         sheet.note_at(Lint::MissingFor, place, "alert", (message, "add for: with the time that it has to last"));
     }
-    if alerting.hold > Span::ZERO && alerting.hold < place.group.interval {
+    // Where the group does not say its interval, the configuration does, which is not known here.
+    let told = place.group_node.get("interval").is_some();
+    if told && alerting.hold > Span::ZERO && alerting.hold < place.group.interval {
         let message = format!("for: {} is shorter than the evaluation interval of {}", alerting.hold, place.group.interval);
         sheet.note_at(Lint::ShortFor, place, "for", (message, "make it at least one interval, or leave it out"));
     }

@@ -169,13 +169,13 @@ impl Filter {
             && self.lets_labels(rule)
     }
 
-    /// Labels that are templates have no value before there is an alert.
+    /// Labels that are templates count as they were typed.
     fn lets_labels(&self, rule: &Rule) -> bool {
         if self.matchers.is_empty() {
             return true;
         }
         let labels = rule.label_texts();
-        let labels = LabelSet::from_pairs(labels.iter().filter(|(_, text)| !text.contains("{{")));
+        let labels = LabelSet::from_pairs(&labels);
         self.matchers.iter().any(|set| all_match(set, &labels))
     }
 

@@ -18,6 +18,10 @@ const COUNTER_ENDINGS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
 /// Endings of names that no counter has.
 const GAUGE_ENDINGS: [&str; 8] =
     ["_ratio", "_percent", "_celsius", "_info", "_timestamp_seconds", "_usage_bytes", "_free_bytes", "_available_bytes"];
+/// Words in names of what happens.
+const EVENTS: [&str; 10] = ["error", "fail", "restart", "timeout", "dropped", "reject", "retries", "evict", "exception", "panic"];
+/// Endings of the names of facts about things, of which each thing has one.
+const FACT_ENDINGS: [&str; 4] = ["_info", "_metadata", "_labels", "_owner"];
 /// Functions that need two samples in their range.
 const NEED_TWO: [&str; 9] =
     ["rate", "increase", "irate", "delta", "idelta", "deriv", "predict_linear", "double_exponential_smoothing", "holt_winters"];
@@ -36,6 +40,10 @@ pub(super) fn is_constant(expr: &Expr) -> bool {
     !reads
 }
 
+fn is_fact(metric: &str) -> bool {
+    FACT_ENDINGS.iter().any(|ending| metric.ends_with(ending))
+}
+
 /// Returns the part of an alert's expression that has a value whatever the values of its series are; None where each is compared, or
 /// where it is asked whether series exist.
 pub(super) fn unconditional(expr: &Expr) -> Option<Place> {
@@ -52,7 +60,7 @@ pub(super) fn unconditional(expr: &Expr) -> Option<Place> {
         ExprKind::Number(_) | ExprKind::DurationNumber(_) | ExprKind::Text(_) => None,
         // Alerts and facts about things are series that exist or not.
         ExprKind::Vector(vector) => match metric(vector) {
-            Some(name) if name == "ALERTS" || name.ends_with("_info") => None,
+            Some(name) if name == "ALERTS" || is_fact(name) => None,
             _ => Some(expr.place),
         },
         ExprKind::Matrix(_) => Some(expr.place),
@@ -303,7 +311,9 @@ impl<'a> Found<'a> {
         }
         let ExprKind::Vector(vector) = &side.kind else { return };
         let Some(metric) = metric(vector) else { return };
-        let counter = self.facts.metric_type(metric).map_or(metric.ends_with("_total"), |known| known == Type::Counter);
+        // What there is of a thing is often called a total, too; what has happened is not there.
+        let by_name = || metric.ends_with("_total") && EVENTS.iter().any(|word| metric.to_lowercase().contains(word));
+        let counter = self.facts.metric_type(metric).map_or_else(by_name, |known| known == Type::Counter);
         if counter {
             let message = format!("{metric:?} is a counter: once it is this high it stays so until its process restarts");
             self.add(Lint::RawCounter, side.place, message, "compare what was added: increase(…[…])");
@@ -314,7 +324,7 @@ impl<'a> Found<'a> {
 /// Returns whether a side is a fact of which there is one for each thing, as the labels of a pod.
 fn is_one_by_nature(side: &Expr) -> bool {
     match &bare(side).kind {
-        ExprKind::Vector(vector) => metric(vector).is_some_and(|name| name.ends_with("_info") || name.contains(':')),
+        ExprKind::Vector(vector) => metric(vector).is_some_and(|name| name == "up" || is_fact(name) || name.contains(':')),
         ExprKind::Binary(binary) => is_one_by_nature(&binary.left),
         ExprKind::Aggregate(aggregate) => {
             matches!(aggregate.op, AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK)
