@@ -179,7 +179,7 @@ pub fn lint(file: &str, text: &str, groups: &[RuleGroup], facts: &Facts) -> Vec<
         template::lint(&mut sheet, place);
     }
     let mut found = silence::silenced(&mut sheet, &rules);
-    found.sort_by(|one, other| (one.position, one.lint).cmp(&(other.position, other.lint)));
+    found.sort_by_key(|finding| (finding.position, finding.lint));
     found
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::{Router, routing};
@@ -124,9 +125,10 @@ fn unescaped(name: &str) -> Option<String> {
 
 async fn values(
     State(state): State<SeriesState>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
+    let Path(name) = name.map_err(|_| ApiError::bad_data("invalid label name: it is not UTF-8"))?;
     let name = label_name(&name);
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));

@@ -14,6 +14,16 @@ pub enum Differs {
     Cut(&'static str),
 }
 
+impl Differs {
+    /// Returns why the answers differ.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Differs::No => "they do not",
+            Differs::Words(reason) | Differs::Page(reason) | Differs::Status(_, reason) | Differs::Cut(reason) => reason,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Ask {
     pub method: &'static str,
