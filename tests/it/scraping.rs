@@ -1,6 +1,6 @@
 //! Stories of scraping, storing and asking.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tocsin::clock;
 
 use crate::harness::exporter::{Exporter, Health};
@@ -11,10 +11,6 @@ fn config(targets: &[&str]) -> String {
     format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 500ms}}\nscrape_configs:\n  - job_name: node\n    static_configs: [{{targets: {targets:?}}}]\n"
     )
-}
-
-fn seconds(value: &Value) -> f64 {
-    value.as_f64().expect("a number of seconds")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
