@@ -5,7 +5,6 @@ use super::*;
 use crate::alert::{Instances, Terms, Transition};
 use crate::model::matcher::all_match;
 use crate::model::{LabelSet, Select, Series, Source, SourceError, Value};
-use crate::problem::has_errors;
 use crate::promql::evaluate::{Cancel, Options};
 use crate::time::Timestamp;
 
@@ -130,7 +129,7 @@ fn rules_with_the_same_series_are_warned_of() {
     assert_eq!((groups[0].rules.len(), problems), (3, Vec::new()));
     let told: Vec<String> = lint::at_load("r.yml", text, &groups).iter().map(ToString::to_string).collect();
     assert!(told.len() == 2 && told[0].starts_with("r.yml:5:14: warning: duplicate-rules: r: "), "{told:?}");
-    assert!(told[1].starts_with("r.yml:6:39: warning: value-in-label: A: "), "{told:?}");
+    assert!(told[1].starts_with("r.yml:6:38: warning: value-in-label: A: "), "{told:?}");
     assert_eq!(groups[0].ids()[1].nth, 1);
 }
 
