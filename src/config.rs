@@ -1,6 +1,7 @@
 //! The configuration with everything that it refers to, read from files: all of it is sound, or none of it is used.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -142,6 +143,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
     for path in &config.rule_files {
         for file in collect(path, &mut problems) {
             let (own, found) = rule::read(&file.name, &file.text, &rule_defaults(&config));
+            if !has_errors(&found) {
+                problems.extend(rule::lint::at_load(&file.name, &file.text, &own));
+            }
             groups.extend(own);
             problems.extend(found);
         }
@@ -207,14 +211,41 @@ pub fn rule_defaults(config: &Config) -> rule::Defaults {
         query_offset: config.global.rule_query_offset,
         classic_names_only: config.global.classic_names_only,
         syntax: syntax(),
+        ..rule::Defaults::default()
     }
 }
 
-/// Reads rule files alone, as `tocsin check rules` does.
-pub fn read_rules(path: &Path) -> (Vec<RuleGroup>, Vec<Problem>) {
-    match read_file(path) {
-        Ok(file) => rule::read(&file.name, &file.text, &rule::Defaults { syntax: syntax(), ..rule::Defaults::default() }),
-        Err(problem) => (Vec::new(), vec![problem]),
+/// A rule file that was read alone, as `tocsin check rules` does.
+#[derive(Clone, Debug)]
+pub struct RuleFile {
+    pub name: String,
+    pub text: String,
+    pub groups: Vec<RuleGroup>,
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a rule file, or a `PrometheusRule` that holds one; `-` is the standard input.
+pub fn read_rules(path: &Path, ignore_unknown: bool) -> RuleFile {
+    let read = if path == Path::new("-") { read_input() } else { read_file(path) };
+    let defaults = rule::Defaults { syntax: syntax(), ignore_unknown, custom_resources: true, ..rule::Defaults::default() };
+    match read {
+        Ok(File { name, text }) => {
+            let (groups, problems) = rule::read(&name, &text, &defaults);
+            RuleFile { name, text, groups, problems }
+        }
+        Err(problem) => {
+            let name = path.display().to_string();
+            RuleFile { name, text: String::new(), groups: Vec::new(), problems: vec![problem] }
+        }
+    }
+}
+
+fn read_input() -> Result<File, Problem> {
+    let name = "standard input".to_owned();
+    let mut text = String::new();
+    match std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text) {
+        Ok(_) => Ok(File { name, text }),
+        Err(error) => Err(whole_file(&name, format!("cannot read it: {error}"))),
     }
 }
 

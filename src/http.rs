@@ -123,11 +123,11 @@ pub fn router(front: Front) -> Router {
     let objectives = objectives::ObjectivesState { objectives: front.objectives, watch: front.watch.clone() };
     let demo = overview::DemoState { platform: front.platform, hub: front.hub.clone(), guard: front.guard.clone() };
     let series = prometheus::series::SeriesState { queries: front.queries.clone(), scrapes: front.scrapes.clone() };
+    let rules = prometheus::rules::RulesState { watch: front.watch.clone(), rules: front.rules };
     let status = prometheus::status::StatusState {
-        watch: front.watch.clone(),
-        rules: front.rules,
         scrapes: front.scrapes,
         queries: front.queries.clone(),
+        metrics: front.metrics.clone(),
         external_url: front.external_url.clone(),
         started_at: front.started_at,
         retention: front.retention,
@@ -157,6 +157,7 @@ pub fn router(front: Front) -> Router {
         .merge(stream::routes(front.hub))
         .merge(prometheus::query::routes(front.queries))
         .merge(prometheus::series::routes(series))
+        .merge(prometheus::rules::routes(rules))
         .merge(prometheus::status::routes(status))
         .merge(alertmanager::routes(alertmanager))
         .merge(openapi::routes())

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use tocsin::act::fault::{self, GuardArgs, Identity, ProxySetting};
 use tocsin::act::step::watcher;
+use tocsin::cli::lint;
 use tocsin::cli::run::Run;
 use tocsin::cli::runbook::{Drill, Experiment, Runbook};
 use tocsin::cli::slo::Slo;
@@ -203,11 +204,8 @@ enum Check {
         #[arg(long, value_name = "FILE")]
         alertmanager_config: Option<PathBuf>,
     },
-    /// Rule files.
-    Rules {
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
+    /// Rule files: faults, and lints of what is hardly meant.
+    Rules(lint::Rules),
     /// Runbooks, experiments and drills, all files together: what one calls may stand in another.
     Runbooks {
         #[arg(required = true, value_name = "FILE")]
@@ -311,7 +309,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             demo::postgres::keep(&pair, &server).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { what } => Ok(check(what)),
+        Command::Check { what } => check(what).await,
         Command::Query(args) => query(args).await,
         Command::ExecStep { begin, folder } => Ok(exec_step(begin, &folder)),
         Command::Slo { what } => cli::slo::run(what).await.map(|()| ExitCode::SUCCESS),
@@ -365,9 +363,10 @@ async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(what: Check) -> ExitCode {
+async fn check(what: Check) -> anyhow::Result<ExitCode> {
     let mut failed = false;
     match what {
+        Check::Rules(rules) => return lint::run(rules).await,
         Check::Config { files, alertmanager_config } => {
             for file in files {
                 match config::load(&Sources { config: file.clone(), alertmanager: alertmanager_config.clone() }) {
@@ -389,20 +388,6 @@ fn check(what: Check) -> ExitCode {
                         failed = true;
                         println!("{}", lines(&problems));
                     }
-                }
-            }
-        }
-        Check::Rules { files } => {
-            for file in files {
-                let (groups, problems) = config::read_rules(&file);
-                if !problems.is_empty() {
-                    println!("{}", lines(&problems));
-                }
-                if has_errors(&problems) {
-                    failed = true;
-                } else {
-                    let rules: usize = groups.iter().map(|group| group.rules.len()).sum();
-                    println!("{}: good: {rules} rules in {} groups", file.display(), groups.len());
                 }
             }
         }
@@ -428,7 +413,7 @@ fn check(what: Check) -> ExitCode {
             }
         }
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 async fn query(args: QueryArgs) -> anyhow::Result<ExitCode> {

@@ -86,6 +86,8 @@ pub struct Metrics {
     pub alerts_firing: Gauge,
     pub pages_open: Gauge,
     pub config_reload_successful: Gauge,
+    /// When the configuration in force was read.
+    pub config_taken_at_ms: Gauge,
     attempts: Family<AttemptLabels, Counter<u64, AtomicU64>>,
     attempt_seconds: Histogram,
     deliveries: Family<StateLabels, Counter<u64, AtomicU64>>,
@@ -120,6 +122,7 @@ impl Metrics {
             alerts_firing: Gauge::default(),
             pages_open: Gauge::default(),
             config_reload_successful: Gauge::default(),
+            config_taken_at_ms: Gauge::default(),
             attempts: Family::default(),
             attempt_seconds: seconds(),
             deliveries: Family::default(),

@@ -4,6 +4,7 @@ pub mod early;
 pub mod evaluate;
 pub mod functions;
 pub mod grounds;
+pub mod lint;
 mod local;
 mod read;
 mod slot;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -102,10 +102,15 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/query_exemplars", Needs(Read)),
     ("GET", "/api/v1/format_query", Needs(Read)),
     ("POST", "/api/v1/format_query", Needs(Read)),
+    ("GET", "/api/v1/parse_query", Needs(Read)),
+    ("POST", "/api/v1/parse_query", Needs(Read)),
     ("GET", "/api/v1/rules", Needs(Read)),
     ("GET", "/api/v1/alerts", Needs(Read)),
     ("GET", "/api/v1/targets", Needs(Read)),
     ("GET", "/api/v1/targets/metadata", Needs(Read)),
+    ("GET", "/api/v1/scrape_pools", Needs(Read)),
+    ("GET", "/api/v1/notifications", Needs(Read)),
+    ("GET", "/api/v1/status/walreplay", Needs(Read)),
     ("GET", "/api/v1/alertmanagers", Needs(Read)),
     ("GET", "/api/v1/status/buildinfo", Needs(Read)),
     ("GET", "/api/v1/status/config", Needs(Read)),
@@ -126,6 +131,18 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
 fn access(method: &Method, path: &str) -> Option<Access> {
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
     ROUTES.iter().find(|(own, pattern, _)| *own == method && *pattern == path).map(|route| route.2)
+}
+
+/// Says that a path knows no such method, or that there is no such path.
+fn not_served(method: &Method, path: &str) -> Problem {
+    match path {
+        // The page's own files; nothing but GET reaches them.
+        "/{*path}" => Problem::not_found(format!("nothing here takes {method}")),
+        _ if ROUTES.iter().any(|(_, pattern, _)| *pattern == path) => {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", format!("this address does not take {method}"))
+        }
+        _ => Problem::forbidden("this route is in no table of roles"),
+    }
 }
 
 /// The cookie that holds a login's secret.
@@ -259,7 +276,7 @@ impl Guard {
             return Err(Problem::forbidden("another site's page sent this request"));
         }
         let Some(access) = access(method, path) else {
-            return Err(Problem::forbidden("this route is in no table of roles"));
+            return Err(not_served(method, path));
         };
         let permission = match access {
             // Nobody is looked up: what is open answers also while the database is away.
@@ -268,7 +285,7 @@ impl Guard {
         };
         let Some((caller, proof)) = self.identify(headers).await? else {
             return Err(Problem::new(
-                axum::http::StatusCode::UNAUTHORIZED,
+                StatusCode::UNAUTHORIZED,
                 "unauthenticated",
                 "log in, or send an API token as a bearer token",
             ));
@@ -309,6 +326,11 @@ pub async fn guard(State(guard): State<Arc<Guard>>, path: MatchedPath, mut reque
                 request.extensions_mut().insert(caller);
             }
             next.run(request).await
+        }
+        // Which methods an address takes is in the header `Allow`, which the router adds. Nothing is said to pages of other sites: they
+        // may not read this service.
+        Err(problem) if request.method() == Method::OPTIONS && problem.status == StatusCode::METHOD_NOT_ALLOWED => {
+            StatusCode::NO_CONTENT.into_response()
         }
         Err(problem) => problem.into_response(),
     }

@@ -68,6 +68,9 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 
 async fn asset(State(()): State<()>, uri: Uri, asked: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
+    if path.starts_with("api/v1/") {
+        return super::prometheus::ApiError::not_found(format!("there is no {}", uri.path())).into_response();
+    }
     if path.starts_with("api/") || path.starts_with("-/") {
         return super::problem::Problem::not_found(format!("there is no {}", uri.path())).into_response();
     }

@@ -147,7 +147,7 @@ async fn firing_24h(queries: &Queries, now: Timestamp) -> Result<Vec<FiringBucke
         })
         .collect();
     let when = When::Range { start, end, step: BUCKET };
-    let answer = queries.run(&text, when, Duration::from_secs(5), None, |answer| answer.value).await;
+    let answer = queries.run(&text, when, Duration::from_secs(5), None, |answer, _| answer.value).await;
     // Without an answer the plot is empty; the rest of the overview still counts.
     let Ok(Value::Matrix(matrix)) = answer else { return Ok(buckets) };
     for series in matrix {

@@ -16,6 +16,7 @@ use super::acting::set_proxies;
 use super::lines;
 use crate::act::desk::Documents;
 use crate::act::fault::Faults;
+use crate::clock;
 use crate::config::{Loaded, Sources, load, syntax};
 use crate::http::alertmanager::RoutingView;
 use crate::pipeline::journeys::Journeys;
@@ -136,5 +137,6 @@ impl Live {
         set_proxies(&self.faults, &config.act).await;
         self.journeys.replace(config.journeys).await;
         self.metrics.config_reload_successful.set(1);
+        self.metrics.config_taken_at_ms.set(clock::now().0);
     }
 }

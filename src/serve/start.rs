@@ -86,6 +86,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         make_first_account(&db).await?;
     }
     let metrics = Metrics::new();
+    metrics.config_taken_at_ms.set(started_at.0);
     let hub = Hub::new(u64::try_from(started_at.0).unwrap_or(1));
     let ingest = Arc::new(Ingest { store: store.clone(), disk: disk.clone(), metrics: metrics.clone() });
     let wake = Arc::new(Notify::new());

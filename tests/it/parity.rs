@@ -61,7 +61,8 @@ struct Sides {
 impl Sides {
     async fn start(generated: &[series::Generated]) -> Sides {
         let folder = TempDir::with_prefix("tocsin-parity-").expect("a temporary folder");
-        let more = ["--web.enable-remote-write-receiver".to_owned(), format!("--enable-feature={FEATURES}")];
+        let features = format!("--enable-feature={FEATURES}");
+        let more = ["--web.enable-remote-write-receiver", &features];
         let prometheus = peers::prometheus_with(folder.path(), "global: {}\n", &more).await;
         let store = Store::new(StoreOptions::default());
         wire::write(&format!("http://{}/api/v1/write", prometheus.address), generated).await;

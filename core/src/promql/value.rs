@@ -32,6 +32,11 @@ pub struct Answer {
     /// As `warnings`, for matters that are not faults of the query.
     pub infos: Vec<String>,
     pub stats: Stats,
+    /// How many samples each step looked at, the windows of ranges counted at every step anew; a histogram counts as several, and what
+    /// a subquery reads is counted as what it delivers.
+    ///
+    /// Source: Prometheus `totalQueryableSamplesPerStep`.
+    pub samples_per_step: Vec<u64>,
 }
 
 /// What a query cost.

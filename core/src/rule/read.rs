@@ -7,9 +7,12 @@ use crate::model::labels::{METRIC_NAME, is_classic_label_name, is_classic_metric
 use crate::problem::Problem;
 use crate::promql::parse::{self, Syntax};
 use crate::time::Span;
-use crate::yaml::{self, Problems, Table, Value};
+use crate::yaml::{self, Node, Problems, Table, Value};
 
 use super::{Alerting, Kind, Rule, RuleGroup, RuleText};
+
+/// The kind of a custom resource that holds groups.
+const RESOURCE: &str = "PrometheusRule";
 
 /// What a file leaves open.
 #[derive(Clone, Debug)]
@@ -21,11 +24,22 @@ pub struct Defaults {
     /// Only names of the classic alphabet are accepted.
     pub classic_names_only: bool,
     pub syntax: Syntax,
+    /// Keys that are not known are passed over, for files that are mended before they are loaded.
+    pub ignore_unknown: bool,
+    /// The groups may stand under `spec` of a `PrometheusRule`, as the Prometheus Operator has them.
+    pub custom_resources: bool,
 }
 
 impl Default for Defaults {
     fn default() -> Defaults {
-        Defaults { interval: Span::from_mins(1), query_offset: Span::ZERO, classic_names_only: false, syntax: Syntax::default() }
+        Defaults {
+            interval: Span::from_mins(1),
+            query_offset: Span::ZERO,
+            classic_names_only: false,
+            syntax: Syntax::default(),
+            ignore_unknown: false,
+            custom_resources: false,
+        }
     }
 }
 
@@ -37,9 +51,11 @@ pub fn read(file: &str, text: &str, defaults: &Defaults) -> (Vec<RuleGroup>, Vec
     let (node, mut problems) = yaml::parse(file, text);
     let Some(node) = node else { return (Vec::new(), problems) };
     let found = Problems::new(file);
-    let mut table = Table::new(&node, "", &found);
+    let resource =
+        node.get("spec").filter(|_| defaults.custom_resources && node.get("kind").and_then(Node::text) == Some(RESOURCE));
+    let mut table = resource.map_or_else(|| Table::new(&node, "", &found), |spec| Table::new(spec, "spec", &found));
     let groups = read_groups(file, table.list("groups"), defaults);
-    table.finish();
+    finish(table, defaults);
     problems.extend(found.into_vec());
     problems.sort_by_key(|problem| problem.position);
     (groups, problems)
@@ -62,6 +78,13 @@ pub fn read_groups(file: &str, list: Vec<Value<'_, '_>>, defaults: &Defaults) ->
     groups
 }
 
+/// Reports the keys that are not known, unless they are to be passed over.
+fn finish(table: Table<'_, '_>, defaults: &Defaults) {
+    if !defaults.ignore_unknown {
+        table.finish();
+    }
+}
+
 fn read_group(file: &Arc<str>, mut table: Table<'_, '_>, defaults: &Defaults) -> RuleGroup {
     let name = table.text("name").unwrap_or_default();
     let interval = table.span("interval").filter(|interval| *interval > Span::ZERO).unwrap_or(defaults.interval);
@@ -70,21 +93,8 @@ fn read_group(file: &Arc<str>, mut table: Table<'_, '_>, defaults: &Defaults) ->
     let early = table.boolean("early").unwrap_or(true);
     let labels = table.value("labels").map(|value| read_labels(&value, defaults)).unwrap_or_default();
     let position = table.value_here().node.position;
-    let mut seen = BTreeMap::new();
-    let mut rules = Vec::new();
-    for value in table.list("rules") {
-        if let Some(rule) = read_rule(&value, &labels, defaults) {
-            let key = (rule.name().to_owned(), rule.label_texts(), rule.is_alert());
-            if let Some(first) = seen.insert(key, value.path.clone()) {
-                value.warning(format!(
-                    "the same {} with the same labels stands at {first} already; both write the same series, so tell them apart by a label",
-                    if rule.is_alert() { "alert" } else { "recorded metric" },
-                ));
-            }
-            rules.push(rule);
-        }
-    }
-    table.finish();
+    let rules = table.list("rules").iter().filter_map(|value| read_rule(value, &labels, defaults)).collect();
+    finish(table, defaults);
     RuleGroup { file: file.clone(), name, position, interval, query_offset, limit, early, rules }
 }
 
@@ -131,13 +141,12 @@ fn read_rule(value: &Value<'_, '_>, group_labels: &BTreeMap<String, String>, def
         }
         (None, Some(name)) => {
             let labels = read_texts(value, "label", &name, merged);
-            warn_of_values_in_labels(value, &labels);
             let texts = annotations.map(|value| read_annotations(&value, defaults)).unwrap_or_default();
             let annotations = read_texts(value, "annotation", &name, texts);
             Some(Kind::Alert(Alerting { name, hold, keep_firing, labels, annotations }))
         }
     };
-    table.finish();
+    finish(table, defaults);
     let (text, expr) = expr?;
     Some(Rule { kind: kind?, text, expr, position })
 }
@@ -208,16 +217,5 @@ fn place_of<'n, 'p>(rule: &Value<'n, 'p>, what: &str, name: &str) -> Value<'n, '
     match rule.node.get(key).and_then(|node| node.get(name)) {
         Some(node) => Value::new(node, format!("{}.{key}.{name}", rule.path), rule.problems),
         None => rule.clone(),
-    }
-}
-
-/// A label that holds the value makes a new alert of every evaluation, which then never lasts as long as `for` asks.
-fn warn_of_values_in_labels(value: &Value<'_, '_>, labels: &[(String, RuleText)]) {
-    for (name, text) in labels {
-        if text.shows_value() {
-            place_of(value, "label", name).warning(format!(
-                "label {name:?} holds the value of the expression; every new value is then a new alert: put it into an annotation"
-            ));
-        }
     }
 }

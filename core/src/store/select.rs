@@ -134,6 +134,16 @@ impl Store {
         Some(Timestamp(oldest.max(self.horizon.load(Relaxed))))
     }
 
+    /// Returns when the newest sample was taken; None without samples.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let of_page = |page: u32| {
+            let page = self.pages.get(page)?;
+            let heads = page.heads();
+            heads.iter().filter(|head| head.alive && head.newest != i64::MIN).map(|head| head.newest).max()
+        };
+        (0..=self.last_page()).filter_map(of_page).max().map(Timestamp)
+    }
+
     /// Reads series of one page from memory; returns how many samples there were.
     fn read_page(&self, numbers: &[u32], start: i64, end: i64, found: &mut Vec<Found>) -> Result<usize, SourceError> {
         let Some(page) = self.pages.get(page_of(numbers[0])) else { return Ok(0) };

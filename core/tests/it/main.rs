@@ -15,6 +15,7 @@ mod promql_roundtrip;
 mod promqltest;
 mod relabel;
 mod rule_files;
+mod rule_lints;
 mod rule_template;
 mod run;
 mod scrape;

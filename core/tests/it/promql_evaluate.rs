@@ -236,6 +236,12 @@ fn costs_are_counted() {
     .expect("an answer");
     assert_eq!((answer.stats.series, answer.stats.samples_loaded), (10, 300));
     assert!(answer.stats.samples_peak >= 300);
+    assert_eq!(answer.samples_per_step, [300]);
+    let query = "sum(rate(ticks_total[5m])) + sum(max_over_time(sum(ticks_total)[2m:1m])) + sum(ticks_total @ 3600)";
+    let (start, end, step) = (Timestamp(3_600_000), Timestamp(3_720_000), Span::from_mins(1));
+    let all =
+        range(&expr(query), start, end, step, &Many { series: 10 }, &Options::default(), &Cancel::new()).expect("an answer");
+    assert_eq!(all.samples_per_step, [312, 312, 312], "windows count at each step, a subquery as what it delivers");
     let Value::Vector(samples) = answer.value else { panic!("expected a vector") };
     assert_eq!(samples.len(), 1);
 }

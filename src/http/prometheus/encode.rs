@@ -5,9 +5,12 @@ use std::fmt::Write;
 use tocsin_core::model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use tocsin_core::model::{Histogram, LabelSet, Series, Value as SampleValue};
 use tocsin_core::promql::value::{Answer, Value};
-use tocsin_core::time::Timestamp;
+use tocsin_core::time::{Span, Timestamp};
 
-/// Returns a float as Prometheus writes it: shortest form that reads back to the same bits, with an exponent below 1e-6 and from 1e21.
+use super::query::Took;
+
+/// Returns a float as Prometheus writes those of vectors: the shortest form that reads back to the same bits, with an exponent of at
+/// least two digits below 1e-6 and from 1e21.
 pub fn float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -16,11 +19,23 @@ pub fn float(value: f64) -> String {
         return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
     }
     let size = value.abs();
-    if size != 0.0 && !(1e-6..1e21).contains(&size) {
-        let text = format!("{value:e}");
-        return if text.contains("e-") { text } else { text.replace('e', "e+") };
+    if size != 0.0 && !(1e-6..1e21).contains(&size) { exponent(value) } else { value.to_string() }
+}
+
+/// Returns a float as Go's `%e` with the shortest digits writes it, such as `1e+00`.
+pub fn exponent(value: f64) -> String {
+    if !value.is_finite() {
+        return float(value);
     }
-    value.to_string()
+    let text = format!("{value:e}");
+    let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, power) = power.strip_prefix('-').map_or(('+', power), |power| ('-', power));
+    format!("{digits}e{sign}{power:0>2}")
+}
+
+/// Returns a float as Prometheus writes scalars and numbers of a syntax tree: never with an exponent.
+pub fn plain(value: f64) -> String {
+    if value.is_finite() { value.to_string() } else { float(value) }
 }
 
 /// Returns an instant in seconds with at most three decimals.
@@ -106,13 +121,46 @@ fn list(out: &mut String, name: &str, lines: &[String]) {
     }
 }
 
+/// What the clients of a query want to know of its cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Costs {
+    /// The samples that each step looked at are told, too.
+    pub each_step: bool,
+    /// The first step and the distance of the steps.
+    pub steps: (Timestamp, Span),
+    pub took: Took,
+}
+
+/// Writes the costs. Reading is not told apart from evaluating and nothing is sorted afterwards, so those times are zero.
+fn costs(out: &mut String, answer: &Answer, costs: &Costs) {
+    let Took { queued, evaluated } = costs.took;
+    let total: u64 = answer.samples_per_step.iter().sum();
+    let _ = write!(
+        out,
+        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{evaluated},\"resultSortTime\":0,\"queryPreparationTime\":0,\
+         \"innerEvalTime\":{evaluated},\"execQueueTime\":{queued},\"execTotalTime\":{}}},\
+         \"samples\":{{\"totalQueryableSamples\":{total},\"peakSamples\":{}",
+        queued + evaluated,
+        answer.stats.samples_peak
+    );
+    if costs.each_step {
+        out.push_str(",\"totalQueryableSamplesPerStep\":[");
+        for (index, count) in answer.samples_per_step.iter().enumerate() {
+            let at = costs.steps.0.saturating_add(Span(costs.steps.1.0.saturating_mul(index as i64)));
+            let _ = write!(out, "{}[{},{count}]", if index > 0 { "," } else { "" }, seconds(at));
+        }
+        out.push(']');
+    }
+    out.push_str("}}");
+}
+
 /// The body of an answer is at most this long.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// Returns the body that answers a query; None when it would be longer than `BODY_BYTES_MAX`.
 ///
 /// `limit` cuts the list of series; the cut is said as a warning.
-pub fn answer(answer: &Answer, limit: usize, stats: bool) -> Option<String> {
+pub fn answer(answer: &Answer, limit: usize, asked: Option<&Costs>) -> Option<String> {
     let mut out = String::with_capacity(1024);
     let mut warnings = answer.warnings.clone();
     let mut cut = |len: usize| {
@@ -124,8 +172,7 @@ pub fn answer(answer: &Answer, limit: usize, stats: bool) -> Option<String> {
     out.push_str("{\"status\":\"success\",\"data\":{\"resultType\":\"");
     match &answer.value {
         Value::Scalar(value) => {
-            out.push_str("scalar\",\"result\":");
-            point(&mut out, answer.at.0, *value);
+            let _ = write!(out, "scalar\",\"result\":[{},\"{}\"]", seconds(answer.at), plain(*value));
         }
         Value::Text(value) => {
             let _ = write!(out, "string\",\"result\":[{},", seconds(answer.at));
@@ -169,12 +216,8 @@ pub fn answer(answer: &Answer, limit: usize, stats: bool) -> Option<String> {
             out.push(']');
         }
     }
-    if stats {
-        let _ = write!(
-            out,
-            ",\"stats\":{{\"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}},\"seriesFetched\":\"{}\"}}",
-            answer.stats.samples_loaded, answer.stats.samples_peak, answer.stats.series
-        );
+    if let Some(asked) = asked {
+        costs(&mut out, answer, asked);
     }
     out.push('}');
     list(&mut out, "warnings", &warnings);
@@ -195,7 +238,8 @@ mod tests {
             (-0.0, "-0"),
             (1e20, "100000000000000000000"),
             (1e21, "1e+21"),
-            (1.5e-7, "1.5e-7"),
+            (1.5e-7, "1.5e-07"),
+            (1e-100, "1e-100"),
             (1e-6, "0.000001"),
             (f64::NAN, "NaN"),
             (f64::INFINITY, "+Inf"),
@@ -203,6 +247,11 @@ mod tests {
         ] {
             assert_eq!(float(value), expected);
         }
+        assert_eq!([1e21, 1e-7, f64::INFINITY].map(plain), ["1000000000000000000000", "0.0000001", "+Inf"]);
+        assert_eq!(
+            [1.0, 0.0, -12.5, 1e100, 0.001, f64::INFINITY].map(exponent),
+            ["1e+00", "0e+00", "-1.25e+01", "1e+100", "1e-03", "+Inf"]
+        );
         assert_eq!(seconds(Timestamp(1_500)), "1.500");
         assert_eq!(seconds(Timestamp(-1_005)), "-1.005");
         assert_eq!(seconds(Timestamp(60_000)), "60");

@@ -1,4 +1,4 @@
-//! `query`, `query_range`, `format_query` and `query_exemplars`.
+//! `query`, `query_range`, `format_query`, `parse_query` and `query_exemplars`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +9,22 @@ use axum::{Router, routing};
 use tocsin_core::promql::evaluate::{self, CancelOnDrop, Options};
 use tocsin_core::promql::parse::{Syntax, parse};
 use tocsin_core::promql::pretty::pretty;
+use tocsin_core::promql::signature::ValueType;
 use tocsin_core::promql::value::Answer;
 use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::Semaphore;
 
-use super::{ApiError, Parameters, encode, success, success_text};
+use super::encode::Costs;
+use super::{ApiError, Parameters, duration, encode, success, success_text, tree};
 use crate::clock::{self, Stopwatch};
 
 /// Series that one answer may hold.
 const SERIES_MAX: usize = 100_000;
 /// Queries of clients that run at a time.
 pub const QUERIES_MAX: usize = 4;
+/// Steps between the first and the last one of a range query.
+const STEPS_MAX: i64 = 11_000;
 /// The longest that one query may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// Values that one query of a client may hold: four of them must leave room for the rules.
@@ -44,11 +48,28 @@ pub enum When {
     Range { start: Timestamp, end: Timestamp, step: Span },
 }
 
+/// Seconds that a query waited for its slot, and that it was evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    pub queued: f64,
+    pub evaluated: f64,
+}
+
+impl When {
+    /// Returns the first step and the distance of the steps.
+    fn steps(self) -> (Timestamp, Span) {
+        match self {
+            When::Instant(at) => (at, Span::ZERO),
+            When::Range { start, step, .. } => (start, step),
+        }
+    }
+}
+
 impl Queries {
     pub fn new(store: Arc<Store>, syntax: Syntax) -> Queries {
         Queries {
             store,
-            options: Options { samples_max: SAMPLES_MAX, ..Options::default() },
+            options: Options { samples_max: SAMPLES_MAX, points_max: STEPS_MAX as usize + 1, ..Options::default() },
             syntax,
             timeout: TIMEOUT,
             slots: Arc::new(Semaphore::new(QUERIES_MAX)),
@@ -62,6 +83,9 @@ impl Queries {
         timeout: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
+        if timeout.is_zero() {
+            return Err(ApiError::timeout(timeout));
+        }
         let watch = Stopwatch::start();
         let slot = tokio::time::timeout(timeout, self.slots.clone().acquire_owned())
             .await
@@ -84,34 +108,45 @@ impl Queries {
         when: When,
         timeout: Duration,
         lookback: Option<Span>,
-        shape: impl FnOnce(Answer) -> T + Send + 'static,
+        shape: impl FnOnce(Answer, Took) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let expr = parse(text, &self.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
+        let kind = expr.value_type();
+        if matches!(when, When::Range { .. }) && matches!(kind, ValueType::Text | ValueType::RangeVector) {
+            let fault = format!("invalid expression type \"{}\" for range query, must be Scalar or instant Vector", kind.name());
+            return Err(ApiError::parameter("query", fault));
+        }
         // When the client has gone, the handler's future is dropped, and this with it.
         let cancel = CancelOnDrop::default();
         let (store, switch) = (self.store.clone(), cancel.0.clone());
         let options =
             Options { lookback: lookback.unwrap_or(self.options.lookback), text: Some(Arc::from(text)), ..self.options.clone() };
+        let watch = Stopwatch::start();
         let work = move || {
+            let queued = watch.elapsed().as_secs_f64();
             // One view for the whole query, so that its selectors agree.
             let snapshot = store.snapshot();
             let answer = match when {
                 When::Instant(at) => evaluate::instant(&expr, at, &snapshot, &options, &switch),
                 When::Range { start, end, step } => evaluate::range(&expr, start, end, step, &snapshot, &options, &switch),
             };
-            answer.map(shape)
+            let took = Took { queued, evaluated: watch.elapsed().as_secs_f64() - queued };
+            answer.map(|answer| shape(answer, took))
         };
         self.with_slot(timeout, work).await?.map_err(|error| ApiError::evaluation(&error))
     }
 
     /// Evaluates a query and writes the answer.
     async fn answer(&self, parameters: &Parameters, when: When) -> Result<Response, ApiError> {
-        let (limit, stats) = (parameters.limit(SERIES_MAX)?, parameters.get("stats").is_some());
-        let (timeout, lookback) = (self.timeout(parameters)?, parameters.span("lookback_delta")?);
-        let shape = move |answer: Answer| encode::answer(&answer, limit, stats);
-        let body = self.run(parameters.need("query")?, when, timeout, lookback, shape).await?;
+        let (limit, timeout, lookback) = (parameters.limit(SERIES_MAX)?, self.timeout(parameters)?, lookback(parameters)?);
+        let (stats, steps) = (parameters.get("stats").map(str::to_owned), when.steps());
+        let shape = move |answer: Answer, took: Took| {
+            let costs = stats.map(|stats| Costs { each_step: stats == "all", steps, took });
+            encode::answer(&answer, limit, costs.as_ref())
+        };
+        let body = self.run(parameters.query(), when, timeout, lookback, shape).await?;
         body.map(success_text)
-            .ok_or_else(|| ApiError::execution("the answer is longer than 64 MiB; ask for fewer series or a longer step"))
+            .ok_or_else(|| ApiError::too_large("the answer is longer than 64 MiB; ask for fewer series or a longer step"))
     }
 
     fn timeout(&self, parameters: &Parameters) -> Result<Duration, ApiError> {
@@ -124,33 +159,48 @@ async fn query(State(queries): State<Queries>, parameters: Parameters) -> Result
     queries.answer(&parameters, When::Instant(at)).await
 }
 
+/// Reads how far back an instant looks; zero and less mean the usual time.
+fn lookback(parameters: &Parameters) -> Result<Option<Span>, ApiError> {
+    let Some(text) = parameters.get("lookback_delta") else { return Ok(None) };
+    let span = duration(text).map_err(|fault| ApiError::bad_data(format!("error parsing lookback delta duration: {fault}")))?;
+    Ok(Some(span).filter(|span| *span > Span::ZERO))
+}
+
 async fn query_range(State(queries): State<Queries>, parameters: Parameters) -> Result<Response, ApiError> {
-    let need = |name: &str, value: Option<Timestamp>| {
-        value.ok_or_else(|| ApiError::bad_data(format!("invalid parameter \"{name}\": it is missing")))
-    };
-    let start = need("start", parameters.instant("start")?)?;
-    let end = need("end", parameters.instant("end")?)?;
-    let step = parameters.span("step")?.ok_or_else(|| ApiError::bad_data("invalid parameter \"step\": it is missing"))?;
+    let (start, end) = (parameters.need_instant("start")?, parameters.need_instant("end")?);
     if end < start {
-        return Err(ApiError::bad_data("invalid parameter \"end\": end timestamp must not be before start time"));
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
     }
+    let Some(step) = parameters.span("step")? else {
+        return Err(ApiError::parameter("step", "cannot parse \"\" to a valid duration"));
+    };
     if step <= Span::ZERO {
+        let fault = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::parameter("step", fault));
+    }
+    if end.since(start).0 / step.0 > STEPS_MAX {
         return Err(ApiError::bad_data(
-            "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer",
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
     queries.answer(&parameters, When::Range { start, end, step }).await
 }
 
 async fn format_query(State(queries): State<Queries>, parameters: Parameters) -> Result<Response, ApiError> {
-    let text = parameters.need("query")?;
+    let text = parameters.query();
     let expr = parse(text, &queries.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
     Ok(success(pretty(&expr, 100).into()).into_response())
 }
 
+async fn parse_query(State(queries): State<Queries>, parameters: Parameters) -> Result<Response, ApiError> {
+    let text = parameters.query();
+    let expr = parse(text, &queries.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
+    Ok(success(tree::json(&expr)))
+}
+
 /// Exemplars are not stored, so every good question has an empty answer.
 async fn query_exemplars(State(queries): State<Queries>, parameters: Parameters) -> Result<Response, ApiError> {
-    let text = parameters.need("query")?;
+    let text = parameters.query();
     parse(text, &queries.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
     let (start, end) = (parameters.instant("start")?, parameters.instant("end")?);
     if start.zip(end).is_some_and(|(start, end)| end < start) {
@@ -164,6 +214,7 @@ pub fn routes(queries: Queries) -> Router {
         .route("/api/v1/query", routing::get(query).post(query))
         .route("/api/v1/query_range", routing::get(query_range).post(query_range))
         .route("/api/v1/format_query", routing::get(format_query).post(format_query))
+        .route("/api/v1/parse_query", routing::get(parse_query).post(parse_query))
         .route("/api/v1/query_exemplars", routing::get(query_exemplars).post(query_exemplars))
         .with_state(queries)
 }

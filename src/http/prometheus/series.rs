@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::{Router, routing};
@@ -34,15 +35,25 @@ struct Asked {
     limit: usize,
 }
 
-fn asked(parameters: &Parameters) -> Result<Asked, ApiError> {
+/// Reads sets of matchers; one that matches every series is refused, as Prometheus refuses it.
+pub fn matcher_sets(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let mut sets = Vec::new();
     for text in parameters.all("match[]") {
-        sets.push(parse_selector(text).map_err(|errors| ApiError::parse("match[]", text, &errors))?);
+        let set = parse_selector(text).map_err(|errors| ApiError::parse_bare(text, &errors))?;
+        if set.iter().all(Matcher::matches_empty) {
+            return Err(ApiError::bad_data("match[] must contain at least one non-empty matcher"));
+        }
+        sets.push(set);
     }
+    Ok(sets)
+}
+
+fn asked(parameters: &Parameters) -> Result<Asked, ApiError> {
+    let sets = matcher_sets(parameters)?;
     let start = parameters.instant("start")?.unwrap_or(Timestamp::MIN);
     let end = parameters.instant("end")?.unwrap_or(Timestamp::MAX);
     if end < start {
-        return Err(ApiError::bad_data("invalid parameter \"end\": end timestamp must not be before start time"));
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
     }
     Ok(Asked { sets, start, end, limit: parameters.limit(ENTRIES_MAX)? })
 }
@@ -68,10 +79,12 @@ impl SeriesState {
 }
 
 async fn series(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
-    let asked = asked(&parameters)?;
-    if asked.sets.is_empty() {
+    if parameters.all("match[]").is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
+    // Only here Prometheus names the parameter.
+    matcher_sets(&parameters).map_err(|error| error.of_parameter("match[]"))?;
+    let asked = asked(&parameters)?;
     state.look(move |store| store.series(&asked.sets, asked.start, asked.end, asked.limit)).await
 }
 
@@ -80,9 +93,19 @@ async fn labels(State(state): State<SeriesState>, parameters: Parameters) -> Res
     state.look(move |store| store.label_names(&asked.sets, asked.start, asked.end, asked.limit)).await
 }
 
-/// Returns a label's name from a path: names beyond the classic alphabet come as `U__` with escapes.
+/// The most digits of one escape.
+const ESCAPE_DIGITS_MAX: usize = 6;
+
+/// Returns a label's name from a path: names beyond the classic alphabet come as `U__` with escapes. What only looks like that is a name
+/// as it stands.
+///
+/// Source: `model.UnescapeName` of Prometheus' common library.
+fn label_name(name: &str) -> String {
+    unescaped(name).unwrap_or_else(|| name.to_owned())
+}
+
 fn unescaped(name: &str) -> Option<String> {
-    let Some(escaped) = name.strip_prefix("U__") else { return Some(name.to_owned()) };
+    let escaped = name.strip_prefix("U__")?;
     let (mut out, mut rest) = (String::new(), escaped);
     while let Some(at) = rest.find('_') {
         out.push_str(&rest[..at]);
@@ -91,7 +114,7 @@ fn unescaped(name: &str) -> Option<String> {
             out.push('_');
             rest = behind;
         } else {
-            let (digits, behind) = rest.split_once('_')?;
+            let (digits, behind) = rest.split_once('_').filter(|(digits, _)| digits.len() < ESCAPE_DIGITS_MAX + 1)?;
             out.push(char::from_u32(u32::from_str_radix(digits, 16).ok()?)?);
             rest = behind;
         }
@@ -102,18 +125,22 @@ fn unescaped(name: &str) -> Option<String> {
 
 async fn values(
     State(state): State<SeriesState>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let name = unescaped(&name)
-        .filter(|name| !name.is_empty())
-        .ok_or_else(|| ApiError::bad_data(format!("invalid label name: {name:?}")))?;
+    let Path(name) = name.map_err(|_| ApiError::bad_data("invalid label name: it is not UTF-8"))?;
+    let name = label_name(&name);
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
     let asked = asked(&parameters)?;
     state.look(move |store| store.label_values(&name, &asked.sets, asked.start, asked.end, asked.limit)).await
 }
 
 async fn metadata(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
-    let limit = parameters.limit(ENTRIES_MAX)?;
+    let limit = parameters.metadata_limit("limit", ENTRIES_MAX)?;
+    // One meaning is kept for each metric, so this limit never cuts.
+    parameters.metadata_limit("limit_per_metric", ENTRIES_MAX)?;
     let book = state.scrapes.metadata.read().expect("no holder of this lock panics");
     let mut data = serde_json::Map::new();
     for (name, said) in book.iter().filter(|(name, _)| parameters.get("metric").is_none_or(|metric| metric == *name)).take(limit)
@@ -128,7 +155,7 @@ const FAMILY_ENDINGS: [&str; 6] = ["", "_total", "_bucket", "_sum", "_count", "_
 
 /// Tells what is known of the metrics of targets. Which metrics a target has is read off its series.
 async fn targets_metadata(State(state): State<SeriesState>, parameters: Parameters) -> Result<Response, ApiError> {
-    let limit = parameters.limit(ENTRIES_MAX)?;
+    let limit = parameters.metadata_limit("limit", ENTRIES_MAX)?;
     let metric = parameters.get("metric").map(str::to_owned);
     let wanted = match parameters.get("match_target") {
         Some(text) => parse_selector(text).map_err(|errors| ApiError::parse("match_target", text, &errors))?,
@@ -155,9 +182,12 @@ async fn targets_metadata(State(state): State<SeriesState>, parameters: Paramete
                     return data;
                 }
                 if FAMILY_ENDINGS.iter().any(|ending| names.contains(&format!("{family}{ending}"))) {
-                    data.push(json!({
-                        "target": labels, "metric": family, "type": said.kind.name(), "help": said.help, "unit": said.unit
-                    }));
+                    let mut entry = json!({ "target": labels, "type": said.kind.name(), "help": said.help, "unit": said.unit });
+                    // Who asks for one metric knows its name.
+                    if metric.is_none() {
+                        entry["metric"] = family.as_str().into();
+                    }
+                    data.push(entry);
                 }
             }
         }
@@ -183,9 +213,10 @@ mod tests {
 
     #[test]
     fn escaped_names_of_labels_are_read() {
-        assert_eq!(unescaped("job").as_deref(), Some("job"));
-        assert_eq!(unescaped("U__http_2e_status__code").as_deref(), Some("http.status_code"));
-        assert_eq!(unescaped("U__a_zz_"), None);
-        assert_eq!(unescaped("U__a_2e"), None);
+        assert_eq!(label_name("job"), "job");
+        assert_eq!(label_name("U__http_2e_status__code"), "http.status_code");
+        for name in ["U__a_zz_", "U__a_2e", "U__a_0000000000002e_", "U__a_110000_", "U___"] {
+            assert_eq!(label_name(name), name);
+        }
     }
 }

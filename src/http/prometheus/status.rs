@@ -1,4 +1,4 @@
-//! `rules`, `alerts`, `targets` and `status/…`.
+//! `targets`, `scrape_pools`, `notifications` and `status/…`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,185 +7,31 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::{Router, routing};
 use serde_json::{Value, json};
-use tocsin_core::alert::{Instance, Instances};
 use tocsin_core::model::LabelSet;
-use tocsin_core::rule::{Kind, Rule};
+use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::watch;
 
 use super::query::{QUERIES_MAX, Queries};
-use super::{ApiError, Parameters, success};
+use super::{ApiError, Parameters, number, success, time_or_zero};
 use crate::clock;
-use crate::pipeline::ledger::RuleKey;
-use crate::pipeline::rules::{GroupStatus, RuleStatus, Rules};
 use crate::pipeline::scrapes::{JobView, Scrapes};
-use crate::pipeline::watch::Watch;
+use crate::telemetry::Metrics;
 
 /// Clients choose their dialect of PromQL by this.
 const PROMETHEUS_VERSION: &str = "3.5.0";
 
 #[derive(Clone)]
 pub struct StatusState {
-    pub watch: Watch,
-    pub rules: Arc<Rules>,
     pub scrapes: Arc<Scrapes>,
     pub started_at: Timestamp,
     pub retention: Span,
     pub retention_bytes: Option<u64>,
     pub external_url: String,
     pub queries: Queries,
+    pub metrics: Arc<Metrics>,
     /// The configuration as YAML, secrets masked.
     pub config: watch::Receiver<Arc<str>>,
-}
-
-fn bad_gateway(error: crate::pipeline::watch::WatchError) -> ApiError {
-    ApiError::unavailable(error.to_string())
-}
-
-/// Returns a float as Go's `%e` with the shortest digits writes it, such as `1e+00`.
-fn exponent(value: f64) -> String {
-    if !value.is_finite() {
-        return super::encode::float(value);
-    }
-    let text = format!("{value:e}");
-    let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, power) = power.strip_prefix('-').map_or(('+', power), |power| ('-', power));
-    format!("{digits}e{sign}{power:0>2}")
-}
-
-fn alert_json(instance: &Instance) -> Value {
-    let mut alert = json!({
-        "labels": instance.labels,
-        "annotations": instance.annotations,
-        "state": instance.state.name(),
-        "activeAt": instance.active_at.rfc3339(),
-        "value": exponent(instance.value),
-    });
-    if let Some(since) = instance.keep_firing_since {
-        alert["keepFiringSince"] = since.rfc3339().into();
-    }
-    alert
-}
-
-fn health(status: &RuleStatus) -> &'static str {
-    match (&status.last_evaluation, &status.error) {
-        (None, _) => "unknown",
-        (Some(_), None) => "ok",
-        (Some(_), Some(_)) => "err",
-    }
-}
-
-/// The zero time of Go, for what has not happened yet.
-fn time_or_zero(at: Option<Timestamp>) -> String {
-    at.map_or("0001-01-01T00:00:00Z".to_owned(), Timestamp::rfc3339)
-}
-
-fn rule_json(rule: &Rule, status: &RuleStatus, instances: Option<&Instances>, with_alerts: bool) -> Value {
-    let mut value = json!({
-        "name": rule.name(),
-        "query": rule.expr.to_string(),
-        "labels": rule.label_texts(),
-        "health": health(status),
-        "evaluationTime": status.seconds,
-        "lastEvaluation": time_or_zero(status.last_evaluation),
-    });
-    if let Some(error) = &status.error {
-        value["lastError"] = error.as_str().into();
-    }
-    match &rule.kind {
-        Kind::Record { .. } => value["type"] = "recording".into(),
-        Kind::Alert(alerting) => {
-            value["type"] = "alerting".into();
-            value["duration"] = alerting.hold.seconds().into();
-            value["keepFiringFor"] = alerting.keep_firing.seconds().into();
-            let annotations: BTreeMap<&String, &String> =
-                alerting.annotations.iter().map(|(name, text)| (name, &text.text)).collect();
-            value["annotations"] = json!(annotations);
-            value["state"] = instances.and_then(Instances::state).map_or("inactive", |state| state.name()).into();
-            if with_alerts {
-                let active: Vec<Value> =
-                    instances.map(|instances| instances.active().map(alert_json).collect()).unwrap_or_default();
-                value["alerts"] = active.into();
-            }
-        }
-    }
-    value
-}
-
-/// Which rules a list asks for; an empty list asks nothing.
-struct RuleFilter {
-    kind: Option<String>,
-    names: Vec<String>,
-    groups: Vec<String>,
-    files: Vec<String>,
-    with_alerts: bool,
-}
-
-impl RuleFilter {
-    fn read(parameters: &Parameters) -> Result<RuleFilter, ApiError> {
-        let kind = match parameters.get("type") {
-            None => None,
-            Some(kind @ ("alert" | "record")) => Some(kind.to_owned()),
-            Some(other) => return Err(ApiError::bad_data(format!("invalid parameter \"type\": not supported value {other:?}"))),
-        };
-        Ok(RuleFilter {
-            kind,
-            names: parameters.all("rule_name[]").to_vec(),
-            groups: parameters.all("rule_group[]").to_vec(),
-            files: parameters.all("file[]").to_vec(),
-            with_alerts: parameters.get("exclude_alerts") != Some("true"),
-        })
-    }
-
-    fn lets(&self, rule: &Rule) -> bool {
-        let kind = if rule.is_alert() { "alert" } else { "record" };
-        self.kind.as_deref().is_none_or(|wanted| wanted == kind)
-            && (self.names.is_empty() || self.names.iter().any(|name| name == rule.name()))
-    }
-
-    fn lets_group(&self, group: &GroupStatus) -> bool {
-        (self.groups.is_empty() || self.groups.contains(&group.group.name))
-            && (self.files.is_empty() || self.files.iter().any(|file| **file == *group.group.file))
-    }
-}
-
-async fn rules(State(state): State<StatusState>, parameters: Parameters) -> Result<Response, ApiError> {
-    let filter = RuleFilter::read(&parameters)?;
-    let groups = state.rules.status();
-    let answer = state.watch.ask(move |state| {
-        let mut list = Vec::new();
-        for group in groups.iter().filter(|group| filter.lets_group(group)) {
-            let whole = group.group.rules.iter().zip(&group.rules).zip(group.keys.iter());
-            let rules: Vec<Value> = whole
-                .filter(|((rule, _), _)| filter.lets(rule))
-                .map(|((rule, status), key): ((&Rule, &RuleStatus), &RuleKey)| {
-                    rule_json(rule, status, state.ledger.of_rule(key), filter.with_alerts)
-                })
-                .collect();
-            if rules.is_empty() && !group.group.rules.is_empty() {
-                continue;
-            }
-            list.push(json!({
-                "name": group.group.name,
-                "file": &*group.group.file,
-                "interval": group.group.interval.seconds(),
-                "limit": group.group.limit,
-                "rules": rules,
-                "evaluationTime": group.seconds,
-                "lastEvaluation": time_or_zero(group.last_evaluation),
-            }));
-        }
-        list
-    });
-    Ok(success(json!({ "groups": answer.await.map_err(bad_gateway)? })))
-}
-
-async fn alerts(State(state): State<StatusState>) -> Result<Response, ApiError> {
-    let answer = state.watch.ask(|state| {
-        let active = state.ledger.alerts().filter(|(_, instance)| instance.state != tocsin_core::alert::State::Resolved);
-        active.map(|(_, instance)| alert_json(instance)).collect::<Vec<_>>()
-    });
-    Ok(success(json!({ "alerts": answer.await.map_err(bad_gateway)? })))
 }
 
 fn target_json(job: &JobView) -> Vec<Value> {
@@ -200,7 +46,7 @@ fn target_json(job: &JobView) -> Vec<Value> {
                 "globalUrl": view.target.url,
                 "lastError": view.status.last_error,
                 "lastScrape": time_or_zero(view.status.last_scrape_at),
-                "lastScrapeDuration": view.status.last_seconds,
+                "lastScrapeDuration": number(view.status.last_seconds),
                 "health": match view.status.up { Some(true) => "up", Some(false) => "down", None => "unknown" },
                 "scrapeInterval": view.target.interval.to_string(),
                 "scrapeTimeout": view.target.timeout.to_string(),
@@ -210,27 +56,50 @@ fn target_json(job: &JobView) -> Vec<Value> {
 }
 
 async fn targets(State(state): State<StatusState>, parameters: Parameters) -> Response {
-    let wanted = parameters.get("state").unwrap_or("any").to_lowercase();
+    let wanted = parameters.get("state").map(str::to_lowercase).unwrap_or_default();
+    let (of_active, of_dropped) =
+        (matches!(wanted.as_str(), "" | "any" | "active"), matches!(wanted.as_str(), "" | "any" | "dropped"));
     let pool = parameters.get("scrapePool");
-    let jobs: Vec<JobView> = state.scrapes.view().into_iter().filter(|job| pool.is_none_or(|pool| pool == job.name)).collect();
-    let (mut active, mut dropped, mut counts): (Vec<Value>, Vec<Value>, BTreeMap<String, usize>) = Default::default();
+    let mut jobs: Vec<JobView> = state.scrapes.view();
+    jobs.sort_by(|one, other| one.name.cmp(&other.name));
+    let (mut active, mut dropped, mut counts): (Vec<Value>, Vec<Value>, BTreeMap<&str, usize>) = Default::default();
     for job in &jobs {
-        if matches!(wanted.as_str(), "any" | "active") {
+        counts.insert(&job.name, job.dropped.len());
+        if pool.is_some_and(|pool| pool != job.name) {
+            continue;
+        }
+        if of_active {
             active.extend(target_json(job));
         }
-        if matches!(wanted.as_str(), "any" | "dropped") {
+        if of_dropped {
             let label = |labels: &LabelSet| json!({ "discoveredLabels": labels, "scrapePool": job.name });
             dropped.extend(job.dropped.iter().map(label));
         }
-        counts.insert(job.name.clone(), job.dropped.len());
     }
+    let counts = if of_dropped { json!(counts) } else { Value::Null };
     success(json!({ "activeTargets": active, "droppedTargets": dropped, "droppedTargetCounts": counts }))
+}
+
+async fn scrape_pools(State(state): State<StatusState>) -> Response {
+    let mut names: Vec<String> = state.scrapes.view().into_iter().map(|job| job.name).collect();
+    names.sort();
+    success(json!({ "scrapePools": names }))
+}
+
+/// Tells what Prometheus' page would be told of its server; ours is told in the page itself.
+async fn notifications() -> Response {
+    success(json!([]))
+}
+
+/// The log is read before anything is served.
+async fn walreplay() -> Response {
+    success(json!({ "min": 0, "max": 0, "current": 0 }))
 }
 
 async fn buildinfo() -> Response {
     success(json!({
         "version": PROMETHEUS_VERSION, "revision": concat!("tocsin-", env!("CARGO_PKG_VERSION")), "branch": "tocsin",
-        "buildUser": "", "buildDate": "", "goVersion": "", "application": "tocsin"
+        "buildUser": "", "buildDate": "", "goVersion": ""
     }))
 }
 
@@ -239,11 +108,23 @@ async fn config(State(state): State<StatusState>) -> Response {
     success(json!({ "yaml": &*yaml }))
 }
 
+/// Tells the state of the process. What is of Go's runtime alone is told as nothing; tasks and threads stand for its counterparts.
 async fn runtimeinfo(State(state): State<StatusState>) -> Response {
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let folder = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
     success(json!({
         "startTime": state.started_at.rfc3339(),
+        "CWD": folder,
+        "hostname": std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim(),
         "serverTime": clock::now().rfc3339(),
-        "timeSeriesCount": state.queries.store.stats(0).series,
+        "reloadConfigSuccess": state.metrics.config_reload_successful.get() == 1,
+        "lastConfigTime": time_or_zero(Some(Timestamp(state.metrics.config_taken_at_ms.get()))),
+        "corruptionCount": 0,
+        "goroutineCount": runtime.num_alive_tasks(),
+        "GOMAXPROCS": runtime.num_workers(),
+        "GOMEMLIMIT": 0,
+        "GOGC": "",
+        "GODEBUG": "",
         "storageRetention": match state.retention_bytes {
             Some(bytes) => format!("{} or {bytes}B", state.retention),
             None => state.retention.to_string(),
@@ -271,24 +152,49 @@ async fn alertmanagers() -> Response {
     success(json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }))
 }
 
+/// Entries of each list of `status/tsdb`: when nothing is said, and at most.
+const TOP: usize = 10;
+const TOP_MAX: usize = 10_000;
+
 async fn tsdb(State(state): State<StatusState>, parameters: Parameters) -> Result<Response, ApiError> {
-    let stats = state.queries.store.stats(parameters.limit(100)?.min(100));
-    let pairs =
-        |list: &[(String, usize)]| list.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>();
-    Ok(success(json!({
-        "headStats": { "numSeries": stats.series, "numLabelPairs": stats.label_pairs },
+    let top = match parameters.get("limit").map(str::parse::<usize>) {
+        None => TOP,
+        Some(Ok(limit)) if limit > 0 => limit.min(TOP_MAX),
+        Some(_) => return Err(ApiError::bad_data("limit must be a positive number")),
+    };
+    let queries = state.queries.clone();
+    let data = state.queries.with_slot(queries.timeout, move || tsdb_data(&queries.store, top)).await?;
+    Ok(success(data))
+}
+
+fn tsdb_data(store: &Store, top: usize) -> Value {
+    let stats = store.stats(top);
+    let entry = |name: &str, value: usize| json!({ "name": name, "value": value });
+    let pairs = |list: &[(String, usize)]| list.iter().map(|(name, value)| entry(name, *value)).collect::<Vec<_>>();
+    let mut largest: Vec<_> = stats.labels.iter().collect();
+    largest.sort_by_key(|label| std::cmp::Reverse(label.bytes));
+    // A series that has samples has one chunk that is being filled.
+    json!({
+        "headStats": {
+            "numSeries": stats.series,
+            "numLabelPairs": stats.label_pairs,
+            "chunkCount": stats.series,
+            "minTime": store.oldest().map_or(i64::MAX, |at| at.0),
+            "maxTime": store.newest().map_or(i64::MIN, |at| at.0),
+        },
         "seriesCountByMetricName": pairs(&stats.metrics),
-        "labelValueCountByLabelName": stats.labels.iter().map(|label| json!({ "name": label.name, "value": label.values })).collect::<Vec<_>>(),
-        "memoryInBytesByLabelName": stats.labels.iter().map(|label| json!({ "name": label.name, "value": label.bytes })).collect::<Vec<_>>(),
+        "labelValueCountByLabelName": stats.labels.iter().map(|label| entry(&label.name, label.values)).collect::<Vec<_>>(),
+        "memoryInBytesByLabelName": largest.iter().map(|label| entry(&label.name, label.bytes)).collect::<Vec<_>>(),
         "seriesCountByLabelValuePair": pairs(&stats.pairs),
-    })))
+    })
 }
 
 pub fn routes(state: StatusState) -> Router {
     Router::new()
-        .route("/api/v1/rules", routing::get(rules))
-        .route("/api/v1/alerts", routing::get(alerts))
         .route("/api/v1/targets", routing::get(targets))
+        .route("/api/v1/scrape_pools", routing::get(scrape_pools))
+        .route("/api/v1/notifications", routing::get(notifications))
+        .route("/api/v1/status/walreplay", routing::get(walreplay))
         .route("/api/v1/status/buildinfo", routing::get(buildinfo))
         .route("/api/v1/status/config", routing::get(config))
         .route("/api/v1/status/runtimeinfo", routing::get(runtimeinfo))
@@ -296,17 +202,4 @@ pub fn routes(state: StatusState) -> Router {
         .route("/api/v1/status/flags", routing::get(flags))
         .route("/api/v1/alertmanagers", routing::get(alertmanagers))
         .with_state(state)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_written_as_go_writes_them() {
-        assert_eq!(
-            [1.0, 0.0, -12.5, 1e100, 0.001, f64::INFINITY].map(exponent),
-            ["1e+00", "0e+00", "-1.25e+01", "1e+100", "1e-03", "+Inf"]
-        );
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::engine::wrong_type;
 use super::grid::{Column, Grid, Line, Point, SAME_LABELS};
+use super::selectors::window_weight;
 use super::{Engine, EvalError, Evaluated, Note, Ranges, Steps, bare};
 use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher};
 use crate::promql::ast::{Call, Edges, Expr, ExprKind, Place};
@@ -238,6 +239,7 @@ impl Engine<'_> {
         let wants_counter = matches!(name, "rate" | "increase");
         let mut grid = self.grid(steps.count)?;
         let mut numbers = vec![0.0; scalars.len()];
+        let mut counts = vec![0; steps.count];
         for series in &ranges.series {
             self.alive()?;
             let mut line = match drops_name {
@@ -255,6 +257,7 @@ impl Engine<'_> {
                 for (number, column) in numbers.iter_mut().zip(&scalars) {
                     *number = column.at(step);
                 }
+                counts[step] += window_weight(&window);
                 row[step] = body(&window, &numbers, &self.notes)?;
                 has_float |= row[step].float().is_some();
                 Ok(())
@@ -265,6 +268,7 @@ impl Engine<'_> {
                 self.notes.add(Note::PossiblyNotCounter { metric }, range_arg.place);
             }
         }
+        self.count_samples(&counts);
         let grid = grid.without_empty_lines();
         // Unlike elsewhere, series that become the same are refused here even when they have no step in common.
         if !self.options.delayed_name_removal && grid.has_same_labels() {
@@ -316,13 +320,16 @@ impl Engine<'_> {
         let ranges = self.ranges(arg, steps)?;
         self.check_edges(&ranges, "absent_over_time", arg.place)?;
         let mut present = vec![false; steps.count];
+        let mut counts = vec![0; steps.count];
         for series in &ranges.series {
             self.alive()?;
-            ranges.windows(series, steps, arg.place, |step, _| {
+            ranges.windows(series, steps, arg.place, |step, window| {
                 present[step] = true;
+                counts[step] += window_weight(&window);
                 Ok(())
             })?;
         }
+        self.count_samples(&counts);
         self.ones_where_absent(arg, &present)
     }
 }

@@ -1,6 +1,6 @@
 //! One evaluation: what it reads from, what it may hold, and the walk over the tree.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use foldhash::{HashMap, HashMapExt};
 
@@ -36,6 +36,9 @@ pub(crate) struct Engine<'a> {
     pub notes: Notes,
     /// Inside a function that reads only count and sum of histograms, and outside of subqueries.
     pub counts_only: Cell<bool>,
+    /// Inside a subquery, whose steps are not those of the query.
+    within_subquery: Cell<bool>,
+    samples_per_step: RefCell<Vec<u64>>,
 }
 
 impl<'a> Engine<'a> {
@@ -50,6 +53,8 @@ impl<'a> Engine<'a> {
             budget: Budget::new(options.samples_max),
             notes: Notes::default(),
             counts_only: Cell::new(false),
+            within_subquery: Cell::new(false),
+            samples_per_step: RefCell::new(vec![0; steps.count]),
         }
     }
 
@@ -69,7 +74,8 @@ impl<'a> Engine<'a> {
 
     pub fn answer(self, at: Timestamp, value: Value) -> Answer {
         let (warnings, infos) = self.notes.texts(self.options.text.as_deref());
-        Answer { at, value, warnings, infos, stats: self.budget.stats() }
+        let samples_per_step = self.samples_per_step.into_inner();
+        Answer { at, value, warnings, infos, stats: self.budget.stats(), samples_per_step }
     }
 
     /// Returns the value of an expression at every step; one that is the same at every step is evaluated once.
@@ -88,6 +94,24 @@ impl<'a> Engine<'a> {
             ExprKind::Unary { negative, operand } => self.unary(*negative, operand, steps),
             ExprKind::Paren(inner) => self.eval(inner, steps),
         }
+    }
+
+    /// Counts the samples that a selector looked at, one number for each step; a single one holds at every step.
+    pub fn count_samples(&self, counts: &[u64]) {
+        if self.within_subquery.get() {
+            return;
+        }
+        for (index, total) in self.samples_per_step.borrow_mut().iter_mut().enumerate() {
+            *total += if let [only] = counts { *only } else { counts.get(index).copied().unwrap_or(0) };
+        }
+    }
+
+    /// Evaluates the inside of a subquery: its samples are not those of a step of the query.
+    pub fn inside_subquery<T>(&self, evaluate: impl FnOnce() -> T) -> T {
+        let before = self.within_subquery.replace(true);
+        let value = self.with_counts_only(false, evaluate);
+        self.within_subquery.set(before);
+        value
     }
 
     /// Evaluates something with `counts_only` set to a value.

@@ -59,6 +59,20 @@ fn weight(histogram: &Histogram) -> usize {
     10 + (histogram.positive_buckets.len() + histogram.negative_buckets.len()) / 2
 }
 
+fn point_weight(point: &Point) -> u64 {
+    match point {
+        Point::Absent => 0,
+        Point::Float(_) => 1,
+        Point::Histogram(histogram) => weight(histogram) as u64,
+    }
+}
+
+/// How many values the samples of a window count as.
+pub(super) fn window_weight(window: &Window<'_>) -> u64 {
+    let histograms: usize = window.histograms.iter().map(|(_, histogram)| weight(histogram)).sum();
+    (window.floats.len() + histograms) as u64
+}
+
 impl Engine<'_> {
     /// Loads the samples that lie after `after` and not after `until`.
     pub fn load(&self, matchers: &[Matcher], after: i64, until: i64, place: Place) -> Result<(Vec<Series>, Lease), EvalError> {
@@ -121,6 +135,7 @@ impl Engine<'_> {
         let until = reference(steps.count - 1).saturating_add(if smoothed { lookback } else { 0 });
         let (series, _samples) = self.load(&selector.matchers, after, until, place)?;
         let mut grid = self.grid(steps.count)?;
+        let mut counts = vec![0; steps.count];
         for series in series {
             self.alive()?;
             let line = self.add_line(&mut grid, Line { labels: series.labels.clone(), drop_name: false })?;
@@ -130,7 +145,9 @@ impl Engine<'_> {
             } else {
                 current(&series, row, lookback, reference, &read);
             }
+            counts.iter_mut().zip(row).for_each(|(count, point)| *count += point_weight(point));
         }
+        self.count_samples(&counts);
         Ok(grid.without_empty_lines())
     }
 
@@ -296,6 +313,7 @@ impl Ranges {
         for series in &self.series {
             engine.alive()?;
             self.windows(series, &steps, place, |_, window| {
+                engine.count_samples(&[window_weight(&window)]);
                 let labels = if series.drop_name { without_metadata(&series.labels) } else { series.labels.clone() };
                 let floats = match self.edges {
                     None => window.floats.to_vec(),

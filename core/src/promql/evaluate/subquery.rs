@@ -44,7 +44,7 @@ impl Engine<'_> {
         if inner.count == 0 {
             return Ok(ranges);
         }
-        match self.with_counts_only(false, || self.eval(&subquery.expr, &inner))? {
+        match self.inside_subquery(|| self.eval(&subquery.expr, &inner))? {
             Evaluated::Scalar(column) => {
                 let floats = (0..inner.count).map(|step| (inner.at(step), column.at(step))).collect();
                 let histograms = Vec::new();
