@@ -231,10 +231,24 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// Returns about how many samples lie in `start ..= end`, as if they were evenly spaced; never more than there are.
+    fn about(&self, start: i64, end: i64) -> usize {
+        let (from, to) = (start.max(self.first), end.min(self.last));
+        let (part, whole) = (i128::from(to) - i128::from(from), i128::from(self.last) - i128::from(self.first));
+        match part {
+            ..0 => 0,
+            part if whole > 0 => {
+                usize::try_from(part * i128::from(self.count) / whole).map_or(0, |about| about.min(self.count as usize - 1) + 1)
+            }
+            _ => 1,
+        }
+    }
+
     fn decode_floats(&self, start: i64, end: i64, out: &mut Vec<(i64, f64)>) -> Result<(), Damaged> {
         let mut bits = BitReader::new(self.bits);
         let (mut at, mut delta, mut leading, mut window) = (self.first, 0i64, 0u32, 0u32);
         let mut value = bits.take(64)?;
+        out.reserve(self.about(start, end));
         for index in 0..self.count {
             if index > 0 {
                 if bits.bit()? {
