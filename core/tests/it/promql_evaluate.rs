@@ -191,7 +191,7 @@ impl Source for Many {
         let one = |index: usize| Series {
             labels: LabelSet::from_pairs([(METRIC_NAME, "ticks_total".to_owned()), ("source", format!("{index:06}"))]),
             floats: times().map(|at| (at, (at / 10_000) as f64 * index as f64)).collect(),
-            histograms: Vec::new(),
+            ..Series::default()
         };
         Ok((0..self.series).map(one).collect())
     }

@@ -7,15 +7,10 @@ use tocsin_core::promql::script;
 
 use crate::corpora;
 
-/// Scripts that do not pass as a whole, with how many `eval` blocks pass at least. The numbers may only rise.
-///
-/// Start timestamps are no part of the samples here.
-const INCOMPLETE: [(&str, usize); 1] = [("start_timestamps", 2)];
-
 #[test]
 fn scripts_of_prometheus_pass() {
     let Some(folder) = corpora::path("prometheus/promqltest") else { return };
-    let options = Options { delayed_name_removal: true, ..Options::default() };
+    let options = Options::of_test_scripts();
     let paths = corpora::files(&folder, &["test"]);
     assert!(!paths.is_empty(), "the corpus holds no scripts");
     let (mut passed_in_all, mut all, mut faults) = (0, 0, Vec::new());
@@ -25,11 +20,8 @@ fn scripts_of_prometheus_pass() {
         let passed = outcomes.iter().filter(|outcome| outcome.result.is_ok()).count();
         println!("{name}: {passed} of {}", outcomes.len());
         (passed_in_all, all) = (passed_in_all + passed, all + outcomes.len());
-        let least = INCOMPLETE.iter().find(|(other, _)| *other == name).map_or(outcomes.len(), |(_, least)| *least);
-        if passed < least {
-            let wrong = outcomes.iter().filter_map(|outcome| Some((outcome, outcome.result.as_ref().err()?)));
-            faults.extend(wrong.map(|(outcome, fault)| format!("{name}:{}: {}\n    {fault}", outcome.line, outcome.query)));
-        }
+        let wrong = outcomes.iter().filter_map(|outcome| Some((outcome, outcome.result.as_ref().err()?)));
+        faults.extend(wrong.map(|(outcome, fault)| format!("{name}:{}: {}\n    {fault}", outcome.line, outcome.query)));
     }
     println!("all: {passed_in_all} of {all}");
     assert!(faults.is_empty(), "{}", faults.join("\n"));

@@ -1,18 +1,25 @@
-//! The series of a script.
+//! Series that a test writes down.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Load;
+use super::{Load, Loaded};
 use crate::model::histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint};
 use crate::model::matcher::all_match;
 use crate::model::{LabelSet, METRIC_NAME, Select, Series, Source, SourceError, Value, is_stale};
-use crate::promql::notation::Written;
+use crate::time::{Span, Timestamp};
 
 /// Series held in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    series: BTreeMap<LabelSet, BTreeMap<i64, Value>>,
+    series: BTreeMap<LabelSet, BTreeMap<i64, Held>>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    value: Value,
+    /// Since when the value counts.
+    start: Option<i64>,
 }
 
 /// Counts of a classic histogram at one time.
@@ -52,27 +59,43 @@ impl Classic {
 }
 
 impl Memory {
-    /// Adds the series of a `load` command.
+    /// Adds a sample; of an instant the first one stands.
+    pub fn add(&mut self, labels: &LabelSet, at: Timestamp, value: Value) {
+        self.hold(labels, at.0, Held { value, start: None });
+    }
+
+    fn hold(&mut self, labels: &LabelSet, at: i64, held: Held) {
+        let samples = match self.series.get_mut(labels) {
+            Some(samples) => samples,
+            None => self.series.entry(labels.clone()).or_default(),
+        };
+        samples.entry(at).or_insert(held);
+    }
+
+    /// Adds the series of a `load` command, the first samples at the epoch.
     pub fn load(&mut self, load: &Load) {
         // Within one command the last line of a series counts.
-        let series: BTreeMap<&LabelSet, &Vec<Written>> =
-            load.series.iter().map(|series| (&series.labels, &series.values)).collect();
+        let series: BTreeMap<&LabelSet, &Loaded> = load.series.iter().map(|series| (&series.notation.labels, series)).collect();
         let mut classic: BTreeMap<LabelSet, BTreeMap<i64, Classic>> = BTreeMap::new();
-        for (labels, values) in series {
-            for (index, written) in values.iter().enumerate() {
+        for (labels, loaded) in series {
+            for (index, written) in loaded.notation.values.iter().enumerate() {
                 let Some(value) = &written.value else { continue };
                 let at = load.interval.0.saturating_mul(index as i64);
                 if let Value::Float(value) = value {
                     collect_classic(&mut classic, labels, at, *value);
                 }
-                self.series.entry(labels.clone()).or_default().entry(at).or_insert_with(|| value.clone());
+                // The epoch itself says that the start is not known.
+                let start = loaded.starts.get(index).copied().flatten().map(|Span(behind)| at + behind).filter(|at| *at != 0);
+                self.hold(labels, at, Held { value: value.clone(), start });
             }
         }
         if load.with_custom_histograms {
             for (labels, samples) in classic {
                 let samples = samples.into_iter().filter_map(|(at, classic)| Some((at, classic.to_native()?)));
                 let target = self.series.entry(labels).or_default();
-                samples.for_each(|(at, native)| drop(target.insert(at, Value::Histogram(Arc::new(native)))));
+                samples.for_each(|(at, native)| {
+                    target.insert(at, Held { value: Value::Histogram(Arc::new(native)), start: None });
+                });
             }
         }
     }
@@ -120,8 +143,11 @@ impl Source for Memory {
         for (labels, samples) in self.series.iter().filter(|(labels, _)| all_match(request.matchers, labels)) {
             let mut series = Series { labels: labels.clone(), ..Series::default() };
             let mut before: Option<&Histogram> = None;
-            for (at, value) in samples {
+            for (at, Held { value, start }) in samples {
                 let wanted = (request.start.0..=request.end.0).contains(at);
+                if let Some(start) = start.filter(|_| wanted) {
+                    series.starts.push((*at, start));
+                }
                 match value {
                     Value::Float(value) => {
                         before = None;
