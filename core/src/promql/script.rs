@@ -18,7 +18,7 @@ mod read;
 mod starts;
 
 pub use compare::Difference;
-pub use memory::Memory;
+pub use memory::{Memory, Refused};
 pub use read::ScriptError;
 
 /// One command of a script with its line, counted from 1.

@@ -79,10 +79,7 @@ fn same(expected: &Written, found: &SampleValue) -> bool {
 fn show(value: &SampleValue) -> String {
     match value {
         SampleValue::Float(value) => shortest(*value),
-        SampleValue::Histogram(histogram) => {
-            let hint = histogram.reset_hint;
-            format!("{histogram} schema {} zero {} hint {hint:?}", histogram.schema, histogram.zero_threshold)
-        }
+        SampleValue::Histogram(histogram) => histogram.in_notation(),
     }
 }
 

@@ -22,6 +22,25 @@ struct Held {
     start: Option<i64>,
 }
 
+impl Held {
+    /// Returns the histogram with which a later one may be compared.
+    fn histogram(&self) -> Option<&Histogram> {
+        match &self.value {
+            Value::Histogram(histogram) if !is_stale(histogram.sum) => Some(histogram),
+            _ => None,
+        }
+    }
+}
+
+/// Why a sample was not appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("out of order sample")]
+    OutOfOrder,
+    #[error("duplicate sample for timestamp {}; the series has another value there already", at.0)]
+    Duplicate { at: Timestamp },
+}
+
 /// Counts of a classic histogram at one time.
 #[derive(Default)]
 struct Classic {
@@ -59,9 +78,26 @@ impl Classic {
 }
 
 impl Memory {
-    /// Adds a sample; of an instant the first one stands.
-    pub fn add(&mut self, labels: &LabelSet, at: Timestamp, value: Value) {
-        self.hold(labels, at.0, Held { value, start: None });
+    /// Appends a sample to a series.
+    ///
+    /// Errors: as a store would, it refuses a sample older than the newest one, and another value of the same instant.
+    pub fn append(&mut self, labels: &LabelSet, at: Timestamp, value: Value) -> Result<(), Refused> {
+        let newest = self.series.get(labels).and_then(|samples| samples.last_key_value());
+        match newest {
+            Some((newest, _)) if *newest > at.0 => Err(Refused::OutOfOrder),
+            Some((newest, held)) if *newest == at.0 => {
+                let same = match (&held.value, &value) {
+                    (Value::Float(held), Value::Float(value)) => held.to_bits() == value.to_bits(),
+                    (Value::Histogram(held), Value::Histogram(value)) => held.same_data(value),
+                    _ => false,
+                };
+                if same { Ok(()) } else { Err(Refused::Duplicate { at }) }
+            }
+            _ => {
+                self.hold(labels, at.0, Held { value, start: None });
+                Ok(())
+            }
+        }
     }
 
     fn hold(&mut self, labels: &LabelSet, at: i64, held: Held) {
@@ -142,27 +178,21 @@ impl Source for Memory {
         let mut count = 0;
         for (labels, samples) in self.series.iter().filter(|(labels, _)| all_match(request.matchers, labels)) {
             let mut series = Series { labels: labels.clone(), ..Series::default() };
-            let mut before: Option<&Histogram> = None;
-            for (at, Held { value, start }) in samples {
-                let wanted = (request.start.0..=request.end.0).contains(at);
-                if let Some(start) = start.filter(|_| wanted) {
-                    series.starts.push((*at, start));
-                }
-                match value {
-                    Value::Float(value) => {
-                        before = None;
-                        if wanted {
-                            series.floats.push((*at, *value));
-                        }
-                    }
+            if request.start > request.end {
+                continue;
+            }
+            let earlier = samples.range(..request.start.0).next_back();
+            let mut before = earlier.and_then(|(_, held)| held.histogram());
+            for (at, held) in samples.range(request.start.0..=request.end.0) {
+                series.starts.extend(held.start.map(|start| (*at, start)));
+                match &held.value {
+                    Value::Float(value) => series.floats.push((*at, *value)),
                     Value::Histogram(histogram) => {
-                        if wanted {
-                            let reset_hint = hint(before, histogram);
-                            series.histograms.push((*at, Arc::new(Histogram { reset_hint, ..histogram.as_ref().clone() })));
-                        }
-                        before = (!is_stale(histogram.sum)).then_some(histogram);
+                        let reset_hint = hint(before, histogram);
+                        series.histograms.push((*at, Arc::new(Histogram { reset_hint, ..histogram.as_ref().clone() })));
                     }
                 }
+                before = held.histogram();
             }
             count += series.floats.len() + series.histograms.len();
             if count > request.samples_max {
