@@ -24,4 +24,5 @@ mod postgres;
 mod reloading;
 mod runs;
 mod scraping;
+mod testing;
 mod tidy;

@@ -16,6 +16,7 @@ mod promqltest;
 mod relabel;
 mod rule_files;
 mod rule_template;
+mod rule_testing;
 mod run;
 mod scrape;
 mod slo;

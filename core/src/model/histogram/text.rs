@@ -40,7 +40,8 @@ impl Histogram {
         }
         let numbers = [self.count, self.sum, self.zero_count, self.zero_threshold];
         for (key, number) in ["count", "sum", "z_bucket", "z_bucket_w"].into_iter().zip(numbers) {
-            if number != 0.0 {
+            // Custom buckets have none around zero.
+            if number != 0.0 && !(self.has_custom_buckets() && key.starts_with('z')) {
                 parts.push(format!("{key}:{}", shortest(number)));
             }
         }

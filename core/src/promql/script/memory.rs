@@ -6,14 +6,17 @@ use std::sync::Arc;
 use super::{Load, Loaded};
 use crate::model::histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint};
 use crate::model::matcher::all_match;
-use crate::model::{LabelSet, METRIC_NAME, Select, Series, Source, SourceError, Value, is_stale};
+use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher, Select, Series, Source, SourceError, Value, is_stale};
 use crate::time::{Span, Timestamp};
 
 /// Series held in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    series: BTreeMap<LabelSet, BTreeMap<i64, Held>>,
+    /// By the metric's name, since selectors name it.
+    series: BTreeMap<String, BTreeMap<LabelSet, Samples>>,
 }
+
+type Samples = BTreeMap<i64, Held>;
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -82,7 +85,7 @@ impl Memory {
     ///
     /// Errors: as a store would, it refuses a sample older than the newest one, and another value of the same instant.
     pub fn append(&mut self, labels: &LabelSet, at: Timestamp, value: Value) -> Result<(), Refused> {
-        let newest = self.series.get(labels).and_then(|samples| samples.last_key_value());
+        let newest = self.series.get(labels.name()).and_then(|named| named.get(labels)?.last_key_value());
         match newest {
             Some((newest, _)) if *newest > at.0 => Err(Refused::OutOfOrder),
             Some((newest, held)) if *newest == at.0 => {
@@ -101,11 +104,29 @@ impl Memory {
     }
 
     fn hold(&mut self, labels: &LabelSet, at: i64, held: Held) {
-        let samples = match self.series.get_mut(labels) {
-            Some(samples) => samples,
-            None => self.series.entry(labels.clone()).or_default(),
+        self.samples(labels).entry(at).or_insert(held);
+    }
+
+    /// Returns the samples of a series, none yet for a new one.
+    fn samples(&mut self, labels: &LabelSet) -> &mut Samples {
+        if !self.series.get(labels.name()).is_some_and(|named| named.contains_key(labels)) {
+            self.series.entry(labels.name().to_owned()).or_default().insert(labels.clone(), Samples::new());
+        }
+        let known = self.series.get_mut(labels.name()).and_then(|named| named.get_mut(labels));
+        known.expect("it has just been put in where it was missing")
+    }
+
+    /// Returns the series that satisfy every matcher, sorted by labels.
+    fn matching(&self, matchers: &[Matcher]) -> Vec<(&LabelSet, &Samples)> {
+        let name = matchers.iter().find(|matcher| matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal);
+        let named: Vec<_> = match name {
+            Some(matcher) => self.series.get(&matcher.value).into_iter().collect(),
+            None => self.series.values().collect(),
         };
-        samples.entry(at).or_insert(held);
+        let all = named.into_iter().flatten();
+        let mut found: Vec<_> = all.filter(|(labels, _)| all_match(matchers, labels)).collect();
+        found.sort_by_key(|(labels, _)| *labels);
+        found
     }
 
     /// Adds the series of a `load` command, the first samples at the epoch.
@@ -128,7 +149,7 @@ impl Memory {
         if load.with_custom_histograms {
             for (labels, samples) in classic {
                 let samples = samples.into_iter().filter_map(|(at, classic)| Some((at, classic.to_native()?)));
-                let target = self.series.entry(labels).or_default();
+                let target = self.samples(&labels);
                 samples.for_each(|(at, native)| {
                     target.insert(at, Held { value: Value::Histogram(Arc::new(native)), start: None });
                 });
@@ -176,7 +197,7 @@ impl Source for Memory {
     fn select(&self, request: &Select<'_>) -> Result<Vec<Series>, SourceError> {
         let mut out = Vec::new();
         let mut count = 0;
-        for (labels, samples) in self.series.iter().filter(|(labels, _)| all_match(request.matchers, labels)) {
+        for (labels, samples) in self.matching(request.matchers) {
             let mut series = Series { labels: labels.clone(), ..Series::default() };
             if request.start > request.end {
                 continue;
