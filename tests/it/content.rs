@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
 use regex::Regex;
 use tempfile::TempDir;
 
-use crate::harness::service::run;
+use crate::harness::service::{run, run_within};
 use crate::harness::{peers, repository};
 
 const PLATFORMS: [&str; 5] = ["strangerwave", "tenk", "strangeprompt", "cloudnative", "dinner"];
@@ -54,7 +55,7 @@ async fn the_shipped_rules_have_no_faults() {
 async fn the_alerts_of_the_platforms_fire_at_their_boundaries() {
     let runs = PLATFORMS.map(|platform| {
         tokio::spawn(async move {
-            let output = run(&["test", "rules", text(&tests(platform))]).await;
+            let output = tested(&[text(&tests(platform))]).await;
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         })
     });
@@ -141,6 +142,11 @@ fn stricter(rules: &str) -> (String, BTreeSet<&str>) {
     (out, moved)
 }
 
+/// Runs files of tests of rules.
+async fn tested(files: &[&str]) -> Output {
+    run_within(Duration::from_secs(600), &[&["test", "rules"], files].concat()).await
+}
+
 /// Writes the tests of a platform beside changed rules; returns their path.
 fn changed(folder: &TempDir, platform: &str, rules: &str) -> PathBuf {
     fs::write(folder.path().join("rules.yml"), rules).expect("a file");
@@ -164,7 +170,7 @@ const THEIRS: &str = r"alertname: (\w+), time: (\w+),";
 /// Runs the tests of a platform against changed rules; returns which alerts they miss.
 async fn noticed(platform: &str, rules: &str) -> BTreeSet<String> {
     let folder = TempDir::new().expect("a temporary folder");
-    let output = run(&["test", "rules", text(&changed(&folder, platform, rules))]).await;
+    let output = tested(&[text(&changed(&folder, platform, rules))]).await;
     missed(&output, OURS).into_iter().map(|(alert, _)| alert).collect()
 }
 
@@ -173,7 +179,7 @@ async fn our_tests_of_rules_miss_what_promtool_misses() {
     let folder = TempDir::new().expect("a temporary folder");
     let rules = read(&rules("strangerwave"));
     let file = changed(&folder, "strangerwave", &slower(&stricter(&rules).0).0);
-    let ours = missed(&run(&["test", "rules", text(&file)]).await, OURS);
+    let ours = missed(&tested(&[text(&file)]).await, OURS);
     let theirs = missed(&peers::run("promtool", &["test", "rules", text(&file)]).await, THEIRS);
     assert!(ours.len() > 20, "{ours:?}");
     assert_eq!(ours, theirs);

@@ -23,7 +23,7 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
 }
 
 const RULES: &str = "groups:\n  - name: g\n    rules:\n      - {alert: Down, expr: up == 0, for: 1m, annotations: {summary: '{{ $labels.job }}'}}\n";
-const GOOD: &str = "rule_files: [ru*/r?.yml]\ntests:\n  - name: goes down\n    input_series: [{series: 'up{job=\"a\"}', values: '1 0 0 0'}]\n    \
+const GOOD: &str = "rule_files: ['ru*/r?.yml']\ntests:\n  - name: goes down\n    input_series: [{series: 'up{job=\"a\"}', values: '1 0 0 0'}]\n    \
                     alert_rule_test:\n      - {eval_time: 1m, alertname: Down}\n      \
                     - {eval_time: 2m, alertname: Down, exp_alerts: [{exp_labels: {job: a}, exp_annotations: {summary: a}}]}\n";
 

@@ -197,7 +197,7 @@ fn all_faults_are_told_at_once_with_their_places() {
         ("7:107", "expected one histogram"),
         ("8:23", "misses required attribute alertname"),
         ("9:22", "expected seconds"),
-        ("10:39", "parse error"),
+        ("10:41", "parse error"),
     ] {
         let is_told = found.iter().any(|line| line.starts_with(&format!("t.yml:{place}: error: ")) && line.contains(part));
         assert!(is_told, "{place} {part}: {found:#?}");

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
+
 use super::{Load, Loaded};
 use crate::model::histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint};
 use crate::model::matcher::all_match;
@@ -12,8 +14,10 @@ use crate::time::{Span, Timestamp};
 /// Series held in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// By the metric's name, since selectors name it.
-    series: BTreeMap<String, BTreeMap<LabelSet, Samples>>,
+    series: Vec<(LabelSet, Samples)>,
+    places: HashMap<LabelSet, usize>,
+    /// The places of the series of each metric, sorted by labels, since selectors name the metric.
+    named: BTreeMap<String, Vec<usize>>,
 }
 
 type Samples = BTreeMap<i64, Held>;
@@ -85,7 +89,7 @@ impl Memory {
     ///
     /// Errors: as a store would, it refuses a sample older than the newest one, and another value of the same instant.
     pub fn append(&mut self, labels: &LabelSet, at: Timestamp, value: Value) -> Result<(), Refused> {
-        let newest = self.series.get(labels.name()).and_then(|named| named.get(labels)?.last_key_value());
+        let newest = self.places.get(labels).and_then(|place| self.series[*place].1.last_key_value());
         match newest {
             Some((newest, _)) if *newest > at.0 => Err(Refused::OutOfOrder),
             Some((newest, held)) if *newest == at.0 => {
@@ -109,23 +113,34 @@ impl Memory {
 
     /// Returns the samples of a series, none yet for a new one.
     fn samples(&mut self, labels: &LabelSet) -> &mut Samples {
-        if !self.series.get(labels.name()).is_some_and(|named| named.contains_key(labels)) {
-            self.series.entry(labels.name().to_owned()).or_default().insert(labels.clone(), Samples::new());
-        }
-        let known = self.series.get_mut(labels.name()).and_then(|named| named.get_mut(labels));
-        known.expect("it has just been put in where it was missing")
+        let place = match self.places.get(labels) {
+            Some(place) => *place,
+            None => {
+                let place = self.series.len();
+                let named = self.named.entry(labels.name().to_owned()).or_default();
+                let rank = named.partition_point(|other| self.series[*other].0 < *labels);
+                named.insert(rank, place);
+                self.places.insert(labels.clone(), place);
+                self.series.push((labels.clone(), Samples::new()));
+                place
+            }
+        };
+        &mut self.series[place].1
     }
 
     /// Returns the series that satisfy every matcher, sorted by labels.
     fn matching(&self, matchers: &[Matcher]) -> Vec<(&LabelSet, &Samples)> {
         let name = matchers.iter().find(|matcher| matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal);
         let named: Vec<_> = match name {
-            Some(matcher) => self.series.get(&matcher.value).into_iter().collect(),
-            None => self.series.values().collect(),
+            Some(matcher) => self.named.get(&matcher.value).into_iter().collect(),
+            None => self.named.values().collect(),
         };
-        let all = named.into_iter().flatten();
-        let mut found: Vec<_> = all.filter(|(labels, _)| all_match(matchers, labels)).collect();
-        found.sort_by_key(|(labels, _)| *labels);
+        let all = named.into_iter().flatten().map(|place| &self.series[*place]);
+        let matching = all.filter(|(labels, _)| all_match(matchers, labels)).map(|(labels, samples)| (labels, samples));
+        let mut found: Vec<_> = matching.collect();
+        if name.is_none() {
+            found.sort_by_key(|(labels, _)| *labels);
+        }
         found
     }
 

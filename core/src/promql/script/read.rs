@@ -4,7 +4,7 @@ use std::iter::Peekable;
 
 use regex::Regex;
 
-use super::starts::starts;
+use super::starts::{Starts, starts};
 use super::{Command, Eval, Expected, Load, Loaded, Wanted, When};
 use crate::model::LabelSet;
 use crate::promql::ast::ExprKind;
@@ -84,7 +84,7 @@ fn of_notation(text: &str, line: usize, faults: &[ParseError]) -> ScriptError {
 }
 
 /// Reads a line `name@st` of start timestamps; `None` when it is none.
-fn start_line(text: &str, line: usize) -> Result<Option<(LabelSet, Vec<Option<Span>>)>, ScriptError> {
+fn start_line(text: &str, line: usize) -> Result<Option<(LabelSet, Starts)>, ScriptError> {
     let (labels, end) = notation::metric(text).map_err(|faults| of_notation(text, line, &faults))?;
     let Some(distances) = text[end..].strip_prefix("@st") else { return Ok(None) };
     if !distances.is_empty() && !distances.starts_with(char::is_whitespace) {

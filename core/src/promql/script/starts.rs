@@ -5,11 +5,14 @@
 use crate::promql::notation::VALUES_MAX;
 use crate::time::Span;
 
+/// For each sample how far behind its instant it starts to count, `None` where nothing is said.
+pub(super) type Starts = Vec<Option<Span>>;
+
 /// Returns for each sample how far behind its instant it starts to count, `None` where nothing is said.
 ///
 /// Shape: `_` and `_xN` say nothing of 1 and N samples; `-1m`, `-1mxN` and `-30s-1mxN` are 1, N+1 and N+1 distances.
 /// Errors: what is wrong, and the byte at which the wrong item begins.
-pub(super) fn starts(text: &str) -> Result<Vec<Option<Span>>, (usize, String)> {
+pub(super) fn starts(text: &str) -> Result<Starts, (usize, String)> {
     let mut found = Vec::new();
     let mut at = 0;
     for item in text.split(char::is_whitespace) {
@@ -22,7 +25,7 @@ pub(super) fn starts(text: &str) -> Result<Vec<Option<Span>>, (usize, String)> {
     Ok(found)
 }
 
-fn read(item: &str, room: usize) -> Result<Vec<Option<Span>>, String> {
+fn read(item: &str, room: usize) -> Result<Starts, String> {
     let wrong = || format!("start timestamp {item:?} is no distance such as -30s, -1mx4, -30s-1mx2, _ or _x3");
     let (written, count) = match item.split_once('x') {
         Some((written, count)) => (written, Some(count.parse::<usize>().map_err(|_| wrong())?)),
