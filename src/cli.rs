@@ -1,9 +1,10 @@
-//! What the command line asks of a running service, and how it prints the answers.
+//! What the command line asks of a running service and of files, and how it prints the answers.
 
 pub mod lint;
 pub mod run;
 pub mod runbook;
 pub mod slo;
+pub mod test;
 
 use std::path::PathBuf;
 

@@ -67,7 +67,10 @@ fn whole_file(file: &str, message: String) -> Problem {
     }
 }
 
-fn read_file(path: &Path) -> Result<File, Problem> {
+/// Reads a text file, up to the limit.
+///
+/// Errors: why it cannot be read.
+pub fn read_file(path: &Path) -> Result<File, Problem> {
     let name = path.display().to_string();
     let fault = |error: std::io::Error| whole_file(&name, format!("cannot read the file: {error}"));
     if std::fs::metadata(path).map_err(fault)?.len() > FILE_BYTES_MAX {

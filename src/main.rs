@@ -14,6 +14,7 @@ use tocsin::cli::lint;
 use tocsin::cli::run::Run;
 use tocsin::cli::runbook::{Drill, Experiment, Runbook};
 use tocsin::cli::slo::Slo;
+use tocsin::cli::test::{self, Test};
 use tocsin::cli::{self, Remote};
 use tocsin::config::{self, Sources};
 use tocsin::demo::{self, Choices, Kind, Platform};
@@ -57,6 +58,11 @@ enum Command {
     Check {
         #[command(subcommand)]
         what: Check,
+    },
+    /// Runs tests from files, without a service: unit tests of rules, and scripts of PromQL.
+    Test {
+        #[command(subcommand)]
+        what: Test,
     },
     /// Asks a running service a PromQL question and prints the answer.
     Query(QueryArgs),
@@ -310,6 +316,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { what } => check(what).await,
+        Command::Test { what } => test::run(what),
         Command::Query(args) => query(args).await,
         Command::ExecStep { begin, folder } => Ok(exec_step(begin, &folder)),
         Command::Slo { what } => cli::slo::run(what).await.map(|()| ExitCode::SUCCESS),

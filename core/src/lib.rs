@@ -14,6 +14,7 @@
 //! | `scrape` | which targets a job has, and what a body of text means for the store |
 //! | `rule` | when rules are evaluated, and what an evaluation brings |
 //! | `alert` | the alerts of one rule: pending, firing, resolved |
+//! | `testing` | what unit tests of rules expect, and what a story of series brings instead |
 //! | `route` | which receiver hears of which alerts, grouped how, when, and what mutes them |
 //! | `page` | a demand on a person, and its states |
 //! | `plane` | alerts in, deliveries and pages out: one machine |
@@ -45,5 +46,6 @@ pub mod scrape;
 pub mod slo;
 pub mod store;
 pub mod template;
+pub mod testing;
 pub mod time;
 pub mod yaml;

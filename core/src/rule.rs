@@ -21,7 +21,7 @@ use crate::template::escape_query;
 use crate::time::Span;
 
 pub use early::{EarlyPlan, early_plan};
-pub use evaluate::{Active, Environment, Evaluated, Queries, RuleError, evaluate};
+pub use evaluate::{Active, Environment, Evaluated, Queries, RuleError, evaluate, with_ends};
 pub use local::Local;
 pub use read::{Defaults, read, read_groups};
 pub use text::RuleText;

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use tocsin_core::model::{Cell, LabelSet, Row, STALE, Value};
+use tocsin_core::model::{Cell, LabelSet, Row, Value};
 use tocsin_core::promql::evaluate::{CancelOnDrop, Options};
-use tocsin_core::rule::{Environment, Evaluated, Kind, Local, Rule, RuleError, RuleGroup, RuleId};
+use tocsin_core::rule::{Environment, Evaluated, Kind, Local, Rule, RuleError, RuleGroup, RuleId, with_ends};
 use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{broadcast, watch};
@@ -371,16 +371,13 @@ impl GroupWork {
     /// Stores what a rule brought, and the ends of the series that it no longer brings.
     fn write(&mut self, index: usize, at: Timestamp, samples: Vec<(LabelSet, Value)>) {
         let at = at - self.group.query_offset;
-        let now_written: Written = samples.iter().map(|(labels, _)| labels.clone()).collect();
         let mut row = Row { at, cells: Vec::with_capacity(samples.len()) };
-        let ended = self.written[index].difference(&now_written).map(|labels| (labels.clone(), Value::Float(STALE)));
-        for (labels, value) in samples.into_iter().chain(ended) {
+        for (labels, value) in with_ends(samples, &mut self.written[index]) {
             if let Some(series) = self.parts.ingest.resolve(&labels) {
                 row.cells.push(Cell { series, at: None, value });
             }
         }
         self.parts.ingest.append(&row);
-        self.written[index] = now_written;
     }
 
     /// Returns the rules whose look is due after some scrapes.

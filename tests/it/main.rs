@@ -27,4 +27,5 @@ mod reloading;
 mod rule_lints;
 mod runs;
 mod scraping;
+mod testing;
 mod tidy;

@@ -234,7 +234,7 @@ impl Hash for LabelSet {
 impl Ord for LabelSet {
     /// Compares label by label, name before value; a set that ends first comes first. As Prometheus orders series.
     fn cmp(&self, other: &LabelSet) -> Ordering {
-        self.iter().cmp(other.iter())
+        if self == other { Ordering::Equal } else { self.iter().cmp(other.iter()) }
     }
 }
 

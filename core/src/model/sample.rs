@@ -84,6 +84,9 @@ pub struct Series {
     pub labels: LabelSet,
     pub floats: Vec<(i64, f64)>,
     pub histograms: Vec<(i64, Arc<Histogram>)>,
+    /// Since when samples count: the instant of a sample and its start timestamp, in order of time. A sample whose start nobody
+    /// told is left out.
+    pub starts: Vec<(i64, i64)>,
 }
 
 /// A series' number in the store of this process; it means nothing after a restart.

@@ -50,6 +50,8 @@ pub struct Options {
     /// Drop a metric's name at the end of the evaluation in place of where an operation changes the meaning of the metric, so that
     /// `label_replace` can still read it.
     pub delayed_name_removal: bool,
+    /// Let functions over counters look at the start timestamps of samples.
+    pub start_timestamps: bool,
     /// The text of the query, so that warnings can name line and column; without it everything stands in line 1.
     pub text: Option<Arc<str>>,
 }
@@ -63,8 +65,16 @@ impl Default for Options {
             series_max: 1_000_000,
             points_max: 11_000,
             delayed_name_removal: false,
+            start_timestamps: false,
             text: None,
         }
+    }
+}
+
+impl Options {
+    /// Returns what Prometheus' own runner of test scripts switches on.
+    pub fn of_test_scripts() -> Options {
+        Options { delayed_name_removal: true, start_timestamps: true, ..Options::default() }
     }
 }
 

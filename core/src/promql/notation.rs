@@ -40,13 +40,18 @@ pub fn series(text: &str) -> Result<(LabelSet, Vec<Option<Value>>), Vec<ParseErr
 
 /// Returns a series with all that its text says; for expectations, where a hint that is not written does not count.
 pub fn notation(text: &str) -> Result<Notation, Vec<ParseError>> {
-    let end = metric_end(text);
-    let labels = parse_metric(&text[..end])?;
+    let (labels, end) = metric(text)?;
     let mut reader = Reader { text, at: end, values: Vec::new() };
     match reader.values() {
         Ok(()) => Ok(Notation { labels, values: reader.values }),
         Err(error) => Err(vec![error]),
     }
+}
+
+/// Returns the labels at the beginning of a series, and the byte behind them.
+pub fn metric(text: &str) -> Result<(LabelSet, usize), Vec<ParseError>> {
+    let end = metric_end(text);
+    parse_metric(&text[..end]).map(|labels| (labels, end))
 }
 
 /// Returns the values alone, as the tests of rules write them beside the labels.

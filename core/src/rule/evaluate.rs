@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::labels::METRIC_NAME;
-use crate::model::{LabelSet, Value};
+use crate::model::{LabelSet, STALE, Value};
 use crate::promql::ast::Expr;
 use crate::promql::parse::{self, Syntax};
 use crate::time::{Span, Timestamp};
@@ -81,6 +81,17 @@ pub fn evaluate(rule: &Rule, at: Timestamp, queries: &dyn Queries, environment: 
         Kind::Record { name, labels } => record(samples, name, labels, environment.limit).map(Evaluated::Recorded),
         Kind::Alert(alerting) => alert(samples, alerting, at, queries, environment).map(Evaluated::Active),
     }
+}
+
+/// Returns what a rule writes: its samples, and a staleness marker for each series that it wrote last time and no longer brings.
+///
+/// `written` are the series that it wrote last, and becomes those that it writes now.
+/// Source: Prometheus `Group.Eval`.
+pub fn with_ends(samples: Vec<(LabelSet, Value)>, written: &mut BTreeSet<LabelSet>) -> Vec<(LabelSet, Value)> {
+    let now: BTreeSet<LabelSet> = samples.iter().map(|(labels, _)| labels.clone()).collect();
+    let before = std::mem::replace(written, now);
+    let ended: Vec<_> = before.difference(written).map(|labels| (labels.clone(), Value::Float(STALE))).collect();
+    samples.into_iter().chain(ended).collect()
 }
 
 fn record(

@@ -196,7 +196,7 @@ fn a_rule_file_a_source_and_instants_make_a_story() {
     let series = |job: &str, values: [f64; 6]| Series {
         labels: LabelSet::from_pairs([("__name__", "up"), ("job", job)]),
         floats: values.iter().enumerate().map(|(index, value)| (index as i64 * 30_000, *value)).collect(),
-        histograms: Vec::new(),
+        ..Series::default()
     };
     let source = Recording(vec![series("api", values), series("web", [1.0; 6])]);
     let (options, cancel) = (Options::default(), Cancel::new());

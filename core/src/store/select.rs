@@ -98,8 +98,12 @@ impl Snapshot<'_> {
             return Err(too_many);
         }
         found.sort_by(|left, right| order(left.labels.packed(), right.labels.packed()));
-        let series =
-            |found: Found| Series { labels: found.labels, floats: found.samples.floats, histograms: found.samples.histograms };
+        let series = |found: Found| Series {
+            labels: found.labels,
+            floats: found.samples.floats,
+            histograms: found.samples.histograms,
+            starts: Vec::new(),
+        };
         Ok(Some(found.into_iter().map(series).collect()))
     }
 }

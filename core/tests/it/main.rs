@@ -17,6 +17,7 @@ mod relabel;
 mod rule_files;
 mod rule_lints;
 mod rule_template;
+mod rule_testing;
 mod run;
 mod scrape;
 mod slo;

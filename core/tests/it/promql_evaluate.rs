@@ -191,7 +191,7 @@ impl Source for Many {
         let one = |index: usize| Series {
             labels: LabelSet::from_pairs([(METRIC_NAME, "ticks_total".to_owned()), ("source", format!("{index:06}"))]),
             floats: times().map(|at| (at, (at / 10_000) as f64 * index as f64)).collect(),
-            histograms: Vec::new(),
+            ..Series::default()
         };
         Ok((0..self.series).map(one).collect())
     }
@@ -247,7 +247,14 @@ fn costs_are_counted() {
 }
 
 #[test]
-fn what_is_read_but_not_evaluated_says_so() {
-    let result = instant(&expr("start_timestamp(up)"), Timestamp(0), &Many { series: 1 }, &Options::default(), &Cancel::new());
-    assert!(matches!(result, Err(EvalError::NotServed { .. })));
+fn start_timestamps_count_only_where_the_options_say_so() {
+    let text = "load 1m\n  lone@st _ _ -30s\n  lone    _ _ 12\n\neval instant at 2m QUERY\n  {} 12\n";
+    let passes = |query: &str, options: &Options| {
+        let outcomes = script::run(&text.replace("QUERY", query), options).expect("a script");
+        outcomes.iter().all(|outcome| outcome.result.is_ok())
+    };
+    assert!(passes("increase(lone[1m])", &Options::of_test_scripts()));
+    assert!(!passes("increase(lone[1m])", &Options { delayed_name_removal: true, ..Options::default() }));
+    assert!(passes("start_timestamp(lone) - 78", &Options::of_test_scripts()));
+    assert!(!passes("start_timestamp(lone) - 78", &Options::default()));
 }

@@ -42,7 +42,7 @@ impl Source for Memory {
                 found.push(Series {
                     labels: series.labels.clone(),
                     floats: series.floats[from..to].to_vec(),
-                    histograms: vec![],
+                    ..Series::default()
                 });
             }
         }
@@ -56,7 +56,7 @@ impl Memory {
         let labels = labels(series);
         match self.series.binary_search_by(|one| one.labels.cmp(&labels)) {
             Ok(found) => self.series[found].floats.push((at.0, value)),
-            Err(place) => self.series.insert(place, Series { labels, floats: vec![(at.0, value)], histograms: vec![] }),
+            Err(place) => self.series.insert(place, Series { labels, floats: vec![(at.0, value)], ..Series::default() }),
         }
     }
 }

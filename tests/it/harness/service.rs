@@ -61,7 +61,12 @@ pub fn binary() -> Command {
 
 /// Runs the binary to its end.
 pub async fn run(arguments: &[&str]) -> Output {
-    tokio::time::timeout(START_MAX, binary().args(arguments).output())
+    run_within(START_MAX, arguments).await
+}
+
+/// As `run`, for what may take longer.
+pub async fn run_within(patience: Duration, arguments: &[&str]) -> Output {
+    tokio::time::timeout(patience, binary().args(arguments).output())
         .await
         .expect("it ends by itself")
         .expect("the binary starts")

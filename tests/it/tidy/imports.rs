@@ -22,6 +22,7 @@ pub const CORE: Table = &[
     ("scrape", &["client", "model", "time"]),
     ("rule", &["model", "problem", "promql", "template", "time", "yaml"]),
     ("alert", &["model", "rule", "time"]),
+    ("testing", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
     ("route", &["client", "model", "template", "time"]),
     ("page", &["model", "route", "time"]),
     ("plane", &["model", "page", "route", "time"]),
@@ -55,7 +56,7 @@ pub const EDGE: Table = &[
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
     ("act", &["client", "clock", "config", "db", "id", "pipeline", "telemetry"]),
     ("http", &["act", "client", "clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
-    ("cli", &["client", "config"]),
+    ("cli", &["client", "clock", "config"]),
     (
         "serve",
         &["act", "client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"],

@@ -58,6 +58,7 @@ impl Engine<'_> {
             "scalar" => return Ok(Evaluated::Scalar(self.only_float(&self.vector(arg(0)?, steps)?))),
             "vector" => self.unlabelled(self.scalar(arg(0)?, steps)?)?,
             "timestamp" => self.timestamp(arg(0)?, steps)?,
+            "start_timestamp" => self.start_timestamp(arg(0)?, steps)?,
             "absent" => self.absent(arg(0)?, steps)?,
             "absent_over_time" => self.absent_over_time(arg(0)?, steps)?,
             "label_replace" => self.label_replace(call, place, steps)?,
@@ -170,7 +171,7 @@ impl Engine<'_> {
     fn timestamp(&self, arg: &Expr, steps: &Steps) -> Result<Grid, EvalError> {
         let time = |at: i64| Point::Float(at as f64 / 1000.0);
         let grid = match &arg.kind {
-            ExprKind::Vector(selector) => self.select_current(selector, arg.place, steps, |at, _| time(at))?,
+            ExprKind::Vector(selector) => self.select_current(selector, arg.place, steps, |_, at, _| time(at))?,
             _ => {
                 let grid = self.vector(arg, steps)?;
                 let mut grid = self.widened(&grid, steps.count)?;
@@ -178,6 +179,23 @@ impl Engine<'_> {
                     *point = time(steps.at(index % steps.count));
                 }
                 grid
+            }
+        };
+        self.drop_names(grid, arg.place)
+    }
+
+    /// Returns the start timestamps of current samples, zero for those that have none; nothing for what is computed.
+    fn start_timestamp(&self, arg: &Expr, steps: &Steps) -> Result<Grid, EvalError> {
+        let grid = match &arg.kind {
+            ExprKind::Vector(selector) if self.options.start_timestamps => {
+                self.select_current(selector, arg.place, steps, |series, at, _| {
+                    let found = series.starts.binary_search_by_key(&at, |(at, _)| *at);
+                    Point::Float(found.map_or(0.0, |index| series.starts[index].1 as f64 / 1000.0))
+                })?
+            }
+            _ => {
+                self.vector(arg, steps)?;
+                self.grid(steps.count)?
             }
         };
         self.drop_names(grid, arg.place)

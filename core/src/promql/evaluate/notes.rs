@@ -41,6 +41,7 @@ pub(crate) enum Note<'a> {
     IncompatibleBuckets { operator: &'a str },
     CollidingHints(HistogramOperation),
     SortInRangeQuery,
+    OverlappingStarts { metric: &'a str },
     PossiblyNotCounter { metric: &'a str },
     ForcedMonotonicity { metric: &'a str },
     IncompatibleTypes { left: &'a str, operator: &'a str, right: &'a str },
@@ -72,6 +73,7 @@ impl Note<'_> {
                 | Note::IncompatibleBuckets { .. }
                 | Note::CollidingHints(_)
                 | Note::SortInRangeQuery
+                | Note::OverlappingStarts { .. }
         )
     }
 
@@ -104,6 +106,9 @@ impl Note<'_> {
             Note::CollidingHints(operation) => format!("conflicting counter resets during histogram {operation}"),
             Note::SortInRangeQuery => {
                 "sort is ineffective for range queries since results are always ordered by labels".to_owned()
+            }
+            Note::OverlappingStarts { metric } => {
+                format!("encountered overlapping start timestamps for metric name {}", quote(metric))
             }
             Note::PossiblyNotCounter { metric } => {
                 format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}", quote(metric))

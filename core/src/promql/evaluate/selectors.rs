@@ -18,6 +18,15 @@ pub(crate) struct RangeSeries {
     pub drop_name: bool,
     pub floats: Vec<(i64, f64)>,
     pub histograms: Vec<(i64, Arc<Histogram>)>,
+    /// As `Series::starts`; empty where start timestamps do not count.
+    pub starts: Vec<(i64, i64)>,
+}
+
+impl RangeSeries {
+    /// Returns a series of computed floats, of which nobody knows since when they count.
+    pub fn of(labels: LabelSet, drop_name: bool, floats: Vec<(i64, f64)>) -> RangeSeries {
+        RangeSeries { labels, drop_name, floats, histograms: Vec::new(), starts: Vec::new() }
+    }
 }
 
 /// A range vector over all steps: samples, and which of them each step sees.
@@ -109,16 +118,16 @@ impl Engine<'_> {
     }
 
     pub fn vector_selector(&self, selector: &VectorSelector, place: Place, steps: &Steps) -> Result<Grid, EvalError> {
-        self.select_current(selector, place, steps, |_, point| point)
+        self.select_current(selector, place, steps, |_, _, point| point)
     }
 
-    /// Returns, for each series and step, what `read` makes of the current sample and its own time.
+    /// Returns, for each series and step, what `read` makes of the series, and its current sample with its own time.
     pub fn select_current(
         &self,
         selector: &VectorSelector,
         place: Place,
         steps: &Steps,
-        read: impl Fn(i64, Point) -> Point,
+        read: impl Fn(&Series, i64, Point) -> Point,
     ) -> Result<Grid, EvalError> {
         let offset = self.offset(selector.offset.as_ref(), place)?;
         let at = self.at(selector.at);
@@ -165,7 +174,8 @@ impl Engine<'_> {
         let series = series.into_iter().map(|mut series| {
             series.floats.retain(|(_, value)| !is_stale(*value));
             series.histograms.retain(|(_, histogram)| !is_stale(histogram.sum));
-            RangeSeries { labels: series.labels, drop_name: false, floats: series.floats, histograms: series.histograms }
+            let starts = if self.options.start_timestamps { series.starts } else { Vec::new() };
+            RangeSeries { labels: series.labels, drop_name: false, floats: series.floats, histograms: series.histograms, starts }
         });
         Ok(Ranges { series: series.collect(), range, offset, at, edges, lookback, lease })
     }
@@ -186,7 +196,7 @@ fn current(
     row: &mut [Point],
     lookback: i64,
     reference: impl Fn(usize) -> i64,
-    read: &impl Fn(i64, Point) -> Point,
+    read: &impl Fn(&Series, i64, Point) -> Point,
 ) {
     let (mut floats, mut histograms) = (0, 0);
     for (step, point) in row.iter_mut().enumerate() {
@@ -205,9 +215,9 @@ fn current(
                 if *at <= oldest || is_stale(histogram.sum) {
                     continue;
                 }
-                read(*at, Point::Histogram(histogram.clone()))
+                read(series, *at, Point::Histogram(histogram.clone()))
             }
-            (Some((at, value)), _) if at > oldest && !is_stale(value) => read(at, Point::Float(value)),
+            (Some((at, value)), _) if at > oldest && !is_stale(value) => read(series, at, Point::Float(value)),
             _ => continue,
         };
     }
@@ -301,7 +311,8 @@ impl Ranges {
             if floats.is_empty() && histograms.is_empty() {
                 continue;
             }
-            each(step, Window { floats, histograms, start, end, now, edges: self.edges, labels: &series.labels, place })?;
+            let starts = &series.starts;
+            each(step, Window { floats, histograms, starts, start, end, now, edges: self.edges, labels: &series.labels, place })?;
         }
         Ok(())
     }
@@ -321,7 +332,7 @@ impl Ranges {
                     Some(edges) => extend(&window, edges),
                 };
                 if !floats.is_empty() || !window.histograms.is_empty() {
-                    out.push(Series { labels, floats, histograms: window.histograms.to_vec() });
+                    out.push(Series { labels, floats, histograms: window.histograms.to_vec(), starts: Vec::new() });
                 }
                 Ok(())
             })?;

@@ -47,15 +47,14 @@ impl Engine<'_> {
         match self.inside_subquery(|| self.eval(&subquery.expr, &inner))? {
             Evaluated::Scalar(column) => {
                 let floats = (0..inner.count).map(|step| (inner.at(step), column.at(step))).collect();
-                let histograms = Vec::new();
                 ranges.lease = self.budget.lease(inner.count)?;
-                ranges.series.push(RangeSeries { labels: LabelSet::empty(), drop_name: false, floats, histograms });
+                ranges.series.push(RangeSeries::of(LabelSet::empty(), false, floats));
             }
             Evaluated::Vector(grid) => {
                 ranges.lease = self.budget.lease(grid.lines.len() * inner.count)?;
                 for (index, line) in grid.lines.iter().enumerate() {
                     let (labels, drop_name) = (line.labels.clone(), line.drop_name);
-                    let mut series = RangeSeries { labels, drop_name, floats: Vec::new(), histograms: Vec::new() };
+                    let mut series = RangeSeries::of(labels, drop_name, Vec::new());
                     for step in 0..inner.count {
                         match grid.at(index, step) {
                             Point::Absent => {}

@@ -82,7 +82,7 @@ impl Engine<'_> {
         let reference = self.looks_at(&call.args[0])?.unwrap_or_default();
         let offset = Some(DurationExpr::Literal(Span(reference.offset)));
         let selector = VectorSelector { name: None, matchers, offset, at: reference.at, edges: None };
-        self.select_current(&selector, call.args[0].place, steps, |at, point| match point {
+        self.select_current(&selector, call.args[0].place, steps, |_, at, point| match point {
             // Info metrics are always 1; what counts is how new the sample is.
             Point::Float(_) => Point::Float(at as f64),
             other => other,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::edges;
 use super::window::{Sample, Window};
-use crate::model::histogram::{Histogram, ResetHint};
+use crate::model::histogram::{Histogram, Incompatible, Reconciled, ResetHint};
 use crate::promql::evaluate::{EvalError, HistogramOperation, Note, Notes, Point};
 
 pub(crate) fn rate(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Point, EvalError> {
@@ -23,51 +23,51 @@ pub(crate) fn delta(window: &Window<'_>, _: &[f64], notes: &Notes) -> Result<Poi
 ///
 /// Samples are taken to be about evenly spaced. Where a bound is no further from the outermost sample than 1.1 times their mean
 /// distance, the series is taken to go on to the bound; else it is taken to begin or end half a mean distance beyond. A counter
-/// is not extrapolated to below zero.
+/// is not extrapolated to below zero. A counter whose first sample says that it began inside of the range was zero there: growth
+/// then counts from that instant, for which one sample is enough, and is not extrapolated to the left.
 /// Source: Prometheus `extrapolatedRate`.
 fn extrapolated(window: &Window<'_>, notes: &Notes, is_counter: bool, per_second: bool) -> Point {
     if let Some(edges) = window.edges {
         return edges::growth(window, edges, notes, is_counter, per_second);
     }
     let (floats, histograms) = (window.floats, window.histograms);
-    let (first_at, last_at, gaps, first_value, growth) = match (floats, histograms) {
-        ([_, ..], [_, ..]) => {
-            notes.add(Note::MixedSamples { metric: window.metric() }, window.place);
-            return Point::Absent;
-        }
-        ([first, .., last], []) => {
-            let mut growth = last.1 - first.1;
-            if is_counter {
-                for pair in floats.windows(2) {
-                    if pair[1].1 < pair[0].1 {
-                        growth += pair[0].1;
-                    }
-                }
-            }
-            (first.0, last.0, floats.len() - 1, first.1, Growth::Float(growth))
-        }
-        ([], [first, .., last]) => {
-            let Some(growth) = histogram_growth(window, notes, is_counter) else { return Point::Absent };
-            (first.0, last.0, histograms.len() - 1, first.1.count, Growth::Histogram(growth))
-        }
-        _ => return Point::Absent,
+    if !floats.is_empty() && !histograms.is_empty() {
+        notes.add(Note::MixedSamples { metric: window.metric() }, window.place);
+        return Point::Absent;
+    }
+    let times = |index: usize| floats.get(index).map(|(at, _)| *at).or(histograms.get(index).map(|(at, _)| *at));
+    let Some(gaps) = (floats.len() + histograms.len()).checked_sub(1) else { return Point::Absent };
+    let (Some(first_at), Some(last_at)) = (times(0), times(gaps)) else { return Point::Absent };
+    let begin = window.start_of(first_at).filter(|start| is_counter && *start > window.start && *start < first_at);
+    if gaps == 0 && begin.is_none() {
+        return Point::Absent;
+    }
+    let growth = match histograms {
+        [] => Some(Growth::Float(float_growth(window, notes, is_counter, begin.is_some()))),
+        _ => histogram_growth_since(window, notes, is_counter, begin.is_some()).map(Growth::Histogram),
     };
+    let Some(growth) = growth else { return Point::Absent };
     let mut to_start = (first_at - window.start) as f64 / 1000.0;
     let mut to_end = (window.end - last_at) as f64 / 1000.0;
-    let sampled = (last_at - first_at) as f64 / 1000.0;
-    let mean_gap = sampled / gaps as f64;
+    let mut sampled = (last_at - first_at) as f64 / 1000.0;
+    let mean_gap = if gaps == 0 { 0.0 } else { sampled / gaps as f64 };
     let threshold = mean_gap * 1.1;
-    if to_start >= threshold {
-        to_start = mean_gap / 2.0;
-    }
-    let grown = match &growth {
-        Growth::Float(growth) => *growth,
-        Growth::Histogram(growth) => growth.count,
-    };
-    if is_counter && grown > 0.0 && first_value >= 0.0 {
-        let to_zero = sampled * (first_value / grown);
-        if to_zero < to_start {
-            to_start = to_zero;
+    if let Some(begin) = begin {
+        to_start = 0.0;
+        sampled = (last_at - begin) as f64 / 1000.0;
+    } else {
+        if to_start >= threshold {
+            to_start = mean_gap / 2.0;
+        }
+        let (first_value, grown) = match &growth {
+            Growth::Float(growth) => (floats[0].1, *growth),
+            Growth::Histogram(growth) => (histograms[0].1.count, growth.count),
+        };
+        if is_counter && grown > 0.0 && first_value >= 0.0 {
+            let to_zero = sampled * (first_value / grown);
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
         }
     }
     if to_end >= threshold {
@@ -91,13 +91,66 @@ enum Growth {
     Histogram(Histogram),
 }
 
+/// Returns the growth from the first sample, or from a zero before it, to the last one; of a counter corrected for resets.
+fn float_growth(window: &Window<'_>, notes: &Notes, is_counter: bool, from_zero: bool) -> f64 {
+    let floats = window.floats;
+    let mut growth = floats[floats.len() - 1].1 - floats[0].1;
+    if !is_counter {
+        return growth;
+    }
+    for pair in floats.windows(2) {
+        let [(before_at, before), (at, value)] = [pair[0], pair[1]];
+        if window.overlaps(before_at, at) {
+            notes.add(Note::OverlappingStarts { metric: window.metric() }, window.place);
+        }
+        if value < before || window.restarts(before_at, at) {
+            growth += before;
+        }
+    }
+    if from_zero { growth + floats[0].1 } else { growth }
+}
+
+/// As `float_growth`, of histograms; `None` when they do not fit each other.
+fn histogram_growth_since(window: &Window<'_>, notes: &Notes, is_counter: bool, from_zero: bool) -> Option<Histogram> {
+    let (_, first) = window.histograms.first()?;
+    if window.histograms.len() == 1 {
+        return Some(first.as_ref().clone());
+    }
+    let mut growth = histogram_growth(window, notes, is_counter)?;
+    if from_zero {
+        combined(growth.add(first), HistogramOperation::Addition, window, notes)?;
+    }
+    Some(growth)
+}
+
+/// Remarks what joining two histograms has met; `None` when they do not fit each other.
+fn combined(
+    outcome: Result<Reconciled, Incompatible>,
+    operation: HistogramOperation,
+    window: &Window<'_>,
+    notes: &Notes,
+) -> Option<()> {
+    match outcome {
+        Ok(reconciled) => {
+            if reconciled.bounds_differ {
+                notes.add(Note::ReconciledBuckets(operation), window.place);
+            }
+            Some(())
+        }
+        Err(Incompatible) => {
+            notes.add(Note::MixedBuckets { metric: window.metric() }, window.place);
+            None
+        }
+    }
+}
+
 /// Returns the growth of a histogram from the first to the last sample, corrected for resets.
 ///
 /// Source: Prometheus `histogramRate`.
 fn histogram_growth(window: &Window<'_>, notes: &Notes, is_counter: bool) -> Option<Histogram> {
     let (metric, place) = (window.metric(), window.place);
     let list = window.histograms;
-    let [(_, first), (_, second), ..] = list else { return None };
+    let [(first_at, first), (second_at, second), ..] = list else { return None };
     let last = &list[list.len() - 1].1;
     let is_gauge = |histogram: &Histogram| histogram.reset_hint == ResetHint::Gauge;
     let gauge_seen = list.iter().any(|(_, histogram)| is_gauge(histogram));
@@ -107,7 +160,7 @@ fn histogram_growth(window: &Window<'_>, notes: &Notes, is_counter: bool) -> Opt
     // Behind a reset the buckets of the first sample do not matter, so that they need not be compatible either.
     let empty;
     let mut before: &Histogram = first;
-    if is_counter && second.is_reset_from(first) {
+    if is_counter && (window.restarts(*first_at, *second_at) || second.is_reset_from(first)) {
         let (schema, custom_values) = (second.schema, second.custom_values.clone());
         empty = Histogram { schema, custom_values, ..Histogram::default() };
         before = &empty;
@@ -121,25 +174,17 @@ fn histogram_growth(window: &Window<'_>, notes: &Notes, is_counter: bool) -> Opt
     let schema = inner.iter().map(|(_, histogram)| histogram.schema).min().unwrap_or(last.schema);
     let mut growth = last.as_ref().clone();
     growth.reduce_to_schema(schema.min(last.schema).min(before.schema));
-    let combine = |outcome: Result<crate::model::histogram::Reconciled, _>, operation| match outcome {
-        Ok(reconciled) => {
-            if reconciled.bounds_differ {
-                notes.add(Note::ReconciledBuckets(operation), place);
-            }
-            Some(())
-        }
-        Err(crate::model::histogram::Incompatible) => {
-            notes.add(Note::MixedBuckets { metric }, place);
-            None
-        }
-    };
-    combine(growth.subtract(before), HistogramOperation::Subtraction)?;
+    combined(growth.subtract(before), HistogramOperation::Subtraction, window, notes)?;
     if is_counter {
-        for (_, histogram) in &list[1..] {
-            if histogram.is_reset_from(before) {
-                combine(growth.add(before), HistogramOperation::Addition)?;
+        let mut before_at = *first_at;
+        for (at, histogram) in &list[1..] {
+            if window.overlaps(before_at, *at) {
+                notes.add(Note::OverlappingStarts { metric }, place);
             }
-            before = histogram;
+            if window.restarts(before_at, *at) || histogram.is_reset_from(before) {
+                combined(growth.add(before), HistogramOperation::Addition, window, notes)?;
+            }
+            (before_at, before) = (*at, histogram);
         }
     } else if !is_gauge(first) || !is_gauge(last) {
         notes.add(Note::NotGauge { metric }, place);
@@ -174,10 +219,11 @@ fn last_two(window: &Window<'_>, notes: &Notes, is_rate: bool) -> Point {
         return Point::Absent;
     }
     let seconds = milliseconds as f64 / 1000.0;
+    let restarts = is_rate && window.restarts(*before_at, *last_at);
     let (metric, place) = (window.metric(), window.place);
     match (before, last) {
         (Sample::Float(before), Sample::Float(last)) => {
-            let growth = if is_rate && last < before { *last } else { last - before };
+            let growth = if restarts || is_rate && last < before { *last } else { last - before };
             Point::Float(if is_rate { growth / seconds } else { growth })
         }
         (Sample::Histogram(before), Sample::Histogram(last)) => {
@@ -189,7 +235,7 @@ fn last_two(window: &Window<'_>, notes: &Notes, is_rate: bool) -> Point {
                 notes.add(Note::NotGauge { metric }, place);
             }
             let mut growth = last.as_ref().clone();
-            if !is_rate || !last.is_reset_from(before) {
+            if !is_rate || !(restarts || last.is_reset_from(before)) {
                 match growth.subtract(before) {
                     Err(_) => {
                         notes.add(Note::MixedBuckets { metric }, place);
@@ -215,10 +261,10 @@ fn last_two(window: &Window<'_>, notes: &Notes, is_rate: bool) -> Point {
     }
 }
 
-fn count_pairs(window: &Window<'_>, counts: impl Fn(Sample<'_>, Sample<'_>) -> bool) -> Point {
+fn count_pairs(window: &Window<'_>, counts: impl Fn((i64, Sample<'_>), (i64, Sample<'_>)) -> bool) -> Point {
     let Some(window) = edges::anchored(window) else { return Point::Absent };
     let (mut before, mut count) = (None, 0);
-    for (_, sample) in window.both() {
+    for sample in window.both() {
         count += usize::from(before.is_some_and(|before| counts(before, sample)));
         before = Some(sample);
     }
@@ -226,15 +272,17 @@ fn count_pairs(window: &Window<'_>, counts: impl Fn(Sample<'_>, Sample<'_>) -> b
 }
 
 pub(crate) fn resets(window: &Window<'_>, _: &[f64], _: &Notes) -> Result<Point, EvalError> {
-    Ok(count_pairs(window, |before, sample| match (before, sample) {
-        (Sample::Float(before), Sample::Float(value)) => value < before,
-        (Sample::Histogram(before), Sample::Histogram(histogram)) => histogram.is_reset_from(before),
+    Ok(count_pairs(window, |(before_at, before), (at, sample)| match (before, sample) {
+        (Sample::Float(before), Sample::Float(value)) => value < before || window.restarts(before_at, at),
+        (Sample::Histogram(before), Sample::Histogram(histogram)) => {
+            window.restarts(before_at, at) || histogram.is_reset_from(before)
+        }
         _ => true,
     }))
 }
 
 pub(crate) fn changes(window: &Window<'_>, _: &[f64], _: &Notes) -> Result<Point, EvalError> {
-    Ok(count_pairs(window, |before, sample| match (before, sample) {
+    Ok(count_pairs(window, |(_, before), (_, sample)| match (before, sample) {
         (Sample::Float(before), Sample::Float(value)) => value != before && !(value.is_nan() && before.is_nan()),
         (Sample::Histogram(before), Sample::Histogram(histogram)) => !histogram.same_data(before),
         _ => true,

@@ -16,6 +16,8 @@ use crate::promql::evaluate::{EvalError, Notes, Point};
 pub(crate) struct Window<'a> {
     pub floats: &'a [(i64, f64)],
     pub histograms: &'a [(i64, Arc<Histogram>)],
+    /// As `Series::starts`, of the whole series.
+    pub starts: &'a [(i64, i64)],
     pub start: i64,
     pub end: i64,
     /// The instant of the step, which offset and `@` do not move.
@@ -34,6 +36,32 @@ impl Window<'_> {
 
     pub fn metric(&self) -> &str {
         self.labels.name()
+    }
+
+    /// Returns since when the sample at an instant counts, where that is known.
+    pub fn start_of(&self, at: i64) -> Option<i64> {
+        self.starts.binary_search_by_key(&at, |(at, _)| *at).ok().map(|index| self.starts[index].1)
+    }
+
+    /// Returns whether the start of a sample says that it counts anew since the one before it.
+    ///
+    /// A start at the sample itself says that it is not known. A start at the sample before belongs to a series of differences,
+    /// unless the start of that one is not known either: then nothing is known of all of them.
+    /// Source: Prometheus `isStartTimestampReset`.
+    pub fn restarts(&self, before: i64, at: i64) -> bool {
+        match self.start_of(at) {
+            Some(start) if start < at && start >= before => {
+                start > before || self.start_of(before).is_some_and(|earlier| earlier < before)
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns whether a sample counts from before the one that precedes it, though not from the same instant as that one.
+    ///
+    /// Source: Prometheus `checkStartTimeOverlap`.
+    pub fn overlaps(&self, before: i64, at: i64) -> bool {
+        self.start_of(at).is_some_and(|start| start < before && self.start_of(before) != Some(start))
     }
 
     /// Returns the samples of both kinds in order of time.

@@ -1,18 +1,51 @@
-//! The series of a script.
+//! Series that a test writes down.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Load;
+use foldhash::HashMap;
+
+use super::{Load, Loaded};
 use crate::model::histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint};
 use crate::model::matcher::all_match;
-use crate::model::{LabelSet, METRIC_NAME, Select, Series, Source, SourceError, Value, is_stale};
-use crate::promql::notation::Written;
+use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher, Select, Series, Source, SourceError, Value, is_stale};
+use crate::time::{Span, Timestamp};
 
 /// Series held in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    series: BTreeMap<LabelSet, BTreeMap<i64, Value>>,
+    series: Vec<(LabelSet, Samples)>,
+    places: HashMap<LabelSet, usize>,
+    /// The places of the series of each metric, sorted by labels, since selectors name the metric.
+    named: BTreeMap<String, Vec<usize>>,
+}
+
+type Samples = BTreeMap<i64, Held>;
+
+#[derive(Clone, Debug)]
+struct Held {
+    value: Value,
+    /// Since when the value counts.
+    start: Option<i64>,
+}
+
+impl Held {
+    /// Returns the histogram with which a later one may be compared.
+    fn histogram(&self) -> Option<&Histogram> {
+        match &self.value {
+            Value::Histogram(histogram) if !is_stale(histogram.sum) => Some(histogram),
+            _ => None,
+        }
+    }
+}
+
+/// Why a sample was not appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("out of order sample")]
+    OutOfOrder,
+    #[error("duplicate sample for timestamp {}; the series has another value there already", at.0)]
+    Duplicate { at: Timestamp },
 }
 
 /// Counts of a classic histogram at one time.
@@ -52,27 +85,89 @@ impl Classic {
 }
 
 impl Memory {
-    /// Adds the series of a `load` command.
+    /// Appends a sample to a series.
+    ///
+    /// Errors: as a store would, it refuses a sample older than the newest one, and another value of the same instant.
+    pub fn append(&mut self, labels: &LabelSet, at: Timestamp, value: Value) -> Result<(), Refused> {
+        let newest = self.places.get(labels).and_then(|place| self.series[*place].1.last_key_value());
+        match newest {
+            Some((newest, _)) if *newest > at.0 => Err(Refused::OutOfOrder),
+            Some((newest, held)) if *newest == at.0 => {
+                let same = match (&held.value, &value) {
+                    (Value::Float(held), Value::Float(value)) => held.to_bits() == value.to_bits(),
+                    (Value::Histogram(held), Value::Histogram(value)) => held.same_data(value),
+                    _ => false,
+                };
+                if same { Ok(()) } else { Err(Refused::Duplicate { at }) }
+            }
+            _ => {
+                self.hold(labels, at.0, Held { value, start: None });
+                Ok(())
+            }
+        }
+    }
+
+    fn hold(&mut self, labels: &LabelSet, at: i64, held: Held) {
+        self.samples(labels).entry(at).or_insert(held);
+    }
+
+    /// Returns the samples of a series, none yet for a new one.
+    fn samples(&mut self, labels: &LabelSet) -> &mut Samples {
+        let place = match self.places.get(labels) {
+            Some(place) => *place,
+            None => {
+                let place = self.series.len();
+                let named = self.named.entry(labels.name().to_owned()).or_default();
+                let rank = named.partition_point(|other| self.series[*other].0 < *labels);
+                named.insert(rank, place);
+                self.places.insert(labels.clone(), place);
+                self.series.push((labels.clone(), Samples::new()));
+                place
+            }
+        };
+        &mut self.series[place].1
+    }
+
+    /// Returns the series that satisfy every matcher, sorted by labels.
+    fn matching(&self, matchers: &[Matcher]) -> Vec<(&LabelSet, &Samples)> {
+        let name = matchers.iter().find(|matcher| matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal);
+        let named: Vec<_> = match name {
+            Some(matcher) => self.named.get(&matcher.value).into_iter().collect(),
+            None => self.named.values().collect(),
+        };
+        let all = named.into_iter().flatten().map(|place| &self.series[*place]);
+        let matching = all.filter(|(labels, _)| all_match(matchers, labels)).map(|(labels, samples)| (labels, samples));
+        let mut found: Vec<_> = matching.collect();
+        if name.is_none() {
+            found.sort_by_key(|(labels, _)| *labels);
+        }
+        found
+    }
+
+    /// Adds the series of a `load` command, the first samples at the epoch.
     pub fn load(&mut self, load: &Load) {
         // Within one command the last line of a series counts.
-        let series: BTreeMap<&LabelSet, &Vec<Written>> =
-            load.series.iter().map(|series| (&series.labels, &series.values)).collect();
+        let series: BTreeMap<&LabelSet, &Loaded> = load.series.iter().map(|series| (&series.notation.labels, series)).collect();
         let mut classic: BTreeMap<LabelSet, BTreeMap<i64, Classic>> = BTreeMap::new();
-        for (labels, values) in series {
-            for (index, written) in values.iter().enumerate() {
+        for (labels, loaded) in series {
+            for (index, written) in loaded.notation.values.iter().enumerate() {
                 let Some(value) = &written.value else { continue };
                 let at = load.interval.0.saturating_mul(index as i64);
                 if let Value::Float(value) = value {
                     collect_classic(&mut classic, labels, at, *value);
                 }
-                self.series.entry(labels.clone()).or_default().entry(at).or_insert_with(|| value.clone());
+                // The epoch itself says that the start is not known.
+                let start = loaded.starts.get(index).copied().flatten().map(|Span(behind)| at + behind).filter(|at| *at != 0);
+                self.hold(labels, at, Held { value: value.clone(), start });
             }
         }
         if load.with_custom_histograms {
             for (labels, samples) in classic {
                 let samples = samples.into_iter().filter_map(|(at, classic)| Some((at, classic.to_native()?)));
-                let target = self.series.entry(labels).or_default();
-                samples.for_each(|(at, native)| drop(target.insert(at, Value::Histogram(Arc::new(native)))));
+                let target = self.samples(&labels);
+                samples.for_each(|(at, native)| {
+                    target.insert(at, Held { value: Value::Histogram(Arc::new(native)), start: None });
+                });
             }
         }
     }
@@ -117,26 +212,23 @@ impl Source for Memory {
     fn select(&self, request: &Select<'_>) -> Result<Vec<Series>, SourceError> {
         let mut out = Vec::new();
         let mut count = 0;
-        for (labels, samples) in self.series.iter().filter(|(labels, _)| all_match(request.matchers, labels)) {
+        for (labels, samples) in self.matching(request.matchers) {
             let mut series = Series { labels: labels.clone(), ..Series::default() };
-            let mut before: Option<&Histogram> = None;
-            for (at, value) in samples {
-                let wanted = (request.start.0..=request.end.0).contains(at);
-                match value {
-                    Value::Float(value) => {
-                        before = None;
-                        if wanted {
-                            series.floats.push((*at, *value));
-                        }
-                    }
+            if request.start > request.end {
+                continue;
+            }
+            let earlier = samples.range(..request.start.0).next_back();
+            let mut before = earlier.and_then(|(_, held)| held.histogram());
+            for (at, held) in samples.range(request.start.0..=request.end.0) {
+                series.starts.extend(held.start.map(|start| (*at, start)));
+                match &held.value {
+                    Value::Float(value) => series.floats.push((*at, *value)),
                     Value::Histogram(histogram) => {
-                        if wanted {
-                            let reset_hint = hint(before, histogram);
-                            series.histograms.push((*at, Arc::new(Histogram { reset_hint, ..histogram.as_ref().clone() })));
-                        }
-                        before = (!is_stale(histogram.sum)).then_some(histogram);
+                        let reset_hint = hint(before, histogram);
+                        series.histograms.push((*at, Arc::new(Histogram { reset_hint, ..histogram.as_ref().clone() })));
                     }
                 }
+                before = held.histogram();
             }
             count += series.floats.len() + series.histograms.len();
             if count > request.samples_max {

@@ -4,43 +4,64 @@ use std::iter::Peekable;
 
 use regex::Regex;
 
-use super::{Command, Eval, Expected, Load, Wanted, When};
+use super::starts::{Starts, starts};
+use super::{Command, Eval, Expected, Load, Loaded, Wanted, When};
+use crate::model::LabelSet;
 use crate::promql::ast::ExprKind;
-use crate::promql::notation::{Notation, notation};
-use crate::promql::parse::{Syntax, parse};
+use crate::promql::notation::{self, Notation, notation};
+use crate::promql::parse::{ParseError, Syntax, parse};
 use crate::time::{Span, Timestamp};
 
-/// A line that is no command of the language; `line` is counted from 1.
+/// A line that is no command of the language; line and column are counted from 1, the column in characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {message}")]
+#[error("{line}:{column}: {message}")]
 pub struct ScriptError {
     pub line: usize,
+    pub column: usize,
     pub message: String,
 }
 
 type Lines<'a> = Peekable<std::vec::IntoIter<(usize, &'a str)>>;
 
 fn fault(line: usize, message: impl Into<String>) -> ScriptError {
-    ScriptError { line, message: message.into() }
+    fault_at(line, 1, message)
+}
+
+/// Returns a fault at a column of a line without its indentation.
+fn fault_at(line: usize, column: usize, message: impl Into<String>) -> ScriptError {
+    ScriptError { line, column, message: message.into() }
 }
 
 /// Returns the commands of a script.
-pub(super) fn commands(text: &str) -> Result<Vec<Command>, ScriptError> {
+///
+/// Errors: each command that cannot be read, with its first fault.
+pub(super) fn commands(text: &str) -> Result<Vec<Command>, Vec<ScriptError>> {
     let trimmed = text.lines().map(str::trim).map(|line| if line.starts_with('#') { "" } else { line });
     let mut lines: Lines<'_> =
         trimmed.enumerate().map(|(index, line)| (index + 1, line)).collect::<Vec<_>>().into_iter().peekable();
-    let mut commands = Vec::new();
+    let (mut commands, mut faults) = (Vec::new(), Vec::new());
     while let Some((number, line)) = lines.next() {
         let word = line.split_whitespace().next().unwrap_or("").to_ascii_lowercase();
-        match word.as_str() {
-            "" => {}
-            "clear" => commands.push(Command::Clear),
-            "load" | "load_with_nhcb" => commands.push(Command::Load(load(line, number, &mut lines)?)),
-            _ if word.starts_with("eval") => commands.push(Command::Eval(Box::new(eval(line, number, &mut lines)?))),
-            _ => return Err(fault(number, format!("invalid command {line:?}"))),
+        let read = match word.as_str() {
+            "" => continue,
+            "clear" => Ok(Command::Clear),
+            "load" | "load_with_nhcb" => load(line, number, &mut lines).map(Command::Load),
+            _ if word.starts_with("eval") => eval(line, number, &mut lines).map(|eval| Command::Eval(Box::new(eval))),
+            _ => Err(fault(number, format!("invalid command {line:?}; expected load, clear or eval"))),
+        };
+        match read {
+            Ok(command) => commands.push(command),
+            Err(mut fault) => {
+                let indent =
+                    text.lines().nth(fault.line - 1).map_or(0, |raw| raw.chars().take_while(|c| c.is_whitespace()).count());
+                fault.column += indent;
+                faults.push(fault);
+                // What belongs to a command without meaning has none either.
+                while next_line(&mut lines).is_some() {}
+            }
         }
     }
-    Ok(commands)
+    if faults.is_empty() { Ok(commands) } else { Err(faults) }
 }
 
 /// Returns the next line of the current command; an empty line ends it.
@@ -53,7 +74,26 @@ fn span(text: &str, line: usize) -> Result<Span, ScriptError> {
 }
 
 fn series(text: &str, line: usize) -> Result<Notation, ScriptError> {
-    notation(text).map_err(|faults| fault(line, faults.first().map_or_else(String::new, |fault| fault.summary(text))))
+    notation(text).map_err(|faults| of_notation(text, line, &faults))
+}
+
+fn of_notation(text: &str, line: usize, faults: &[ParseError]) -> ScriptError {
+    let Some(first) = faults.first() else { return fault(line, "cannot read the series") };
+    let before = text.get(..first.place.start as usize).unwrap_or(text);
+    fault_at(line, before.chars().count() + 1, first.message.clone())
+}
+
+/// Reads a line `name@st` of start timestamps; `None` when it is none.
+fn start_line(text: &str, line: usize) -> Result<Option<(LabelSet, Starts)>, ScriptError> {
+    let (labels, end) = notation::metric(text).map_err(|faults| of_notation(text, line, &faults))?;
+    let Some(distances) = text[end..].strip_prefix("@st") else { return Ok(None) };
+    if !distances.is_empty() && !distances.starts_with(char::is_whitespace) {
+        return Err(fault_at(line, text[..end].chars().count() + 4, "expected a blank behind @st"));
+    }
+    let begin = text.len() - distances.len();
+    let read = starts(distances);
+    read.map(|starts| Some((labels, starts)))
+        .map_err(|(at, message)| fault_at(line, text[..begin + at].chars().count() + 1, message))
 }
 
 fn load(line: &str, number: usize, lines: &mut Lines<'_>) -> Result<Load, ScriptError> {
@@ -61,11 +101,25 @@ fn load(line: &str, number: usize, lines: &mut Lines<'_>) -> Result<Load, Script
     let interval = span(interval.trim(), number)?;
     let mut load = Load { interval, series: Vec::new(), with_custom_histograms: word.ends_with("_with_nhcb") };
     while let Some((number, line)) = next_line(lines) {
-        // Start timestamps are no part of the samples here.
-        let is_start = line.split_whitespace().next().is_some_and(|head| head.ends_with("@st"));
-        if !is_start {
-            load.series.push(series(line, number)?);
+        let Some((labels, starts)) = start_line(line, number)? else {
+            load.series.push(Loaded { notation: series(line, number)?, starts: Vec::new() });
+            continue;
+        };
+        let Some((number, line)) = next_line(lines) else {
+            return Err(fault(number, "start timestamps without samples; the line behind them has to be that of their series"));
+        };
+        let notation = series(line, number)?;
+        if notation.labels != labels {
+            return Err(fault(number, format!("expected the samples of {labels}, to which the start timestamps above belong")));
         }
+        if notation.values.len() != starts.len() {
+            let (values, starts) = (notation.values.len(), starts.len());
+            return Err(fault(
+                number,
+                format!("{values} samples, but {starts} start timestamps above; say _ where there is none"),
+            ));
+        }
+        load.series.push(Loaded { notation, starts });
     }
     Ok(load)
 }
