@@ -148,7 +148,12 @@ impl Store {
     /// Returns whether a thread panicked while it changed the store; whoever asks the store for something then panics too.
     pub fn is_broken(&self) -> bool {
         let tables = || self.table.iter().any(RwLock::is_poisoned);
-        self.writer.is_poisoned() || self.exemplars.is_poisoned() || self.rows.is_poisoned() || self.index.is_poisoned() || self.blocks.is_poisoned() || tables()
+        self.writer.is_poisoned()
+            || self.exemplars.is_poisoned()
+            || self.rows.is_poisoned()
+            || self.index.is_poisoned()
+            || self.blocks.is_poisoned()
+            || tables()
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

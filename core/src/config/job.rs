@@ -153,7 +153,5 @@ fn protocols(table: &mut Table<'_, '_>, global: &Global, histograms: &Histograms
 fn fallback(table: &mut Table<'_, '_>, shown: &str) -> Option<Protocol> {
     let value = table.value("fallback_scrape_protocol")?;
     let name = value.text_ref().filter(|name| !name.is_empty())?;
-    global::protocol(name)
-        .map_err(|message| value.error(format!("invalid fallback_scrape_protocol {shown}: {message}")))
-        .ok()
+    global::protocol(name).map_err(|message| value.error(format!("invalid fallback_scrape_protocol {shown}: {message}"))).ok()
 }

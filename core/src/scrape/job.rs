@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::client::HttpClient;
-use crate::model::{Histogram, LabelSet};
 use crate::model::exposition::Format;
 use crate::model::relabel::RelabelRule;
+use crate::model::{Histogram, LabelSet};
 use crate::time::Span;
 
 /// One entry of `scrape_configs`, defaults filled in from `global`.

@@ -13,6 +13,7 @@ use tocsin_core::time::{Span, Timestamp};
 
 mod corpus;
 mod discovery;
+mod histograms;
 mod replacing;
 mod rows;
 mod steady;

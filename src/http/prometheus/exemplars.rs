@@ -36,11 +36,10 @@ async fn query_exemplars(State(queries): State<Queries>, parameters: Parameters)
         encode::exemplars(&store.query_exemplars(&sets, start, end))
     };
     let body = queries.with_slot(queries.timeout, work).await?;
-    body.map(success_text).ok_or_else(|| ApiError::execution("the answer is longer than 64 MiB; ask for fewer series or a shorter time"))
+    body.map(success_text)
+        .ok_or_else(|| ApiError::execution("the answer is longer than 64 MiB; ask for fewer series or a shorter time"))
 }
 
 pub fn routes(queries: Queries) -> Router {
-    Router::new()
-        .route("/api/v1/query_exemplars", routing::get(query_exemplars).post(query_exemplars))
-        .with_state(queries)
+    Router::new().route("/api/v1/query_exemplars", routing::get(query_exemplars).post(query_exemplars)).with_state(queries)
 }

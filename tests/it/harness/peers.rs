@@ -65,13 +65,19 @@ pub async fn node_exporter() -> Peer {
 
 /// Starts a Prometheus with a configuration, which it keeps with its data in `folder`.
 pub async fn prometheus(folder: &Path, config: &str) -> Peer {
+    prometheus_with(folder, config, &[]).await
+}
+
+/// As `prometheus`, with more arguments.
+pub async fn prometheus_with(folder: &Path, config: &str, more: &[&str]) -> Peer {
     let address = format!("127.0.0.1:{}", free_port());
     let file = folder.join("prometheus.yml");
     std::fs::write(&file, config).expect("the folder takes files");
-    let arguments = [
+    let mut arguments = vec![
         format!("--config.file={}", file.display()),
         format!("--storage.tsdb.path={}", folder.join("tsdb").display()),
         format!("--web.listen-address={address}"),
     ];
+    arguments.extend(more.iter().map(|more| (*more).to_owned()));
     start("prometheus", &arguments, address, "/-/ready").await
 }

@@ -183,6 +183,3 @@ fn pair<'a>(mut message: Message<'a>) -> Result<(&'a [u8], &'a [u8]), BadMessage
     }
     Ok((name, value))
 }
-
-#[cfg(test)]
-mod tests;

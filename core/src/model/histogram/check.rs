@@ -7,11 +7,17 @@ use super::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Histogram};
 pub enum BadHistogram {
     #[error("{side} side: span number {number} with offset {offset}: histogram has a span whose offset is negative")]
     Offset { side: &'static str, number: usize, offset: i32 },
-    #[error("{side} side: spans need {needed} buckets, have {given} buckets: histogram spans specify different number of buckets than provided")]
+    #[error(
+        "{side} side: spans need {needed} buckets, have {given} buckets: histogram spans specify different number of buckets than provided"
+    )]
     Spans { side: &'static str, needed: u64, given: usize },
-    #[error("{side} side: bucket number {number} has observation count of {count}: histogram has a bucket whose observation count is negative")]
+    #[error(
+        "{side} side: bucket number {number} has observation count of {count}: histogram has a bucket whose observation count is negative"
+    )]
     Negative { side: &'static str, number: usize, count: f64 },
-    #[error("{in_buckets} observations found in buckets, but the Count field is {count}: histogram's observation count should equal the number of observations found in the buckets")]
+    #[error(
+        "{in_buckets} observations found in buckets, but the Count field is {count}: histogram's observation count should equal the number of observations found in the buckets"
+    )]
     Count { in_buckets: u64, count: u64 },
     #[error("custom buckets: {0}")]
     Custom(&'static str),

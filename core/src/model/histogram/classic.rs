@@ -89,7 +89,10 @@ mod tests {
         ] {
             assert_eq!(convert(buckets, Some(6.0)), whole, "{buckets:?}");
         }
-        assert_eq!(convert(&[(0.5, 1.0), (infinite, 6.0)], None).as_deref(), Some("{count:6, sum:7.5, [-Inf,0.5]:1, (0.5,+Inf]:5} [0.5]"));
+        assert_eq!(
+            convert(&[(0.5, 1.0), (infinite, 6.0)], None).as_deref(),
+            Some("{count:6, sum:7.5, [-Inf,0.5]:1, (0.5,+Inf]:5} [0.5]")
+        );
         assert_eq!(convert(&[], Some(3.0)).as_deref(), Some("{count:3, sum:7.5, [-Inf,+Inf]:3} []"));
     }
 

@@ -52,11 +52,8 @@ pub fn metadata(body: &[u8], encoding: Encoding) -> BTreeMap<String, Metadata> {
         Encoding::Text(format) => text_metadata(body, format),
         Encoding::Protobuf => {
             let families = Families::new(body).map_while(Result::ok).take(METRICS_MAX);
-            let said = |family: Family<'_>| Metadata {
-                kind: family.kind,
-                help: family.help.to_owned(),
-                unit: family.unit.to_owned(),
-            };
+            let said =
+                |family: Family<'_>| Metadata { kind: family.kind, help: family.help.to_owned(), unit: family.unit.to_owned() };
             families.map(|family| (family.name.to_owned(), said(family))).collect()
         }
     }

@@ -102,12 +102,7 @@ impl TargetState {
     }
 
     /// Takes a histogram that was put together from its series.
-    fn take_collated(
-        &mut self,
-        whole: Whole,
-        reading: &mut Reading<'_>,
-        resolve: &mut Resolve<'_>,
-    ) -> Result<(), String> {
+    fn take_collated(&mut self, whole: Whole, reading: &mut Reading<'_>, resolve: &mut Resolve<'_>) -> Result<(), String> {
         // No text of a series begins with this byte.
         let key = [b"\xff", whole.labels.packed()].concat();
         let position = self.position(&key, reading)?;

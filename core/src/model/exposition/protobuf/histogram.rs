@@ -150,10 +150,7 @@ impl<'a> Distribution<'a> {
     ///
     /// Source: Prometheus `isNativeHistogram`.
     pub fn is_native(&self) -> bool {
-        !self.positive.spans.is_empty()
-            || !self.negative.spans.is_empty()
-            || self.zero_threshold > 0.0
-            || self.zero_count > 0
+        !self.positive.spans.is_empty() || !self.negative.spans.is_empty() || self.zero_threshold > 0.0 || self.zero_count > 0
     }
 
     /// Returns the exemplars of the native histogram: its own, else those of the classic buckets. Without a time they are none.

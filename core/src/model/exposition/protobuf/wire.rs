@@ -210,9 +210,7 @@ impl<'a> Message<'a> {
                 Form::Bytes => drop(self.run()?),
                 Form::GroupStart => depth += 1,
                 Form::GroupEnd => {
-                    depth = depth
-                        .checked_sub(1)
-                        .ok_or_else(|| BadMessage::new(field.at, "a group ends that did not begin"))?;
+                    depth = depth.checked_sub(1).ok_or_else(|| BadMessage::new(field.at, "a group ends that did not begin"))?;
                 }
             }
             if depth == 0 {
