@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(show(&store, 0, 1000), "a: 96 99; b: 97; c: 98");
         assert_eq!(show(&store, 97, 98), "b: 97; c: 98");
         // One series may fill the circle, and lose to itself.
-        (100..106).for_each(|at| drop(add(&store, series[1], exemplar("t", 1.0, at))));
+        (100..106).for_each(|at| assert_eq!(add(&store, series[1], exemplar("t", 1.0, at)).added, 1));
         assert_eq!(show(&store, 0, 1000), "b: 102 103 104 105");
         add(&store, series[0], exemplar("t", 1.0, 1));
         assert_eq!(show(&store, 0, 1000), "a: 1; b: 103 104 105");
@@ -229,11 +229,11 @@ mod tests {
     #[test]
     fn a_circle_of_another_size_keeps_the_newest() {
         let (store, series) = store(5);
-        (0..8).for_each(|at| drop(add(&store, series[(at % 2) as usize], exemplar("t", 1.0, at))));
+        (0..8).for_each(|at| assert_eq!(add(&store, series[(at % 2) as usize], exemplar("t", 1.0, at)).added, 1));
         store.keep_exemplars(3);
         assert_eq!(show(&store, 0, 1000), "a: 6; b: 5 7");
         store.keep_exemplars(10);
-        (8..20).for_each(|at| drop(add(&store, series[2], exemplar("t", 1.0, at))));
+        (8..20).for_each(|at| assert_eq!(add(&store, series[2], exemplar("t", 1.0, at)).added, 1));
         assert_eq!(show(&store, 0, 1000), "c: 10 11 12 13 14 15 16 17 18 19");
         store.keep_exemplars(0);
         assert_eq!(add(&store, series[0], exemplar("t", 1.0, 50)), AddedExemplars::default());
@@ -246,7 +246,7 @@ mod tests {
     fn an_exemplar_comes_once_and_in_order() {
         let (store, series) = store(100);
         let added = |done: AddedExemplars| (done.added, done.out_of_order, done.too_long);
-        let mut try_one = |exemplar: Exemplar| added(add(&store, series[0], exemplar));
+        let try_one = |exemplar: Exemplar| added(add(&store, series[0], exemplar));
         assert_eq!(try_one(exemplar("b", 2.0, 10)), (1, 0, 0));
         assert_eq!(try_one(exemplar("b", 2.0, 10)), (0, 0, 0), "the same again");
         assert_eq!(try_one(exemplar("b", 2.0, 9)), (0, 1, 0), "earlier");
