@@ -80,6 +80,27 @@ impl Remote {
     }
 }
 
+/// A question whose answer people or programs read.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Asked {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Print the answer of the API.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Asked {
+    /// Asks our own API and prints the answer, in `words` or as it is.
+    ///
+    /// Errors: what the service says, in its words.
+    pub async fn print(&self, path: &str, words: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
+        let answer = self.remote.get(path).await?;
+        print!("{}", if self.json { format!("{answer:#}\n") } else { words(&answer) });
+        Ok(())
+    }
+}
+
 async fn json(answer: Response) -> anyhow::Result<Value> {
     let status = answer.status();
     let body: Value = answer.json().await.with_context(|| format!("the answer is no JSON (HTTP {status})"))?;
@@ -91,10 +112,6 @@ async fn json(answer: Response) -> anyhow::Result<Value> {
 
 fn refusal(status: StatusCode, body: &Value) -> String {
     format!("{} (HTTP {status})", body["detail"].as_str().unwrap_or("no reason was given"))
-}
-
-fn pretty(answer: &Value) -> String {
-    format!("{answer:#}\n")
 }
 
 fn each(list: &Value) -> impl Iterator<Item = &Value> {

@@ -35,6 +35,8 @@ pub struct Document {
     pub file: String,
     pub text: Arc<str>,
     pub runbook: Arc<Runbook>,
+    /// What the runbook is known by.
+    pub hash: String,
 }
 
 /// A configuration that can be run.
@@ -230,7 +232,8 @@ fn read_documents(allowed: &Allowed, patterns: &[String], problems: &mut Vec<Pro
         problems.extend(found);
         let Some(read) = read else { continue };
         let id = read.metadata.id.clone();
-        let document = Document { file: file.name.clone(), text: file.text.into(), runbook: Arc::new(read) };
+        let hash = read.hash();
+        let document = Document { file: file.name.clone(), text: file.text.into(), runbook: Arc::new(read), hash };
         if let Some(other) = documents.insert(id.clone(), document) {
             let message = format!("the id {id:?} is that of {} too; choose another one", other.file);
             problems.push(whole_file(&file.name, message));

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use tocsin_core::run::record::RunState;
 use tracing_subscriber::EnvFilter;
 
 use crate::db::deliveries::DeliveryState;
@@ -50,6 +51,11 @@ struct AttemptLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     channel: String,
     state: String,
@@ -85,6 +91,8 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter<u64, AtomicU64>>,
     attempt_seconds: Histogram,
     deliveries: Family<StateLabels, Counter<u64, AtomicU64>>,
+    runs: Family<RunLabels, Gauge>,
+    runs_ended: Family<RunLabels, Counter<u64, AtomicU64>>,
 }
 
 impl Metrics {
@@ -119,6 +127,8 @@ impl Metrics {
             attempts: Family::default(),
             attempt_seconds: seconds(),
             deliveries: Family::default(),
+            runs: Family::default(),
+            runs_ended: Family::default(),
         };
         let mut registry = Registry::default();
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
@@ -157,8 +167,15 @@ impl Metrics {
             "tocsin_delivery_attempts", "Attempts to deliver, by channel and outcome", attempts;
             "tocsin_delivery_attempt_seconds", "How long an attempt to deliver took", attempt_seconds;
             "tocsin_deliveries", "Deliveries that ended, by channel and state", deliveries;
+            "tocsin_runs", "Runs that are open, by state", runs;
+            "tocsin_runs_ended", "Runs that ended, by state", runs_ended;
         }
         metrics.config_reload_successful.set(1);
+        // Every state has its series from the start, so that an increase from nothing is seen.
+        metrics.count_runs(&[]);
+        for state in RunState::ALL.into_iter().filter(|state| state.is_final()) {
+            metrics.runs_ended.get_or_create(&RunLabels { state: state.word() }).inc_by(0);
+        }
         metrics.registry = registry;
         Arc::new(metrics)
     }
@@ -170,6 +187,18 @@ impl Metrics {
 
     pub fn delivery_ended(&self, channel: &str, state: DeliveryState) {
         self.deliveries.get_or_create(&StateLabels { channel: channel.to_owned(), state: state.word().to_owned() }).inc();
+    }
+
+    /// Takes in how many runs are open; states that are not listed have none.
+    pub fn count_runs(&self, counts: &[(RunState, i64)]) {
+        for state in RunState::ALL.into_iter().filter(|state| !state.is_final()) {
+            let count = counts.iter().find(|(counted, _)| *counted == state).map_or(0, |(_, count)| *count);
+            self.runs.get_or_create(&RunLabels { state: state.word() }).set(count);
+        }
+    }
+
+    pub fn run_ended(&self, state: RunState) {
+        self.runs_ended.get_or_create(&RunLabels { state: state.word() }).inc();
     }
 
     /// Returns every figure as OpenMetrics text.

@@ -313,6 +313,7 @@ impl Desk {
 
     /// Clears up behind a run: who waits for a lock may have it, and nobody is asked any more.
     async fn ended(&self, row: &RunRow) {
+        self.parts().metrics.run_ended(row.state);
         let waiting: Vec<mpsc::Sender<Message>> =
             self.open().iter().flat_map(BTreeMap::values).map(|open| open.door.clone()).collect();
         for door in waiting {

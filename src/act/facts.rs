@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::page::Page;
 use tocsin_core::promql::evaluate::{Cancel, Options};
+use tocsin_core::route::alert::ALERT_NAME;
 use tocsin_core::route::tree::RUN_ALERT;
 use tocsin_core::rule::Rule;
 use tocsin_core::rule::grounds::Ground;
@@ -31,8 +32,6 @@ use crate::pipeline::watch::Watch;
 const HISTORY: i64 = 100;
 /// The longest that a guard looks back for runs. An entry that is older holds nobody up.
 const RATES_BACK: Span = Span::from_mins(366 * 24 * 60);
-/// An alert that came from outside has no rule of ours that could say whether its series are there.
-const ALERT_NAME: &str = "alertname";
 
 /// Where facts are looked up.
 pub struct Facts {

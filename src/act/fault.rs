@@ -17,6 +17,7 @@ mod wire;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tocsin_core::run::lever::Toxic;
 use tocsin_core::time::{Span, Timestamp};
 
 use folder::Folder;
@@ -25,7 +26,6 @@ pub use guard::{GuardArgs, run_guard};
 pub use process::{Identity, ProcessState};
 pub use proxies::{Proxies, ProxySetting};
 pub use proxy::run_proxy;
-pub use toxic::{Direction, Toxic, ToxicKind};
 
 /// No fault lasts longer than this.
 pub const TTL_MAX: Span = Span::from_mins(24 * 60);

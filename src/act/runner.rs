@@ -28,6 +28,7 @@ use crate::db::runs::{Notes, Stored};
 use crate::id;
 use crate::pipeline::crash;
 use crate::pipeline::hub::{Hub, Topic};
+use crate::telemetry::Metrics;
 
 /// Events of one run that may wait; who sends waits then too.
 const EVENTS_MAX: usize = 64;
@@ -38,6 +39,7 @@ const STORE_AGAIN: Duration = Duration::from_secs(1);
 pub struct Parts {
     pub db: Db,
     pub hub: Hub,
+    pub metrics: Arc<Metrics>,
     pub means: Arc<Means>,
     pub facts: Facts,
     /// Held from the count of what else begins to the record of the own beginning, so that of two runs one sees the other.

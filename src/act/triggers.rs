@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tocsin_core::plane::AlertState;
-use tocsin_core::route::alert::{Alert, RULE_SOURCE};
+use tocsin_core::route::alert::{ALERT_NAME, Alert, RULE_SOURCE};
 use tocsin_core::route::tree::RUN_ALERT;
 use tocsin_core::run::Runbook;
 use tocsin_core::run::drill::{self, DrillWord};
@@ -24,7 +24,6 @@ use crate::db::runs::{RunClass, RunFilter};
 use crate::pipeline::hub::{Hub, Topic};
 use crate::pipeline::watch::Watch;
 
-const ALERT_NAME: &str = "alertname";
 /// Stands behind the reference of an alert that no rule of ours has brought.
 pub const OUTSIDE: &str = "/outside";
 /// Alerts begin no more runs while so many are open: the other places are for people, and for runs that call others.
@@ -99,11 +98,11 @@ pub async fn watch_alerts(desk: Desk, watch: Watch, hub: Hub) {
 }
 
 async fn ask_for(desk: &Desk, firing: &[Firing], asked: &mut BTreeSet<(String, String)>) {
-    let runbooks: Vec<Runbook> = desk.documents().values().map(|document| (*document.runbook).clone()).collect();
+    let documents = desk.documents();
     let standing: BTreeSet<&str> = firing.iter().map(|alert| alert.reference.as_str()).collect();
     asked.retain(|(reference, _)| standing.contains(reference.as_str()));
     for alert in firing {
-        for ask in trigger::of_alert(&runbooks, alert) {
+        for ask in trigger::of_alert(documents.values().map(|document| &*document.runbook), alert) {
             let key = (alert.reference.clone(), ask.doc_id.clone());
             let (open, own) = desk.counts(&ask.doc_id);
             if ask.mode == Mode::Suggest || asked.contains(&key) || open >= OPEN_BY_ALERTS || own >= OPEN_OF_DOCUMENT {

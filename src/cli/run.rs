@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tocsin_core::template::escape_query;
 
 use super::runbook::confirm;
-use super::{Remote, each, pretty, table, text};
+use super::{Asked, Remote, each, table, text};
 
 /// Between two looks at a run that is followed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -27,10 +27,7 @@ pub enum Run {
         #[arg(long, default_value_t = 50)]
         limit: u16,
         #[command(flatten)]
-        remote: Remote,
-        /// Print the answer of the API.
-        #[arg(long)]
-        json: bool,
+        asked: Asked,
     },
     /// Shows one run with its steps and its log.
     Show {
@@ -39,10 +36,7 @@ pub enum Run {
         #[arg(long)]
         wait: bool,
         #[command(flatten)]
-        remote: Remote,
-        /// Print the answer of the API.
-        #[arg(long)]
-        json: bool,
+        asked: Asked,
     },
     /// Approves a run that waits for it, or one of its steps.
     Approve {
@@ -90,15 +84,13 @@ pub enum Verdict {
 /// Asks and prints.
 pub async fn run(what: Run) -> anyhow::Result<ExitCode> {
     match what {
-        Run::List { state, doc, limit, remote, json } => {
+        Run::List { state, doc, limit, asked } => {
             let doc = doc.map(|doc| format!("&doc={}", escape_query(&doc))).unwrap_or_default();
-            let answer = remote.get(&format!("/runs?state={}&limit={limit}{doc}", escape_query(&state))).await?;
-            print!("{}", if json { pretty(&answer) } else { list(&answer) });
+            asked.print(&format!("/runs?state={}&limit={limit}{doc}", escape_query(&state)), list).await?;
         }
-        Run::Show { id, wait: true, remote, .. } => return follow(&remote, &id).await,
-        Run::Show { id, remote, json, .. } => {
-            let answer = remote.get(&path(&id)).await?;
-            print!("{}", if json { pretty(&answer) } else { show(&answer) });
+        Run::Show { id, wait: true, asked, .. } => return follow(&asked.remote, &id).await,
+        Run::Show { id, asked, .. } => {
+            asked.print(&path(&id), show).await?;
         }
         Run::Approve { id, deny, yes, remote } => {
             let run = remote.get(&path(&id)).await?;

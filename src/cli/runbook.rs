@@ -9,27 +9,21 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use tocsin_core::template::escape_query;
 
-use super::{Remote, each, pretty, run, table, text};
+use super::{Asked, Remote, each, run, table, text};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Runbook {
     /// Lists the runbooks, experiments and drills that are in force.
     List {
         #[command(flatten)]
-        remote: Remote,
-        /// Print the answer of the API.
-        #[arg(long)]
-        json: bool,
+        asked: Asked,
     },
     /// Shows one document: what it does, what it asks for, and what stands in its way.
     Show {
         /// As `tocsin runbook list` names it.
         id: String,
         #[command(flatten)]
-        remote: Remote,
-        /// Print the answer of the API.
-        #[arg(long)]
-        json: bool,
+        asked: Asked,
     },
     /// Runs a document.
     Run(Begin),
@@ -40,10 +34,7 @@ pub enum Drill {
     /// Lists the drills: when each is due, and what the last ones have shown.
     List {
         #[command(flatten)]
-        remote: Remote,
-        /// Print the answer of the API.
-        #[arg(long)]
-        json: bool,
+        asked: Asked,
     },
     /// Runs a drill.
     Run(Begin),
@@ -55,10 +46,7 @@ pub enum Drill {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
         #[command(flatten)]
-        remote: Remote,
-        /// Print the answer of the API.
-        #[arg(long)]
-        json: bool,
+        asked: Asked,
     },
 }
 
@@ -67,10 +55,7 @@ pub enum Experiment {
     /// Lists the experiments, and what the last run of each has shown.
     List {
         #[command(flatten)]
-        remote: Remote,
-        /// Print the answer of the API.
-        #[arg(long)]
-        json: bool,
+        asked: Asked,
     },
     /// Runs an experiment.
     Run(Begin),
@@ -106,13 +91,11 @@ pub struct Begin {
 /// Asks and prints.
 pub async fn runbook(what: Runbook) -> anyhow::Result<ExitCode> {
     match what {
-        Runbook::List { remote, json } => {
-            let answer = remote.get("/runbooks").await?;
-            print!("{}", if json { pretty(&answer) } else { list(&answer) });
+        Runbook::List { asked } => {
+            asked.print("/runbooks", list).await?;
         }
-        Runbook::Show { id, remote, json } => {
-            let answer = remote.get(&document_path(&id)).await?;
-            print!("{}", if json { pretty(&answer) } else { show(&answer) });
+        Runbook::Show { id, asked } => {
+            asked.print(&document_path(&id), show).await?;
         }
         Runbook::Run(begin) => return start(begin, None).await,
     }
@@ -122,22 +105,20 @@ pub async fn runbook(what: Runbook) -> anyhow::Result<ExitCode> {
 /// Asks and prints.
 pub async fn drill(what: Drill) -> anyhow::Result<ExitCode> {
     match what {
-        Drill::List { remote, json } => {
-            let answer = remote.get("/drills").await?;
-            print!("{}", if json { pretty(&answer) } else { drills(&answer) });
+        Drill::List { asked } => {
+            asked.print("/drills", drills).await?;
         }
         Drill::Run(begin) => return start(begin, Some("drill")).await,
-        Drill::Report { run, html, remote, json } => {
+        Drill::Report { run, html, asked } => {
             let path = format!("/runs/{}/report", escape_query(&run));
             match html {
                 Some(file) => {
-                    let page = remote.text(&format!("{path}.html")).await?;
+                    let page = asked.remote.text(&format!("{path}.html")).await?;
                     std::fs::write(&file, page).with_context(|| format!("cannot write {}", file.display()))?;
                     println!("{}", file.display());
                 }
                 None => {
-                    let answer = remote.get(&path).await?;
-                    print!("{}", if json { pretty(&answer) } else { report(&answer) });
+                    asked.print(&path, report).await?;
                 }
             }
         }
@@ -148,9 +129,8 @@ pub async fn drill(what: Drill) -> anyhow::Result<ExitCode> {
 /// Asks and prints.
 pub async fn experiment(what: Experiment) -> anyhow::Result<ExitCode> {
     match what {
-        Experiment::List { remote, json } => {
-            let answer = remote.get("/experiments").await?;
-            print!("{}", if json { pretty(&answer) } else { experiments(&answer) });
+        Experiment::List { asked } => {
+            asked.print("/experiments", experiments).await?;
         }
         Experiment::Run(begin) => return start(begin, Some("experiment")).await,
     }

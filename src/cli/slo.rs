@@ -4,40 +4,32 @@ use serde_json::Value;
 use tocsin_core::template::escape_query;
 use tocsin_core::time::Span;
 
-use super::{Remote, each, pretty, table, text};
+use super::{Asked, each, table, text};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Slo {
     /// Lists the objectives: what was promised, what is, how much of the error budget is left and how fast it burns.
     List {
         #[command(flatten)]
-        remote: Remote,
-        /// Print the answer of the API.
-        #[arg(long)]
-        json: bool,
+        asked: Asked,
     },
     /// Shows one objective with its windows and alerts.
     Show {
         /// As `tocsin slo list` names it.
         id: String,
         #[command(flatten)]
-        remote: Remote,
-        /// Print the answer of the API.
-        #[arg(long)]
-        json: bool,
+        asked: Asked,
     },
 }
 
 /// Asks and prints.
 pub async fn run(slo: Slo) -> anyhow::Result<()> {
     match slo {
-        Slo::List { remote, json } => {
-            let answer = remote.get("/objectives").await?;
-            print!("{}", if json { pretty(&answer) } else { list(&answer) });
+        Slo::List { asked } => {
+            asked.print("/objectives", list).await?;
         }
-        Slo::Show { id, remote, json } => {
-            let answer = remote.get(&format!("/objectives/{}", escape_query(&id))).await?;
-            print!("{}", if json { pretty(&answer) } else { show(&answer) });
+        Slo::Show { id, asked } => {
+            asked.print(&format!("/objectives/{}", escape_query(&id)), show).await?;
         }
     }
     Ok(())

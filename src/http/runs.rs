@@ -220,9 +220,8 @@ pub struct RunDetail {
 impl RunsState {
     /// Returns the document of a run as it was when the run was asked for.
     pub async fn runbook(&self, row: &RunRow) -> Result<Arc<Runbook>, Problem> {
-        let current = self.desk.documents().get(&row.doc_id).map(|document| document.runbook.clone());
-        if let Some(runbook) = current.filter(|runbook| runbook.hash() == row.doc_hash) {
-            return Ok(runbook);
+        if let Some(document) = self.desk.documents().get(&row.doc_id).filter(|document| document.hash == row.doc_hash) {
+            return Ok(document.runbook.clone());
         }
         let version = self.desk.parts().db.document_version(&row.doc_hash).await?;
         let runbook = version.as_ref().and_then(|version| Runbook::from_version(version).ok()).map(Arc::new);
@@ -421,7 +420,7 @@ fn json_text(value: Option<&serde_json::Value>) -> String {
 fn attempt_view(attempt: &StepAttempt) -> Attempt {
     let request = attempt.request.as_ref().and_then(|request| serde_json::to_value(request).ok());
     Attempt {
-        phase: phase_word(attempt.key.phase),
+        phase: attempt.key.phase.word(),
         attempt: attempt.key.attempt,
         state: attempt.state.word(),
         started_at: rfc3339(attempt.started_at),
@@ -430,28 +429,6 @@ fn attempt_view(attempt: &StepAttempt) -> Attempt {
         request_text: json_text(request.as_ref()),
         response_text: json_text(attempt.response.as_ref()),
         error: attempt.error.as_ref().map(|fault| fault.message.clone()),
-    }
-}
-
-fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Do => "do",
-        Phase::Check => "check",
-        Phase::Undo => "undo",
-        Phase::UndoCheck => "undo_check",
-        Phase::Verify => "verify",
-        Phase::Page => "page",
-        Phase::Sample => "sample",
-    }
-}
-
-fn undo_word(state: UndoState) -> &'static str {
-    match state {
-        UndoState::Armed => "armed",
-        UndoState::Started => "started",
-        UndoState::Undone => "undone",
-        UndoState::Failed => "failed",
-        UndoState::Released => "released",
     }
 }
 
@@ -518,7 +495,7 @@ pub async fn show_run(
     let undos = records.undos.iter().map(|undo| UndoView {
         id: undo.id.clone(),
         step: undo.step_id.clone(),
-        state: undo_word(undo.state),
+        state: undo.state.word(),
         deadline: rfc3339(undo.deadline),
         verified_at: rfc3339(undo.verified_at),
     });

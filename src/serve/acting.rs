@@ -27,6 +27,7 @@ use crate::pipeline::journeys::Journeys;
 use crate::pipeline::objectives::Handle;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::watch::Watch;
+use crate::telemetry::Metrics;
 
 /// The kernel's name for our own program, which holds good when its file has been replaced.
 const PROGRAM: &str = "/proc/self/exe";
@@ -38,6 +39,7 @@ pub struct Parts {
     pub is_demo: bool,
     pub db: Db,
     pub hub: Hub,
+    pub metrics: Arc<Metrics>,
     pub store: Arc<Store>,
     pub watch: Watch,
     pub rules: Arc<Rules>,
@@ -100,7 +102,14 @@ impl Acting {
         };
         let hub = parts.hub.clone();
         let desk = Desk::new(
-            Arc::new(runner::Parts { db: parts.db, hub: hub.clone(), means: means.clone(), facts, gate: Arc::default() }),
+            Arc::new(runner::Parts {
+                db: parts.db,
+                hub: hub.clone(),
+                metrics: parts.metrics,
+                means: means.clone(),
+                facts,
+                gate: Arc::default(),
+            }),
             parts.documents,
         );
         let (is_resumed, is_open) = (Arc::new(watch::Sender::new(false)), Arc::new(watch::Sender::new(false)));

@@ -22,6 +22,7 @@ pub const ALIVE_EVERY: Duration = Duration::from_secs(5);
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 const LINK_EVERY: Duration = Duration::from_secs(5);
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// How long resolved pages, finished deliveries and histories are kept.
 const HISTORY: Span = Span::from_mins(90 * 24 * 60);
@@ -55,6 +56,7 @@ impl Chores {
         tasks.start("chores", self.clone().maintain(maintain));
         tasks.start("chores", self.clone().sweep());
         tasks.start("chores", self.clone().link());
+        tasks.start("chores", self.clone().count_runs());
         pulses.to_vec()
     }
 
@@ -114,6 +116,18 @@ impl Chores {
                         break;
                     }
                 }
+            }
+        }
+    }
+
+    /// Counts the runs that are open.
+    async fn count_runs(self) {
+        let mut timer = every(COUNT_EVERY);
+        loop {
+            timer.tick().await;
+            match self.db.open_run_counts().await {
+                Ok(counts) => self.metrics.count_runs(&counts),
+                Err(error) => tracing::error!(error = with_causes(&error), "the runs that are open cannot be counted"),
             }
         }
     }

@@ -162,6 +162,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
             is_demo: args.platform.is_some(),
             db: db.clone(),
             hub: hub.clone(),
+            metrics: metrics.clone(),
             store: store.clone(),
             watch: watch.clone(),
             rules: rules.clone(),

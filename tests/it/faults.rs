@@ -2,7 +2,7 @@
 
 mod crash;
 mod peers;
-mod signals;
-mod standing;
+pub mod signals;
+pub mod standing;
 mod stream;
 mod toxics;

@@ -35,6 +35,18 @@ pub fn set_up(path: &str) -> PathBuf {
     path
 }
 
+/// Returns a file of the test data of other projects; says so and returns nothing where it is not there.
+#[expect(clippy::disallowed_methods, reason = "where the test data of others lies is told by the environment")]
+pub fn corpora(path: &str) -> Option<PathBuf> {
+    let root = std::env::var("TOCSIN_CORPORA").map_or_else(|_| repository().join("../shared/corpora"), PathBuf::from);
+    let path = root.join(path);
+    if !path.exists() {
+        println!("skipped: corpora not found ({})", path.display());
+        return None;
+    }
+    Some(path)
+}
+
 /// Returns the value that `check` comes to give; panics when it gives none within `most`.
 pub async fn within<T>(most: Duration, what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let watch = Stopwatch::start();

@@ -33,7 +33,7 @@ impl Pair {
         let global = format!("scrape_interval: {interval}, scrape_timeout: {interval}");
         let folder = TempDir::with_prefix("tocsin-it-").expect("a temporary folder");
         let config = format!("global: {{{global}}}\nscrape_configs:\n{jobs}");
-        let flags = ["--enable-feature=native-histograms,exemplar-storage"];
+        let flags = ["--enable-feature=native-histograms,exemplar-storage".to_owned()];
         let prometheus = peers::prometheus_with(folder.path(), &config, &flags).await;
         let own = format!("global: {{{global}, scrape_native_histograms: true}}\nscrape_configs:\n{jobs}");
         let service = Service::start(Setup::new(own)).await;

@@ -21,6 +21,7 @@ mod mail;
 mod objectives;
 mod operation;
 mod paging;
+mod parity;
 mod postgres;
 mod reloading;
 mod runs;

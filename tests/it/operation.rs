@@ -213,7 +213,8 @@ async fn its_own_metrics_can_be_read() {
     let names = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(['{', ' ']).next());
     let foreign: Vec<&str> = names.filter(|name| !name.starts_with("tocsin_") && !name.starts_with("process_")).collect();
     assert!(foreign.is_empty(), "{foreign:?}");
-    for line in ["tocsin_alerts_firing 1", "tocsin_pages_open 1", "tocsin_panics_total 0"] {
+    for line in ["tocsin_alerts_firing 1", "tocsin_pages_open 1", "tocsin_panics_total 0", "tocsin_runs{state=\"needs_human\"} 0"]
+    {
         assert!(text.lines().any(|own| own == line), "{line} is missing in {text}");
     }
     // It can watch itself.

@@ -8,6 +8,7 @@ mod far;
 mod guards;
 mod room;
 mod secrets;
+mod studies;
 mod taint;
 mod triggers;
 mod verify;

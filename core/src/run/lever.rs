@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::time::Span;
 
 /// One way in which a proxy spoils its connections.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Toxic {
     pub direction: Direction,
     #[serde(flatten)]
@@ -14,11 +14,19 @@ pub struct Toxic {
     pub toxicity: f64,
 }
 
+impl Toxic {
+    /// Returns harm to every connection in both directions.
+    pub fn new(kind: ToxicKind) -> Toxic {
+        Toxic { direction: Direction::Both, kind, toxicity: 1.0 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// From the client to the server.
+    /// From the client to the service behind the proxy.
     Upstream,
+    /// From the service to the client.
     Downstream,
     Both,
 }
@@ -33,27 +41,39 @@ impl Direction {
             Direction::Both => "both",
         }
     }
+
+    /// Returns whether a fault of this direction concerns one way.
+    pub fn includes(self, way: Direction) -> bool {
+        self == Direction::Both || self == way
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ToxicKind {
-    /// Every byte is late by `delay`, give or take `jitter`.
-    Latency {
-        delay: Span,
-        jitter: Span,
-    },
-    Bandwidth {
-        bytes_per_second: u64,
-    },
-    /// Bytes are taken in and never handed on.
+    /// Every byte arrives `delay` later, and up to `jitter` later than that; order is kept.
+    Latency { delay: Span, jitter: Span },
+    /// Each connection carries at most this much, in each direction that is concerned.
+    Bandwidth { bytes_per_second: u64 },
+    /// Bytes are taken in and never handed on. New connections open and stay silent.
     Blackhole,
-    /// Connections are reset when they are this old.
-    Reset {
-        after: Span,
-    },
-    /// Nobody listens.
+    /// Connections are reset this long after they began, or after the fault began where they are older. The direction says who sees
+    /// the reset: `downstream` is the client, `upstream` the service; the other one sees an end.
+    Reset { after: Span },
+    /// Nobody listens, and connections are reset.
     Down,
+}
+
+impl ToxicKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            ToxicKind::Latency { .. } => "latency",
+            ToxicKind::Bandwidth { .. } => "bandwidth",
+            ToxicKind::Blackhole => "blackhole",
+            ToxicKind::Reset { .. } => "reset",
+            ToxicKind::Down => "down",
+        }
+    }
 }
 
 /// What a process must be seen to be.

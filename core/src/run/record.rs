@@ -251,6 +251,21 @@ pub enum Phase {
     Sample,
 }
 
+impl Phase {
+    /// Returns the word of tables and pages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Phase::Do => "do",
+            Phase::Check => "check",
+            Phase::Undo => "undo",
+            Phase::UndoCheck => "undo_check",
+            Phase::Verify => "verify",
+            Phase::Page => "page",
+            Phase::Sample => "sample",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptState {
@@ -337,6 +352,19 @@ pub enum UndoState {
     Failed,
     /// The run succeeded, or ended leaving things as they are.
     Released,
+}
+
+impl UndoState {
+    /// Returns the word of tables and pages.
+    pub fn word(self) -> &'static str {
+        match self {
+            UndoState::Armed => "armed",
+            UndoState::Started => "started",
+            UndoState::Undone => "undone",
+            UndoState::Failed => "failed",
+            UndoState::Released => "released",
+        }
+    }
 }
 
 /// A row of `undo`, recorded together with the intent of its step.

@@ -93,7 +93,7 @@ impl Ask {
 }
 
 /// Returns the runs that an alert asks for; those of mode `suggest` are offered to people, those that are disabled are left out.
-pub fn of_alert(runbooks: &[Runbook], firing: &Firing) -> Vec<Ask> {
+pub fn of_alert<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>, firing: &Firing) -> Vec<Ask> {
     let mut asks = Vec::new();
     for runbook in runbooks {
         // One wish for each document, however many of its triggers match: the reference is unique for both together.

@@ -101,7 +101,7 @@ pub fn action(action: &Action) -> String {
 
 fn harm(kind: &ToxicKind) -> String {
     match kind {
-        ToxicKind::Latency { delay, jitter } => format!("late by {delay} ± {jitter}"),
+        ToxicKind::Latency { delay, jitter } => format!("late by {delay} and up to {jitter} more"),
         ToxicKind::Bandwidth { bytes_per_second } => format!("{bytes_per_second} bytes a second"),
         ToxicKind::Blackhole => "swallowed".to_owned(),
         ToxicKind::Reset { after } => format!("reset after {after}"),

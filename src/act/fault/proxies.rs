@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
+use tocsin_core::run::lever::Toxic;
 use tocsin_core::time::Span;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -12,7 +13,7 @@ use super::folder::{Folder, remove};
 use super::process::Identity;
 use super::proxy::stem_of;
 use super::wire::{Answer, Ask, Status};
-use super::{FaultError, Proof, StandingFault, Toxic};
+use super::{FaultError, Proof, StandingFault};
 
 /// How often each proxy is looked at.
 const LOOK: Duration = Duration::from_secs(1);

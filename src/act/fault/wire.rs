@@ -6,11 +6,12 @@ use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tocsin_core::run::lever::Toxic;
 use tocsin_core::time::Span;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Proof, StandingFault, Toxic};
+use super::{Proof, StandingFault};
 
 /// A line longer than this is not read.
 const LINE_BYTES_MAX: u64 = 64 * 1024;

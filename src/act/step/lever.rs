@@ -1,11 +1,10 @@
 //! Faults on proxies of ours: put, healed, and shown to be in effect.
 
 use serde_json::json;
-use tocsin_core::run::lever;
 use tocsin_core::run::machine::Outcome;
 use tocsin_core::run::request::Request;
 
-use super::super::fault::{Direction, FaultError, Proof, Toxic, ToxicKind};
+use super::super::fault::{FaultError, Proof};
 use super::{Begin, Issue, Means};
 use crate::client::answer::with_causes;
 
@@ -15,24 +14,6 @@ pub(super) fn failed(error: &FaultError) -> Outcome {
         // It may have heard us.
         FaultError::Silent { .. } => Outcome::Unknown(with_causes(error)),
         _ => Outcome::NotDone(with_causes(error)),
-    }
-}
-
-fn toxic(toxic: &lever::Toxic) -> Toxic {
-    Toxic {
-        direction: match toxic.direction {
-            lever::Direction::Upstream => Direction::Upstream,
-            lever::Direction::Downstream => Direction::Downstream,
-            lever::Direction::Both => Direction::Both,
-        },
-        kind: match toxic.kind {
-            lever::ToxicKind::Latency { delay, jitter } => ToxicKind::Latency { delay, jitter },
-            lever::ToxicKind::Bandwidth { bytes_per_second } => ToxicKind::Bandwidth { bytes_per_second },
-            lever::ToxicKind::Blackhole => ToxicKind::Blackhole,
-            lever::ToxicKind::Reset { after } => ToxicKind::Reset { after },
-            lever::ToxicKind::Down => ToxicKind::Down,
-        },
-        toxicity: toxic.toxicity,
     }
 }
 
@@ -57,10 +38,7 @@ pub(super) async fn pull(means: &Means, issue: &Issue, begin: Begin<'_, impl Asy
         return late;
     }
     let done = match &issue.request {
-        Request::Proxy { toxics, until, .. } => {
-            let toxics: Vec<Toxic> = toxics.iter().map(toxic).collect();
-            means.faults.apply(proxy, tag, &toxics, *until).await
-        }
+        Request::Proxy { toxics, until, .. } => means.faults.apply(proxy, tag, toxics, *until).await,
         Request::ProxyHeal { .. } => means.faults.heal(proxy, tag).await,
         _ => Ok(()),
     };

@@ -442,11 +442,11 @@ pub async fn suggestions(State(state): State<RunsState>, parameters: Parameters)
         wanted.extend(alerts.await?.unwrap_or_default());
     }
     let firing = firing(&state.watch).await.map_err(Problem::unavailable)?;
-    let runbooks: Vec<Runbook> = state.desk.documents().values().map(|document| (*document.runbook).clone()).collect();
+    let documents = state.desk.documents();
     let mut found: BTreeMap<String, Suggestion> = BTreeMap::new();
     for alert in firing.iter().filter(|alert| wanted.iter().any(|one| alert.reference.starts_with(&format!("{one}@")))) {
-        for ask in trigger::of_alert(&runbooks, alert) {
-            let title = runbooks.iter().find(|one| one.metadata.id == ask.doc_id).map(|one| one.metadata.title.clone());
+        for ask in trigger::of_alert(documents.values().map(|document| &*document.runbook), alert) {
+            let title = documents.get(&ask.doc_id).map(|document| document.runbook.metadata.title.clone());
             let params = ask.given.iter().map(|given| (given.name.clone(), given.text.clone())).collect();
             let why = format!("{} fires", alert.name);
             let suggestion =

@@ -136,7 +136,10 @@ pub async fn drills(State(state): State<RunsState>, Extension(caller): Extension
             }
             results.push(result_view(&records.run.id, at, &shown));
         }
-        let since = last_drilled(&state.desk, &runbook).await?.unwrap_or(now);
+        let since = match last {
+            Some(last) => last,
+            None => last_drilled(&state.desk, &runbook).await?.unwrap_or(now),
+        };
         let standing = study.cadence.as_ref().map(|cadence| drill::standing(cadence, since, now));
         drills.push(Drill {
             cadence: CadenceView {

@@ -3,9 +3,10 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tocsin::act::fault::{Faults, Identity, ProcessState, Subject, Toxic, ToxicKind};
+use tocsin::act::fault::{Faults, Identity, ProcessState, Subject};
 use tocsin::clock::Stopwatch;
 use tocsin_core::run::action::Signal;
+use tocsin_core::run::lever::{Toxic, ToxicKind};
 use tocsin_core::time::Span;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};

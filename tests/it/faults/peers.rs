@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tocsin::act::fault::{Faults, ProxySetting, Toxic, ToxicKind};
+use tocsin::act::fault::{Faults, ProxySetting};
 use tocsin::clock::Stopwatch;
+use tocsin_core::run::lever::{Toxic, ToxicKind};
 use tocsin_core::time::Span;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
-use tocsin::act::fault::{FaultError, Faults, ProxySetting, Subject, Toxic, ToxicKind};
+use tocsin::act::fault::{FaultError, Faults, ProxySetting, Subject};
+use tocsin_core::run::lever::{Toxic, ToxicKind};
 use tocsin_core::time::Span;
 
 use super::peers::{Echo, LONG, NAME, PROGRAM, Stage, ms};

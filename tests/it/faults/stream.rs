@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tocsin::act::fault::{Toxic, ToxicKind};
 use tocsin::clock::Stopwatch;
+use tocsin_core::run::lever::{Toxic, ToxicKind};
 use tocsin_core::time::Span;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -3,11 +3,12 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use tocsin::act::fault::{Direction, FaultError, Toxic, ToxicKind};
+use tocsin::act::fault::FaultError;
 use tocsin::clock::Stopwatch;
+use tocsin_core::run::lever::{Direction, Toxic, ToxicKind};
 use tocsin_core::time::Span;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::peers::{Client, LONG, NAME, Stage, ms, within};
 use crate::harness::soon;

@@ -68,16 +68,15 @@ pub async fn prometheus(folder: &Path, config: &str) -> Peer {
     prometheus_with(folder, config, &[]).await
 }
 
-/// As `prometheus`, with more arguments.
-pub async fn prometheus_with(folder: &Path, config: &str, more: &[&str]) -> Peer {
+/// Starts a Prometheus as `prometheus` does, with further flags.
+pub async fn prometheus_with(folder: &Path, config: &str, more: &[String]) -> Peer {
     let address = format!("127.0.0.1:{}", free_port());
     let file = folder.join("prometheus.yml");
     std::fs::write(&file, config).expect("the folder takes files");
-    let mut arguments = vec![
+    let arguments = [
         format!("--config.file={}", file.display()),
         format!("--storage.tsdb.path={}", folder.join("tsdb").display()),
         format!("--web.listen-address={address}"),
     ];
-    arguments.extend(more.iter().map(|more| (*more).to_owned()));
-    start("prometheus", &arguments, address, "/-/ready").await
+    start("prometheus", &[&arguments, more].concat(), address, "/-/ready").await
 }

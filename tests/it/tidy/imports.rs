@@ -53,7 +53,7 @@ pub const EDGE: Table = &[
     ("notify", &["client", "clock", "id"]),
     ("demo", &["clock", "id"]),
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
-    ("act", &["client", "clock", "config", "db", "id", "pipeline"]),
+    ("act", &["client", "clock", "config", "db", "id", "pipeline", "telemetry"]),
     ("http", &["act", "client", "clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
     ("cli", &["client"]),
     (

@@ -231,7 +231,9 @@ impl Engine<'_> {
         }
         let ranges = self.ranges(range_arg, steps)?;
         self.check_edges(&ranges, name, range_arg.place)?;
-        let notes_place = if matches!(name, "irate" | "idelta") { arguments_place(call, place) } else { range_arg.place };
+        // The first argument is not always the range.
+        let first_place = args.first().map_or(place, |arg| arg.place);
+        let notes_place = if matches!(name, "irate" | "idelta") { arguments_place(call, place) } else { first_place };
         let drops_name = !KEEPS_NAME.contains(&name);
         let wants_counter = matches!(name, "rate" | "increase");
         let mut grid = self.grid(steps.count)?;

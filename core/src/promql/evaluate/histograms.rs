@@ -65,10 +65,6 @@ fn label_value(value: f64) -> String {
 }
 
 impl Engine<'_> {
-    fn metric_of<'l>(&self, labels: &'l LabelSet) -> &'l str {
-        if self.options.delayed_name_removal { labels.name() } else { "" }
-    }
-
     /// Calls `classic` and `native` for every histogram at every step, with the results' labels.
     ///
     /// A native histogram of the same labels as a classic one at the same step makes both useless.
@@ -89,7 +85,7 @@ impl Engine<'_> {
                     Role::Bucket { histogram, upper } => buckets[*histogram].push(ClassicBucket { upper: *upper, count: *count }),
                     Role::BadBucket => {
                         let labels = &input.lines[line].labels;
-                        let (metric, label) = (self.metric_of(labels), labels.get(BUCKET_LABEL));
+                        let (metric, label) = (labels.name(), labels.get(BUCKET_LABEL));
                         self.notes.add(Note::BadBucketLabel { metric, label }, place);
                     }
                 }
@@ -99,7 +95,7 @@ impl Engine<'_> {
                 let labels = &input.lines[line].labels;
                 if let Some(twin) = twin.filter(|twin| !buckets[*twin].is_empty()) {
                     buckets[twin].clear();
-                    self.notes.add(Note::MixedClassicAndNative { metric: self.metric_of(labels) }, place);
+                    self.notes.add(Note::MixedClassicAndNative { metric: labels.name() }, place);
                     continue;
                 }
                 each(step, labels, Found::Native(histogram))?;
@@ -140,7 +136,7 @@ impl Engine<'_> {
         match found {
             Found::Native(histogram) => {
                 let estimate = histogram.quantile(quantile);
-                let metric = self.metric_of(labels);
+                let metric = labels.name();
                 match estimate.skew {
                     Some(Skew::IsNan) => self.notes.add(Note::NanQuantile { metric }, place),
                     Some(Skew::Higher) => self.notes.add(Note::SkewedQuantile { metric }, place),
@@ -151,7 +147,7 @@ impl Engine<'_> {
             Found::Classic(buckets) => {
                 let (value, repaired) = classic::quantile(quantile, buckets);
                 if repaired {
-                    self.notes.add(Note::ForcedMonotonicity { metric: self.metric_of(labels) }, place);
+                    self.notes.add(Note::ForcedMonotonicity { metric: labels.name() }, place);
                 }
                 value
             }
@@ -215,7 +211,7 @@ impl Engine<'_> {
                 Found::Native(histogram) => {
                     let estimate = histogram.fraction(lower, upper);
                     if estimate.skew.is_some() {
-                        self.notes.add(Note::NanFraction { metric: self.metric_of(labels) }, vector_arg.place);
+                        self.notes.add(Note::NanFraction { metric: labels.name() }, vector_arg.place);
                     }
                     estimate.value
                 }

@@ -160,6 +160,11 @@ impl Engine<'_> {
         let mut ones = vec![NONE; groups.count];
         for step in 0..width {
             self.alive()?;
+            let is_empty = |grid: &Grid| (0..grid.lines.len()).all(|line| grid.at(line, step).is_absent());
+            if fill_many.is_none() && fill_one.is_none() && (is_empty(many) || is_empty(one)) {
+                // Where nothing can match, nothing can match twice.
+                continue;
+            }
             ones.fill(NONE);
             join.matched.fill(false);
             for (line, group) in groups.right.iter().enumerate().filter(|(line, _)| !one.at(*line, step).is_absent()) {

@@ -455,6 +455,12 @@ pub(super) fn read_condition(table: &mut Table<'_, '_>, refer: &Refer<'_>) -> Op
     Some(Condition { expr: expr?, matching, op: op?, value: bound?, no_data })
 }
 
+/// Returns the condition that users get through on a journey.
+pub(super) fn journey_succeeds(journey: &str) -> Condition {
+    let expr = format!("min(tocsin_journey_success{{journey=\"{journey}\"}})");
+    Condition { expr, matching: BTreeMap::new(), op: Compare::Equal, value: Slot::Int(1), no_data: NoData::Fail }
+}
+
 pub(super) fn read_no_data(table: &mut Table<'_, '_>) -> NoData {
     let read = |value: Value<'_, '_>| {
         word(&value, &[NoData::Fail, NoData::Allow], |one| match one {

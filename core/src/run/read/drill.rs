@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::run::action::{Action, Compare, Condition, NoData, Slot};
+use crate::run::action::Action;
 use crate::run::drill::compile;
 use crate::run::inject;
 use crate::run::lever::Canary;
@@ -14,6 +14,7 @@ use crate::run::study::{Cadence, Called, Clock, Drill, DrillMode, Objective, PHA
 use crate::time::{Span, Timestamp};
 use crate::yaml::{Kind, Table, Value};
 
+use super::action::journey_succeeds;
 use super::refer::Refer;
 use super::study::{
     Stand, TTL_MAX, check_id, least_class, read_class, read_environment, read_faults, read_gates, read_targets, read_triggers,
@@ -298,9 +299,7 @@ fn read_clock(mut table: Table<'_, '_>, objective: &Objective) -> Option<Clock> 
 
 /// Returns what is looked at while a drill goes on, for its report.
 fn probe(clock: &Clock) -> Probe {
-    let expr = format!("min(tocsin_journey_success{{journey=\"{}\"}})", clock.stop_journey);
-    let condition = Condition { expr, matching: BTreeMap::new(), op: Compare::Equal, value: Slot::Int(1), no_data: NoData::Fail };
-    Probe { id: "journey".to_owned(), condition }
+    Probe { id: "journey".to_owned(), condition: journey_succeeds(&clock.stop_journey) }
 }
 
 fn read_inject(

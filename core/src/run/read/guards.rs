@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::run::action::Approvals;
 use crate::run::inventory::Selection;
 use crate::run::runbook::{Blast, Budget, Cooldown, FreezePolicy, Guards, KeyPart, Lock, MaxChange, OnBusy};
 use crate::run::value::{Param, Type};
@@ -35,16 +36,20 @@ pub(super) fn read(
         guards.precheck.extend(read_condition(&mut inner, refer));
         inner.finish();
     }
-    guards.approvals = table.table("approvals").map(|mut inner| {
-        let approvals = read_approvals(&mut inner);
-        inner.finish();
-        approvals
-    });
+    guards.approvals = read_approval(&mut table);
     guards.no_open_page = table.boolean("no_open_page").unwrap_or(false);
     guards.staging_passed_within = span(&mut table, "staging_passed_within");
     let total = span(&mut table, "total_timeout").unwrap_or(TOTAL_TIMEOUT);
     table.finish();
     (guards, total)
+}
+
+/// Reads `approvals` of the guards, as runbooks and studies both write it.
+pub(super) fn read_approval(table: &mut Table<'_, '_>) -> Option<Approvals> {
+    let mut inner = table.table("approvals")?;
+    let approvals = read_approvals(&mut inner);
+    inner.finish();
+    Some(approvals)
 }
 
 pub(super) fn read_freeze(table: &mut Table<'_, '_>) -> FreezePolicy {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::run::action::{Action, SavedRef};
+use crate::run::action::{Action, NoData, SavedRef};
 use crate::run::plan::{Check, Effect, FailClass, Jitter, OnFail, Retry, Save, Step, StepResult, Undo, Verified, Verify, When};
 use crate::run::runbook::Trigger;
 use crate::time::Span;
 use crate::yaml::{Kind, Table, Value, nearest};
 
-use super::action::{pointer, read_condition, read_expect, read_no_data};
+use super::action::{journey_succeeds, pointer, read_condition, read_expect, read_no_data};
 use super::refer::Refer;
-use super::{STEPS_MAX, action, check_key, name, read_type, span, word};
+use super::{STEPS_MAX, action, check_key, name, read_type, required_name, span, word};
 
 const ATTEMPTS_MAX: u64 = 50;
 const TIMEOUT: Span = Span::from_secs(60);
@@ -294,11 +294,13 @@ pub(super) fn read_verify(table: &mut Table<'_, '_>, refer: &Refer<'_>, triggers
 
 fn read_one_verify(value: &Value<'_, '_>, refer: &Refer<'_>, triggers: &[Trigger]) -> Option<Verify> {
     let mut table = value.table();
-    if let Some(journey) = table.value("journey") {
-        journey.error("journeys are not there in this version, so the document is refused");
-        return None;
-    }
-    let (what, no_data) = if let Some(what) = table.value("use") {
+    let (what, no_data) = if table.has("journey") {
+        let journey = required_name(&mut table, "journey");
+        if let Some(clean) = table.value("clean") {
+            clean.error("a journey is tried at its own beat; write hold: how long it must succeed");
+        }
+        (Some(Verified::Metric(journey_succeeds(&journey))), NoData::Fail)
+    } else if let Some(what) = table.value("use") {
         word(&what, &["trigger_alert"], |one| one);
         if let Some(must) = table.value("must") {
             word(&must, &["not_firing"], |one| one);

@@ -8,15 +8,16 @@ use crate::run::inventory::Selection;
 use crate::run::lever::{Direction, Toxic, ToxicKind};
 use crate::run::plan::Class;
 use crate::run::runbook::{Budget, From, Guards, Metadata, Mode, Predicted, Trigger};
-use crate::run::schedule::{Missed, Schedule};
+use crate::run::schedule::Missed;
 use crate::run::study::{ENVIRONMENT, FaultSpec, Lever, PRODUCTION, STAGING};
 use crate::run::value::{Param, Type, Value as Typed};
 use crate::time::{Span, Timestamp};
 use crate::yaml::{Table, Value, nearest};
 
-use super::action::{read_approvals, read_condition};
-use super::guards::{positive, read_budget, read_cooldown, read_freeze, read_lock, read_share};
+use super::action::read_condition;
+use super::guards::{positive, read_approval, read_budget, read_cooldown, read_freeze, read_lock, read_share};
 use super::refer::Refer;
+use super::trigger::read_times;
 use super::{check_key, name, refuse_absent, required_name, roles, span, word};
 
 /// A study passes in staging this short a time before it may run in production.
@@ -68,22 +69,8 @@ pub(super) fn read_triggers(table: &mut Table<'_, '_>, places: &[String], missed
 }
 
 fn read_schedule(mut table: Table<'_, '_>, places: &[String], default: Missed, now: Timestamp) -> Trigger {
-    let cron = table.text("cron").unwrap_or_default();
-    let tz = table.text("tz").unwrap_or_default();
-    if tz.is_empty() {
-        table.error("tz is missing; write the name of a zone, such as Europe/Paris or UTC");
-    }
-    let missed = table.value("missed").and_then(|value| {
-        word(&value, &[Missed::Skip, Missed::RunOnce], |one| match one {
-            Missed::Skip => "skip",
-            Missed::RunOnce => "run_once",
-        })
-    });
     let (window, jitter) = (span(&mut table, "window"), span(&mut table, "jitter"));
-    let schedule = Schedule { cron, tz, missed: missed.unwrap_or(default), window, jitter };
-    for fault in schedule.check(now) {
-        table.error(fault.to_string());
-    }
+    let schedule = read_times(&mut table, default, window, jitter, now);
     let mode = table.value("mode").and_then(|value| word(&value, &Mode::ALL, Mode::word)).unwrap_or(Mode::Approve);
     let mut given = BTreeMap::new();
     match (table.value(ENVIRONMENT), places) {
@@ -138,11 +125,7 @@ pub(super) fn read_gates(
         guards.precheck.extend(read_condition(&mut inner, refer));
         inner.finish();
     }
-    guards.approvals = table.table("approvals").map(|mut inner| {
-        let approvals = read_approvals(&mut inner);
-        inner.finish();
-        approvals
-    });
+    guards.approvals = read_approval(&mut table);
     guards.lock = table.table("lock").map(read_lock);
     guards.cooldown = table.table("cooldown").and_then(|inner| read_cooldown(inner, &BTreeMap::new()));
     guards.daily_max = table.value("daily_max").and_then(|value| positive(&value));
@@ -351,13 +334,7 @@ fn read_toxics(with: &mut Table<'_, '_>) -> Option<Vec<Toxic>> {
     let mut kinds = Vec::new();
     let jitter = with.span("jitter");
     match (span(with, "latency"), jitter) {
-        (Some(delay), jitter) => {
-            let jitter = jitter.unwrap_or(Span::ZERO);
-            if jitter > delay {
-                with.error("jitter is larger than latency, and nothing arrives before it was sent");
-            }
-            kinds.push(ToxicKind::Latency { delay, jitter });
-        }
+        (Some(delay), jitter) => kinds.push(ToxicKind::Latency { delay, jitter: jitter.unwrap_or(Span::ZERO) }),
         (None, Some(_)) => with.error("jitter needs latency"),
         (None, None) => {}
     }

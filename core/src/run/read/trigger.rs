@@ -6,7 +6,7 @@ use crate::promql::parse::{Syntax, parse};
 use crate::run::runbook::{From, Mode, Trigger};
 use crate::run::schedule::{Missed, Schedule};
 use crate::run::value::{Param, Source};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::yaml::{Kind, Table, Value, nearest};
 
 use super::{Allowed, name, read_literal, refuse_absent, required_name, roles, word};
@@ -100,25 +100,37 @@ fn read_schedule(
     params: &BTreeMap<String, Param>,
     now: Timestamp,
 ) -> Trigger {
+    let schedule = read_times(&mut table, Missed::Skip, None, None, now);
+    let mode = mode(&mut table);
+    let given = read_params(&mut table, outer, params, Offers::Nothing);
+    table.finish();
+    Trigger::Schedule { schedule, mode, params: given }
+}
+
+/// Reads when a schedule falls due; `missed` is what becomes of instants that passed unseen where nothing is written.
+pub(super) fn read_times(
+    table: &mut Table<'_, '_>,
+    missed: Missed,
+    window: Option<Span>,
+    jitter: Option<Span>,
+    now: Timestamp,
+) -> Schedule {
     let cron = table.text("cron").unwrap_or_default();
     let tz = table.text("tz").unwrap_or_default();
     if tz.is_empty() {
         table.error("tz is missing; write the name of a zone, such as Europe/Paris or UTC");
     }
-    let missed = table.value("missed").and_then(|value| {
+    let written = table.value("missed").and_then(|value| {
         word(&value, &[Missed::Skip, Missed::RunOnce], |one| match one {
             Missed::Skip => "skip",
             Missed::RunOnce => "run_once",
         })
     });
-    let schedule = Schedule { cron, tz, missed: missed.unwrap_or(Missed::Skip), window: None, jitter: None };
+    let schedule = Schedule { cron, tz, missed: written.unwrap_or(missed), window, jitter };
     for fault in schedule.check(now) {
         table.error(fault.to_string());
     }
-    let mode = mode(&mut table);
-    let given = read_params(&mut table, outer, params, Offers::Nothing);
-    table.finish();
-    Trigger::Schedule { schedule, mode, params: given }
+    schedule
 }
 
 /// Reads where the parameters of a trigger come from; they stand inside it or beside it.

@@ -24,7 +24,7 @@ verify: [{expr: up, op: '==', value: 1, within: 1m}]";
 #[test]
 fn an_alert_asks_by_the_first_trigger_that_matches_and_is_not_disabled() {
     let runbook = runbook("read", STEP, REST);
-    let ask = |labels: &[(&str, &str)]| of_alert(std::slice::from_ref(&*runbook), &firing(labels));
+    let ask = |labels: &[(&str, &str)]| of_alert([&*runbook], &firing(labels));
     assert_eq!(ask(&[("platform", "other")]), []);
     let asks = ask(&[("platform", "dinner"), ("region", "eu")]);
     assert_eq!(asks.len(), 1);

@@ -85,6 +85,7 @@ spec:
   verify:
     - {use: trigger_alert, must: not_firing, hold: 5m, within: 15m, no_data: fail}
     - {expr: 'dn:error_ratio:5m', op: '<', value: 0.05, hold: 2m, within: 10m}
+    - {journey: book-table, hold: 2m, within: 10m}
   on_verify_fail: undo_then_page
   capture: {max_bytes: 65536, redact: [secrets, pii]}
 "#;
@@ -200,7 +201,8 @@ spec:
         "error: spec.steps[5].on_fail: there is no later step \"zz\"",
         "error: spec.steps[6].with.args[0].saved: no step \"f\" stands above this place",
         "error: spec.steps[6].effect: probe needs a check",
-        "error: spec.verify[0].journey: journeys are not there in this version",
+        "error: spec.verify[0].clean: a journey is tried at its own beat; write hold",
+        "error: spec.verify[0]: within is missing",
         "error: spec.verify[1].expr: could not parse expression",
         "error: spec.verify[1].op: \"=<\" is none of ==, !=, <, <=, >, >=",
         "error: spec.verify[1].value: expected a number",

@@ -105,7 +105,7 @@ const STEP: &str = "- {id: a, kind: exec.argv, effect: idempotent, with: {progra
 fn a_label_that_is_no_value_refuses_the_run_and_nothing_is_executed() {
     let runbook = runbook("safe", STEP, PARAMS);
     let run = |service: &str| {
-        let asks = of_alert(std::slice::from_ref(&*runbook), &firing(&[("service", service), ("replicas", "3")]));
+        let asks = of_alert([&*runbook], &firing(&[("service", service), ("replicas", "3")]));
         Run::request(runbook.clone(), "run-1", asks[0].clone(), "edna", "a", inventory(), START)
     };
     assert_eq!(run("api").row().state, RunState::Requested);
@@ -116,7 +116,7 @@ fn a_label_that_is_no_value_refuses_the_run_and_nothing_is_executed() {
         assert!(batch.orders.is_empty() && !batch.records.is_empty(), "a refusal is stored and issues nothing");
     }
     // A label that is missing is a refusal as well, and every fault is told.
-    let asks = of_alert(std::slice::from_ref(&*runbook), &firing(&[]));
+    let asks = of_alert([&*runbook], &firing(&[]));
     let run = Run::request(runbook.clone(), "run-1", asks[0].clone(), "edna", "a", inventory(), START);
     assert!(run.row().reason.contains("no label \"service\"") && run.row().reason.contains("no label \"replicas\""));
     for body in

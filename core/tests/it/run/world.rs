@@ -162,7 +162,7 @@ pub fn firing(labels: &[(&str, &str)]) -> Firing {
 }
 
 pub fn by_alert(runbook: &Runbook) -> Ask {
-    of_alert(std::slice::from_ref(runbook), &firing(&[("platform", "dinner")])).remove(0)
+    of_alert([runbook], &firing(&[("platform", "dinner")])).remove(0)
 }
 
 impl World {

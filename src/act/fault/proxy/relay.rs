@@ -9,12 +9,12 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl};
+use tocsin_core::run::lever::Direction;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
-use super::super::toxic::Direction;
 use super::queue::{QUEUE_BYTES_MAX, Queue};
 use super::table::{Effect, Standing, Table, Traveller};
 use crate::id;

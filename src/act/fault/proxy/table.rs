@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tocsin_core::run::lever::{Direction, Toxic, ToxicKind};
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::watch;
 
-use super::super::toxic::{self, Direction, Toxic, ToxicKind};
+use super::super::toxic;
 use super::super::{Proof, StandingFault, Subject};
 use crate::clock::{self, Stopwatch};
 

@@ -1,16 +1,15 @@
 import { useId, useState } from "react";
 import { answerTask, settleStep, voteOn, type Approvals, type HumanTask, type RunDetail } from "../../api/runs.ts";
 import { SETTLES } from "../../lib/runs.ts";
-import { textOf } from "../../lib/params.ts";
 import { Button } from "../../ui/button.tsx";
 import { TextArea } from "../../ui/field.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Time } from "../../ui/time.tsx";
 import { useActing } from "./acting.ts";
+import { Given } from "./given.tsx";
 import { ClassTag } from "./marks.tsx";
 
 function What({ run, asks }: { run: RunDetail; asks: Approvals }) {
-  const params = Object.entries(run.params);
   return (
     <dl className="pairs call-what">
       <div>
@@ -25,22 +24,7 @@ function What({ run, asks }: { run: RunDetail; asks: Approvals }) {
           <dd>{run.document.steps.find((each) => each.id === asks.step)?.text ?? asks.step}</dd>
         </div>
       )}
-      <div>
-        <dt>Values</dt>
-        <dd>
-          {params.length === 0
-            ? "none"
-            : params.map(([name, value]) => (
-                <span key={name} className="value">
-                  {name} = <strong>{textOf(value)}</strong>
-                </span>
-              ))}
-        </dd>
-      </div>
-      <div>
-        <dt>Targets</dt>
-        <dd>{run.targets.length === 0 ? "none" : run.targets.join(", ")}</dd>
-      </div>
+      <Given run={run} />
       <div>
         <dt>Asked by</dt>
         <dd>

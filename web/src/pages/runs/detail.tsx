@@ -6,7 +6,6 @@ import { serverNow } from "../../app/clock.ts";
 import { useBackKey } from "../../app/row-keys.ts";
 import { PageHead } from "../../app/head.tsx";
 import { callOf, isEnded, KIND_WORDS, runTime } from "../../lib/runs.ts";
-import { textOf } from "../../lib/params.ts";
 import { formatSpan } from "../../lib/time.ts";
 import { plural } from "../../lib/units.ts";
 import { Button } from "../../ui/button.tsx";
@@ -18,6 +17,7 @@ import { Banner, Region, Skeleton } from "../../ui/states.tsx";
 import { Time } from "../../ui/time.tsx";
 import { useActing } from "./acting.ts";
 import { ApprovalPanel, HumanPanel, SettlePanel } from "./calls.tsx";
+import { Given } from "./given.tsx";
 import { RunLog } from "./log.tsx";
 import { ClassTag, RunStateTag, VerdictTag } from "./marks.tsx";
 import { RunRow } from "./screen.tsx";
@@ -116,7 +116,6 @@ function Undos({ run }: { run: RunDetail }) {
 }
 
 function Facts({ run }: { run: RunDetail }) {
-  const params = Object.entries(run.params);
   return (
     <Card title="Facts">
       <dl className="pairs">
@@ -139,22 +138,7 @@ function Facts({ run }: { run: RunDetail }) {
             {run.starter}, {run.trigger.text}
           </dd>
         </div>
-        <div>
-          <dt>Values</dt>
-          <dd>
-            {params.length === 0
-              ? "none"
-              : params.map(([name, value]) => (
-                  <span key={name} className="value">
-                    {name} = <strong>{textOf(value)}</strong>
-                  </span>
-                ))}
-          </dd>
-        </div>
-        <div>
-          <dt>Targets</dt>
-          <dd>{run.targets.length === 0 ? "none" : run.targets.join(", ")}</dd>
-        </div>
+        <Given run={run} />
         <div>
           <dt>Asked for</dt>
           <dd>
