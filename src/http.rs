@@ -155,6 +155,7 @@ pub fn router(front: Front) -> Router {
         .merge(overview::demo_routes(demo))
         .merge(objectives::routes(objectives))
         .merge(stream::routes(front.hub))
+        .merge(prometheus::exemplars::routes(front.queries.clone()))
         .merge(prometheus::query::routes(front.queries))
         .merge(prometheus::series::routes(series))
         .merge(prometheus::rules::routes(rules))

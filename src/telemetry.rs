@@ -66,6 +66,8 @@ pub struct Metrics {
     registry: Registry,
     pub samples: Counter<u64, AtomicU64>,
     pub samples_refused: Counter<u64, AtomicU64>,
+    pub exemplars: Counter<u64, AtomicU64>,
+    pub exemplars_refused: Counter<u64, AtomicU64>,
     pub scrapes: Counter<u64, AtomicU64>,
     pub scrapes_failed: Counter<u64, AtomicU64>,
     pub journeys_tried: Counter<u64, AtomicU64>,
@@ -102,6 +104,8 @@ impl Metrics {
             registry: Registry::default(),
             samples: Counter::default(),
             samples_refused: Counter::default(),
+            exemplars: Counter::default(),
+            exemplars_refused: Counter::default(),
             scrapes: Counter::default(),
             scrapes_failed: Counter::default(),
             journeys_tried: Counter::default(),
@@ -141,6 +145,8 @@ impl Metrics {
         register! {
             "tocsin_samples_ingested", "Samples taken into the store", samples;
             "tocsin_samples_refused", "Samples that the store refused: out of order, too old, or beyond a limit", samples_refused;
+            "tocsin_exemplars_ingested", "Exemplars taken into the store", exemplars;
+            "tocsin_exemplars_refused", "Exemplars that the store refused: out of order, or with labels that are too long", exemplars_refused;
             "tocsin_scrapes", "Scrapes that were tried", scrapes;
             "tocsin_scrapes_failed", "Scrapes that failed", scrapes_failed;
             "tocsin_journey_attempts", "Attempts at journeys", journeys_tried;

@@ -220,7 +220,8 @@ impl Config {
         let changed = [
             ("web", self.tocsin.web != start.tocsin.web),
             ("database", self.tocsin.database != start.tocsin.database),
-            ("storage", self.storage != start.storage),
+            // How many exemplars are kept can be changed at any time.
+            ("storage", Storage { exemplars_max: start.storage.exemplars_max, ..self.storage } != start.storage),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }

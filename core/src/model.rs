@@ -1,5 +1,6 @@
 //! The nouns that every room shares: labels, matchers, samples, and where they come from.
 
+pub mod exemplar;
 pub mod exposition;
 pub mod histogram;
 pub mod labels;
@@ -8,6 +9,7 @@ pub mod relabel;
 pub mod sample;
 pub mod source;
 
+pub use exemplar::Exemplar;
 pub use histogram::Histogram;
 pub use labels::{Fingerprint, LabelBuilder, LabelSet, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher};

@@ -4,7 +4,7 @@
 //! - A series has a number, [`SeriesRef`], that is never given to another series. It holds while the series has samples within the
 //!   retention; then the series vanishes, and appending to its number says so.
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
-//! - Locks are taken in this order: `writer`, `table`, `index`, a page's heads, a page's labels; `rows` and
+//! - Locks are taken in this order: `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows` and
 //!   `blocks` alone and last.
 
 mod append;
@@ -13,6 +13,7 @@ mod block;
 mod chunk;
 mod codec;
 mod cut;
+mod exemplars;
 mod head;
 mod index;
 mod pages;
@@ -36,12 +37,14 @@ pub use append::{AppendError, Appended, Log, Replayed};
 pub use block::{BlockError, ReadAt};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft};
+pub use exemplars::AddedExemplars;
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
 pub use select::{Listing, Snapshot};
 pub use stats::{LabelStats, Stats};
 
 use block::Block;
+use exemplars::Exemplars;
 use index::Index;
 use pages::{Pages, page_of, slot_of};
 use rows::Rows;
@@ -54,6 +57,8 @@ pub struct StoreOptions {
     pub series_max: usize,
     /// How far behind its series' newest sample an appended sample may lie; zero refuses all late samples.
     pub out_of_order_window: Span,
+    /// Exemplars that are kept, of all series together.
+    pub exemplars_max: usize,
     /// Any number that outsiders cannot guess: it keeps crafted labels from colliding in the table of series.
     pub hash_seed: u64,
 }
@@ -64,10 +69,16 @@ impl Default for StoreOptions {
             retention: Span(15 * 24 * 3600 * 1000),
             series_max: 5_000_000,
             out_of_order_window: Span::ZERO,
+            exemplars_max: EXEMPLARS_MAX,
             hash_seed: 0,
         }
     }
 }
+
+/// Exemplars that are kept when nobody says how many.
+///
+/// Source: Prometheus' default of `storage.exemplars.max_exemplars`.
+pub const EXEMPLARS_MAX: usize = 100_000;
 
 /// Why a new series was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +116,7 @@ pub struct Store {
     index: RwLock<Index>,
     pages: Pages,
     rows: Mutex<Rows>,
+    exemplars: Mutex<Exemplars>,
     /// In order of their identifiers.
     blocks: RwLock<Arc<[Arc<Block>]>>,
     /// Nothing older is visible or accepted.
@@ -119,6 +131,7 @@ impl Store {
     pub fn new(options: StoreOptions) -> Store {
         Store {
             hasher: FixedState::with_seed(options.hash_seed),
+            exemplars: Mutex::new(Exemplars::new(options.exemplars_max)),
             options,
             writer: Mutex::default(),
             table: std::array::from_fn(|_| RwLock::default()),
@@ -135,7 +148,12 @@ impl Store {
     /// Returns whether a thread panicked while it changed the store; whoever asks the store for something then panics too.
     pub fn is_broken(&self) -> bool {
         let tables = || self.table.iter().any(RwLock::is_poisoned);
-        self.writer.is_poisoned() || self.rows.is_poisoned() || self.index.is_poisoned() || self.blocks.is_poisoned() || tables()
+        self.writer.is_poisoned()
+            || self.exemplars.is_poisoned()
+            || self.rows.is_poisoned()
+            || self.index.is_poisoned()
+            || self.blocks.is_poisoned()
+            || tables()
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

@@ -1,6 +1,7 @@
 //! Prometheus' HTTP API `/api/v1`: what Grafana, promtool and our own page ask.
 
 pub mod encode;
+pub mod exemplars;
 pub mod query;
 pub mod rules;
 pub mod series;

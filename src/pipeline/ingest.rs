@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tocsin_core::model::{Cell, LabelSet, Row, STALE, SeriesRef, Value};
+use tocsin_core::model::{Cell, Exemplar, LabelSet, Row, STALE, SeriesRef, Value};
 use tocsin_core::store::{AppendError, Store};
 use tocsin_core::time::Timestamp;
 
@@ -50,6 +50,16 @@ impl Ingest {
                 true
             }
         }
+    }
+
+    /// Adds exemplars, once the row that they came with is in the store.
+    pub fn add_exemplars(&self, exemplars: Vec<(SeriesRef, Exemplar)>) {
+        if exemplars.is_empty() {
+            return;
+        }
+        let done = self.store.add_exemplars(exemplars);
+        self.metrics.exemplars.inc_by(done.added as u64);
+        self.metrics.exemplars_refused.inc_by((done.out_of_order + done.too_long) as u64);
     }
 
     /// Appends rows whose points may lie behind those that are there, as `append` does one. A point that is there already stays as it is.

@@ -210,6 +210,11 @@ impl Scrapes {
         self.publish();
     }
 
+    /// Sets how many exemplars are kept.
+    pub fn keep_exemplars(&self, max: usize) {
+        self.parts.ingest.store.keep_exemplars(max);
+    }
+
     /// Stops scraping. Series do not end by that: the next start goes on with them.
     pub async fn stop(&self) {
         self.collects.stop().await;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tocsin_core::access::Role;
 use tocsin_core::config::Storage;
 use tocsin_core::plane::{Plane, Records};
-use tocsin_core::store::{Store, StoreOptions};
+use tocsin_core::store::{EXEMPLARS_MAX, Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
 use super::Args;
@@ -37,6 +37,7 @@ pub async fn open_store(data: &Path, storage: &Storage) -> anyhow::Result<(Arc<S
     let store = Arc::new(Store::new(StoreOptions {
         retention: retention(storage),
         out_of_order_window: storage.out_of_order_window,
+        exemplars_max: storage.exemplars_max.unwrap_or(EXEMPLARS_MAX),
         hash_seed: id::seed(),
         ..StoreOptions::default()
     }));

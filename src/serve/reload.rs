@@ -10,6 +10,7 @@ use tocsin_core::promql::evaluate::Options;
 use tocsin_core::route::receiver::Receiver;
 use tocsin_core::rule::Environment;
 use tocsin_core::run::settings::Settings;
+use tocsin_core::store::EXEMPLARS_MAX;
 use tokio::sync::watch;
 
 use super::acting::set_proxies;
@@ -132,6 +133,7 @@ impl Live {
         // Before the rules, so that none that is gone is judged once its alerts have ended.
         let judged_elsewhere = self.objectives.replace(objectives, settings.options.clone()).await;
         self.rules.replace(groups, judged_elsewhere, &settings).await;
+        self.scrapes.keep_exemplars(config.storage.exemplars_max.unwrap_or(EXEMPLARS_MAX));
         self.scrapes.replace(config.jobs).await;
         self.scrapes.collects.replace(config.cloudwatch, config.atlas).await;
         set_proxies(&self.faults, &config.act).await;

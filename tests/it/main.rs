@@ -14,6 +14,7 @@ mod drills;
 mod endurance;
 mod faults;
 mod harness;
+mod histograms;
 mod journeys;
 mod ledger;
 mod mail;

@@ -2,7 +2,7 @@
 
 use crate::model::LabelSet;
 use crate::model::labels::is_classic_label_name;
-use crate::scrape::job::{Format, Limits};
+use crate::scrape::job::{Histograms, Limits, Protocol};
 use crate::time::Span;
 use crate::yaml::{Table, Value};
 
@@ -18,7 +18,8 @@ pub struct Global {
     pub external_labels: LabelSet,
     pub limits: Limits,
     /// None: the defaults of a job.
-    pub formats: Option<Vec<Format>>,
+    pub protocols: Option<Vec<Protocol>>,
+    pub histograms: Histograms,
     pub classic_names_only: bool,
     pub(super) escaping: Option<Escaping>,
 }
@@ -32,7 +33,8 @@ impl Default for Global {
             rule_query_offset: Span::ZERO,
             external_labels: LabelSet::empty(),
             limits: Limits::default(),
-            formats: None,
+            protocols: None,
+            histograms: Histograms::default(),
             classic_names_only: false,
             escaping: None,
         }
@@ -54,6 +56,10 @@ const ESCAPINGS: [(&str, Escaping); 4] = [
     ("dots", Escaping::Dots),
     ("values", Escaping::Values),
 ];
+
+/// What to say where native histograms are wanted and not asked for.
+pub(super) const NOT_ASKED: &str =
+    "native histograms come as PrometheusProto only, which scrape_protocols does not list; add it or remove the list";
 
 pub(super) const UNSERVED: &str = "not served yet";
 
@@ -79,11 +85,18 @@ pub(super) fn read(table: &mut Table<'_, '_>, environment: &dyn Fn(&str) -> Opti
         rule_query_offset: table.span("rule_query_offset").unwrap_or_default(),
         external_labels: external_labels(table, classic_names_only, environment),
         limits: limits(table, Limits::default()),
-        formats: formats(table, "for global config"),
+        protocols: protocols(table, "for global config"),
+        histograms: histograms(table, Histograms::default()),
         classic_names_only,
         escaping: escaping(table),
     };
-    histogram_keys(table);
+    if let Some(value) = table.value("scrape_protocols")
+        && global.histograms.native
+        && global.protocols.as_ref().is_some_and(|protocols| !protocols.contains(&Protocol::Protobuf))
+    {
+        value.warning(NOT_ASKED);
+    }
+    extra_metrics(table);
     table.ignored(&["query_log_file", "scrape_failure_log_file", "keep_dropped_targets"], UNSERVED);
     global
 }
@@ -132,47 +145,50 @@ pub(super) fn limits(table: &mut Table<'_, '_>, defaults: Limits) -> Limits {
     }
 }
 
-/// Checks the switches of native histograms; only turning one on is worth a warning.
-pub(super) fn histogram_keys(table: &mut Table<'_, '_>) {
-    for key in [
-        "scrape_native_histograms",
-        "convert_classic_histograms_to_nhcb",
-        "always_scrape_classic_histograms",
-        "extra_scrape_metrics",
-    ] {
-        if let Some(value) = table.value(key)
-            && value.boolean() == Some(true)
-        {
-            value.warning(format!("{key} is {UNSERVED}; it is ignored"));
-        }
+/// Reads the switches of native histograms; an absent one takes the default.
+pub(super) fn histograms(table: &mut Table<'_, '_>, defaults: Histograms) -> Histograms {
+    Histograms {
+        native: table.boolean("scrape_native_histograms").unwrap_or(defaults.native),
+        always_classic: table.boolean("always_scrape_classic_histograms").unwrap_or(defaults.always_classic),
+        convert: table.boolean("convert_classic_histograms_to_nhcb").unwrap_or(defaults.convert),
+        ..defaults
     }
 }
 
-const PROTOCOLS: [(&str, Option<Format>); 5] = [
-    ("OpenMetricsText0.0.1", Some(Format::OpenMetrics)),
-    ("OpenMetricsText1.0.0", Some(Format::OpenMetrics)),
-    ("PrometheusProto", None),
-    ("PrometheusText0.0.4", Some(Format::Text)),
-    ("PrometheusText1.0.0", Some(Format::Text)),
+/// Checks `extra_scrape_metrics`; only turning it on is worth a warning.
+pub(super) fn extra_metrics(table: &mut Table<'_, '_>) {
+    if let Some(value) = table.value("extra_scrape_metrics")
+        && value.boolean() == Some(true)
+    {
+        value.warning(format!("extra_scrape_metrics is {UNSERVED}; it is ignored"));
+    }
+}
+
+const PROTOCOLS: [(&str, Protocol); 5] = [
+    ("OpenMetricsText0.0.1", Protocol::OpenMetrics0),
+    ("OpenMetricsText1.0.0", Protocol::OpenMetrics1),
+    ("PrometheusProto", Protocol::Protobuf),
+    ("PrometheusText0.0.4", Protocol::Text0),
+    ("PrometheusText1.0.0", Protocol::Text1),
 ];
 
-/// Returns the format of a protocol's name; the inner `None` is a format that is known and not read.
-pub(super) fn protocol(name: &str) -> Result<Option<Format>, String> {
-    PROTOCOLS.iter().find(|(known, _)| *known == name).map(|(_, format)| *format).ok_or_else(|| {
+/// Returns the protocol of a name.
+pub(super) fn protocol(name: &str) -> Result<Protocol, String> {
+    PROTOCOLS.iter().find(|(known, _)| *known == name).map(|(_, protocol)| *protocol).ok_or_else(|| {
         let names: Vec<&str> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
         format!("unknown scrape protocol {name}, supported: [{}]", names.join(" "))
     })
 }
 
 /// Reads `scrape_protocols`. `of_what` ends the messages, such as `for global config`.
-pub(super) fn formats(table: &mut Table<'_, '_>, of_what: &str) -> Option<Vec<Format>> {
+pub(super) fn protocols(table: &mut Table<'_, '_>, of_what: &str) -> Option<Vec<Protocol>> {
     let value = table.value("scrape_protocols")?;
     let items = value.list();
     if items.is_empty() {
         value.error(format!("scrape_protocols cannot be empty {of_what}; remove the key for the defaults"));
         return None;
     }
-    let (mut formats, mut seen) = (Vec::new(), Vec::new());
+    let (mut protocols, mut seen) = (Vec::new(), Vec::new());
     for item in &items {
         let Some(name) = item.text_ref() else { continue };
         if seen.contains(&name.to_ascii_lowercase()) {
@@ -181,12 +197,10 @@ pub(super) fn formats(table: &mut Table<'_, '_>, of_what: &str) -> Option<Vec<Fo
         seen.push(name.to_ascii_lowercase());
         match protocol(name) {
             Err(message) => item.error(format!("scrape_protocols: {message} {of_what}")),
-            Ok(None) => item.warning(format!("{name} is {UNSERVED}; targets are asked for the text formats")),
-            Ok(Some(format)) if formats.contains(&format) => {}
-            Ok(Some(format)) => formats.push(format),
+            Ok(protocol) => protocols.push(protocol),
         }
     }
-    (!formats.is_empty()).then_some(formats)
+    (!protocols.is_empty()).then_some(protocols)
 }
 
 fn external_labels(table: &mut Table<'_, '_>, classic_names: bool, environment: &dyn Fn(&str) -> Option<String>) -> LabelSet {

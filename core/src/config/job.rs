@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::problem::Position;
-use crate::scrape::job::{Format, Job};
+use crate::scrape::job::{Histograms, Job, Protocol};
 use crate::time::Span;
 use crate::yaml::{Table, Value};
 
@@ -57,6 +57,11 @@ fn job(value: &Value<'_, '_>, global: &Global, folder: &Folder) -> Option<Job> {
         relabel::rules(&mut table, "metric_relabel_configs", "metric relabeling rule in scrape config", classic_names_only);
     let check_targets = table.value("relabel_configs").is_none_or(|rules| rules.node.items().is_empty());
     let discovery = discovery::inline(&mut table, folder, check_targets);
+    let histograms = Histograms {
+        buckets_max: table.unsigned("native_histogram_bucket_limit").unwrap_or(0),
+        bucket_factor_min: table.float("native_histogram_min_bucket_factor").unwrap_or(0.0),
+        ..global::histograms(&mut table, global.histograms)
+    };
     let job = Job {
         name: name.clone().unwrap_or_default(),
         interval,
@@ -76,25 +81,13 @@ fn job(value: &Value<'_, '_>, global: &Global, folder: &Folder) -> Option<Job> {
         metric_relabel,
         limits: global::limits(&mut table, global.limits),
         classic_names_only,
-        fallback_format: fallback(&mut table, &shown),
-        formats: global::formats(&mut table, &shown)
-            .or_else(|| global.formats.clone())
-            .unwrap_or_else(|| vec![Format::OpenMetrics, Format::Text]),
+        fallback_protocol: fallback(&mut table, &shown),
+        protocols: protocols(&mut table, global, &histograms, &shown),
+        histograms,
     };
-    global::histogram_keys(&mut table);
-    for key in ["native_histogram_bucket_limit", "keep_dropped_targets"] {
-        table.unsigned(key);
-    }
-    table.float("native_histogram_min_bucket_factor");
-    table.ignored(
-        &[
-            "native_histogram_bucket_limit",
-            "native_histogram_min_bucket_factor",
-            "keep_dropped_targets",
-            "scrape_failure_log_file",
-        ],
-        UNSERVED,
-    );
+    global::extra_metrics(&mut table);
+    table.unsigned("keep_dropped_targets");
+    table.ignored(&["keep_dropped_targets", "scrape_failure_log_file"], UNSERVED);
     table.finish();
     name.map(|_| job)
 }
@@ -143,18 +136,22 @@ fn params(table: &mut Table<'_, '_>) -> BTreeMap<String, Vec<String>> {
     value.entries().into_iter().map(|(key, values)| (key.name.clone(), values.texts())).collect()
 }
 
-fn fallback(table: &mut Table<'_, '_>, shown: &str) -> Option<Format> {
+/// Reads what to ask for. Native histograms come as Protocol Buffers only, so they are asked for first unless the file says otherwise.
+fn protocols(table: &mut Table<'_, '_>, global: &Global, histograms: &Histograms, shown: &str) -> Vec<Protocol> {
+    let written = global::protocols(table, shown).or_else(|| global.protocols.clone());
+    if let Some(written) = written {
+        let own = table.value("scrape_protocols").or_else(|| table.value("scrape_native_histograms"));
+        if let Some(value) = own.filter(|_| histograms.native && !written.contains(&Protocol::Protobuf)) {
+            value.warning(global::NOT_ASKED);
+        }
+        return written;
+    }
+    let first = histograms.native.then_some(Protocol::Protobuf);
+    first.into_iter().chain(Protocol::DEFAULTS).collect()
+}
+
+fn fallback(table: &mut Table<'_, '_>, shown: &str) -> Option<Protocol> {
     let value = table.value("fallback_scrape_protocol")?;
     let name = value.text_ref().filter(|name| !name.is_empty())?;
-    match global::protocol(name) {
-        Err(message) => {
-            value.error(format!("invalid fallback_scrape_protocol {shown}: {message}"));
-            None
-        }
-        Ok(None) => {
-            value.warning(format!("{name} is {UNSERVED}; a scrape without a content type fails"));
-            None
-        }
-        Ok(format) => format,
-    }
+    global::protocol(name).map_err(|message| value.error(format!("invalid fallback_scrape_protocol {shown}: {message}"))).ok()
 }

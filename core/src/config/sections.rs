@@ -22,6 +22,8 @@ pub struct Storage {
     pub retention_bytes: Option<u64>,
     /// Samples may be this much older than the newest of their series; zero: not at all.
     pub out_of_order_window: Span,
+    /// Exemplars that are kept; zero: none. None: the default of the store.
+    pub exemplars_max: Option<usize>,
 }
 
 /// The keys that neither Prometheus nor Alertmanager has.
@@ -203,11 +205,11 @@ pub(super) fn storage(table: &mut Table<'_, '_>) -> Storage {
         tsdb.ignored(&["stale_series_compaction_threshold", "chunk_encoding"], "a setting of another store");
         tsdb.finish();
     }
-    if let Some(whole) = table.value("exemplars") {
-        let mut exemplars = whole.table();
-        exemplars.integer("max_exemplars");
+    if let Some(mut exemplars) = table.table("exemplars") {
+        // As in Prometheus, a negative number turns them off too.
+        let max = exemplars.integer("max_exemplars");
+        storage.exemplars_max = max.map(|max| usize::try_from(max).unwrap_or(0));
         exemplars.finish();
-        whole.warning("exemplars are not stored; the section is ignored");
     }
     table.finish();
     storage

@@ -1,12 +1,13 @@
-//! The text that a target serves, read into samples: Prometheus text 0.0.4 and 1.0.0, and OpenMetrics 1.0.
+//! What a target serves, read into samples: Prometheus text 0.0.4 and 1.0.0, OpenMetrics 1.0, and Protocol Buffers (`protobuf`).
 //!
-//! A body is accepted or refused exactly as Prometheus 3 does. Plain lines, which are nearly all, are read by `plain`; whatever that
+//! A text is accepted or refused exactly as Prometheus 3 does. Plain lines, which are nearly all, are read by `plain`; whatever that
 //! leaves alone goes through `lexer` and `grammar`, which know every corner and word the errors.
 
 mod grammar;
 mod lexer;
 pub mod number;
 mod plain;
+pub mod protobuf;
 mod series;
 
 use std::fmt;

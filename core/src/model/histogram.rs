@@ -2,6 +2,8 @@
 
 mod arithmetic;
 mod buckets;
+mod check;
+mod classic;
 mod layout;
 mod quantile;
 mod reset;
@@ -10,6 +12,8 @@ mod trim;
 
 pub use arithmetic::{Compensated, Incompatible, Reconciled};
 pub use buckets::Bucket;
+pub use check::BadHistogram;
+pub use classic::ClassicHistogram;
 pub use quantile::{Estimate, Skew};
 
 /// A run of populated buckets: `offset` buckets after the end of the previous run (or from index zero for the first), `length` long.

@@ -1,24 +1,25 @@
 //! One body becomes one row: what a target exposes, given its labels, checked, and compared with what it exposed before.
 
+mod collate;
 mod exposed;
 mod keys;
+mod protobuf;
 mod report;
+mod text;
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-
-use crate::model::exposition::{Entry, Format, Label, MetricType, ParseError, Parser, decode_series};
-use crate::model::{Cell, LabelSet, Row, STALE, SeriesRef, Value};
+use crate::model::exposition::protobuf::{Metric, Part};
+use crate::model::exposition::{Label, MetricType, decode_series};
+use crate::model::{Cell, Exemplar, Histogram, LabelSet, Row, STALE, SeriesRef, Value};
 use crate::time::{Span, Timestamp};
 
-use super::job::Job;
-use super::media::format_of;
+use super::job::{Encoding, Job};
+use super::media::encoding_of;
 use super::target::Target;
 use exposed::series_labels;
-use keys::{KeyBook, Place};
+use keys::KeyBook;
 use report::{ReportSeries, Settings};
 
 pub use report::{Metadata, Report};
@@ -30,6 +31,8 @@ pub type Resolve<'a> = dyn FnMut(&LabelSet) -> Result<SeriesRef, String> + 'a;
 #[derive(Debug)]
 pub struct Outcome {
     pub row: Row,
+    /// Those of one series stand together, in order.
+    pub exemplars: Vec<(SeriesRef, Exemplar)>,
     pub report: Report,
     /// What the body says about its metrics, where it is not what the last body said.
     pub metadata: Option<BTreeMap<String, Metadata>>,
@@ -98,7 +101,7 @@ struct Order {
 }
 
 const ORDER_PAUSE_MAX: u32 = 256;
-/// After this many lines out of order without one in order, only the very next key is expected.
+/// After this many series out of order without one in order, only the very next key is expected.
 const MISSES_MAX: usize = 16;
 
 /// One reading of a body.
@@ -114,10 +117,42 @@ struct Reading<'a> {
     /// Samples that count against the limit.
     appended: u64,
     over_limit: bool,
+    /// A native histogram has more buckets than it may.
+    over_buckets: bool,
     refs_expired: bool,
     labels: Vec<Label<'a>>,
+    exemplars: Vec<(SeriesRef, Exemplar)>,
     metadata_hash: u64,
-    format: Option<Format>,
+    encoding: Option<Encoding>,
+}
+
+/// A series as the body writes it.
+enum Written<'a, 'm> {
+    Text(&'a [u8], MetricType),
+    /// A metric of a family, and which of its series.
+    Metric(&'m Metric<'a>, &'a str, Part),
+    /// Labels that were put together from several series.
+    Labels(&'m LabelSet),
+}
+
+impl<'a> Written<'a, '_> {
+    /// Appends the labels to `out`.
+    fn labels(self, out: &mut Vec<Label<'a>>) -> Result<(), String> {
+        match self {
+            Written::Text(series, kind) => decode_series(series, kind, out).map_err(|error| error.to_string()),
+            Written::Metric(metric, family, part) => metric.series(family, part, out).map_err(|error| error.to_string()),
+            Written::Labels(labels) => {
+                out.extend(labels.iter().map(|(name, value)| (name.to_owned().into(), value.to_owned().into())));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a sample says. A histogram is made only once it is known to be kept; None has more buckets than it may.
+enum Said<'m> {
+    Float(f64),
+    Histogram(&'m mut dyn FnMut() -> Result<Option<Histogram>, String>),
 }
 
 impl TargetState {
@@ -179,17 +214,19 @@ impl TargetState {
             order: self.order.wanted.then(|| Vec::with_capacity(keys_before)),
             appended: 0,
             over_limit: false,
+            over_buckets: false,
             refs_expired: at.since(self.succeeded_at) > REF_LIFE,
             labels: Vec::new(),
+            exemplars: Vec::new(),
             metadata_hash: 0,
-            format: None,
+            encoding: None,
         };
         let mut metadata = None;
         match self.read(body, content_type, &mut reading, resolve) {
             Ok(()) => {
-                if let Some(format) = reading.format.filter(|_| reading.metadata_hash != self.metadata_hash) {
+                if let Some(encoding) = reading.encoding.filter(|_| reading.metadata_hash != self.metadata_hash) {
                     self.metadata_hash = reading.metadata_hash;
-                    metadata = Some(report::metadata(body, format));
+                    metadata = Some(report::metadata(body, encoding));
                 }
                 self.end_vanished(&mut reading);
                 self.end_inherited(&mut reading);
@@ -206,6 +243,7 @@ impl TargetState {
             }
             Err(error) => {
                 reading.row.cells.clear();
+                reading.exemplars.clear();
                 reading.report.error = Some(error);
                 self.keys.truncate(keys_before);
                 self.known.truncate(keys_before);
@@ -213,7 +251,7 @@ impl TargetState {
             }
         }
         self.append_report(&mut reading.row, &mut reading.report, seconds, resolve);
-        Outcome { row: reading.row, report: reading.report, metadata }
+        Outcome { row: reading.row, exemplars: reading.exemplars, report: reading.report, metadata }
     }
 
     /// Returns the row of a scrape that brought no body: the ends of all series, and the report.
@@ -222,7 +260,7 @@ impl TargetState {
         let mut report = Report { error: Some(error.to_owned()), ..Report::default() };
         self.end_all(&mut row, &mut report);
         self.append_report(&mut row, &mut report, seconds, resolve);
-        Outcome { row, report, metadata: None }
+        Outcome { row, exemplars: Vec::new(), report, metadata: None }
     }
 
     /// Returns the last row of a target that is scraped no more: the ends of all its series.
@@ -262,65 +300,17 @@ impl TargetState {
         if body.is_empty() {
             return Ok(());
         }
-        let format = format_of(content_type, self.job.fallback_format)?;
-        reading.format = Some(format);
-        let mut parser = Parser::new(body, format);
-        let mut metadata_hasher = FixedState::with_seed(0).build_hasher();
-        let mut place = Place { next: 0, before: b"" };
-        // Where the order went on before it was left; a new line among old ones must not lose the place.
-        let mut left: Option<Place<'a>> = None;
-        // A body in no known order is not worth a look ahead at each line.
-        let mut misses = 0;
-        loop {
-            let mut known = None;
-            let expected = parser.next_expected(|rest| {
-                if rest.first() == Some(&b'#') {
-                    return None;
-                }
-                known = self.keys.expect(&place, rest);
-                if known.is_none() && misses < MISSES_MAX {
-                    known = self.keys.look_ahead(&place, rest);
-                    if known.is_none() {
-                        known = self.keys.look_ahead(left.as_ref()?, rest);
-                        left = left.filter(|_| known.is_none());
-                    }
-                }
-                known.map(|(_, len)| len)
-            });
-            let (position, series, value, time) = match expected {
-                Some((series, value, time)) => {
-                    misses = 0;
-                    (known.map_or(0, |(position, _)| position), series, value, time)
-                }
-                None => match parser.next() {
-                    None => break,
-                    Some(Err(error)) => return Err(place_error(&error)),
-                    Some(Ok(Entry::Sample(line))) => {
-                        let position = match known {
-                            // The key was as expected, only what follows it was not plain.
-                            Some((position, len)) if len == line.series.len() => position,
-                            _ => {
-                                misses += 1;
-                                let position = self.position(line.series, reading)?;
-                                left = (place.next < position).then_some(place).or(left);
-                                position
-                            }
-                        };
-                        (position, line.series, line.value, line.at)
-                    }
-                    Some(Ok(entry)) => {
-                        hash_metadata(&entry, &mut metadata_hasher);
-                        continue;
-                    }
-                },
-            };
-            place = Place { next: position + 1, before: series };
-            let time = time.filter(|_| self.job.honor_timestamps);
-            self.take(position, series, parser.kind(), value, time, reading, resolve)?;
+        let encoding = encoding_of(content_type, self.job.fallback_protocol)?;
+        reading.encoding = Some(encoding);
+        match encoding {
+            Encoding::Text(format) => self.read_text(body, format, reading, resolve)?,
+            Encoding::Protobuf => self.read_protobuf(body, reading, resolve)?,
         }
-        reading.metadata_hash = metadata_hasher.finish();
         if reading.over_limit {
             return Err("sample limit exceeded".to_owned());
+        }
+        if reading.over_buckets {
+            return Err("histogram bucket limit exceeded".to_owned());
         }
         Ok(())
     }
@@ -334,19 +324,17 @@ impl TargetState {
         self.keys.push(series).ok_or_else(|| "the names and labels of the body's series are too long".to_owned())
     }
 
-    /// Takes one sample into the row.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one line, and where they go")]
+    /// Takes one sample into the row; returns its series when it is kept.
     #[inline]
     fn take<'a>(
         &mut self,
         position: usize,
-        series: &'a [u8],
-        kind: MetricType,
-        value: f64,
+        written: Written<'a, '_>,
+        said: Said<'_>,
         time: Option<Timestamp>,
         reading: &mut Reading<'a>,
         resolve: &mut Resolve<'_>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<SeriesRef>, String> {
         reading.report.samples += 1;
         let attempt = self.attempt;
         let mut is_new = false;
@@ -357,7 +345,7 @@ impl TargetState {
             Some(known) if known.seen >= self.succeeded && !reading.refs_expired && !is_refused(known) => known.seen = attempt,
             known => {
                 is_new = known.is_none_or(|known| known.seen < self.succeeded || is_refused(known));
-                self.learn(position, series, kind, reading, resolve)?;
+                self.learn(position, written, reading, resolve)?;
             }
         }
         if let Some(order) = reading.order.as_mut().filter(|_| !repeats) {
@@ -365,27 +353,37 @@ impl TargetState {
         }
         let known = &mut self.known[position];
         let series = match known.fate {
-            Fate::Dropped => return Ok(()),
+            Fate::Dropped => return Ok(None),
             Fate::Refused => {
                 reading.report.kept += 1;
                 reading.report.refused += 1;
-                return Ok(());
+                return Ok(None);
             }
             Fate::Kept(series) => series,
         };
         reading.report.kept += 1;
         if repeats && time.is_none() {
             reading.report.duplicates += 1;
-            return Ok(());
+            return Ok(Some(series));
         }
+        let value = match said {
+            Said::Float(value) => Value::Float(value),
+            Said::Histogram(make) => match make()? {
+                Some(histogram) => Value::Histogram(Arc::new(histogram)),
+                None => {
+                    reading.over_buckets = true;
+                    return Ok(Some(series));
+                }
+            },
+        };
         reading.appended += 1;
         if self.settings.sample_limit > 0 && reading.appended > self.settings.sample_limit {
             reading.over_limit = true;
-            return Ok(());
+            return Ok(Some(series));
         }
         if time.is_some_and(|time| time.since(reading.row.at) > AHEAD_MAX) {
             reading.report.out_of_bounds += 1;
-            return Ok(());
+            return Ok(Some(series));
         }
         if is_new {
             reading.fresh.push(series);
@@ -396,21 +394,20 @@ impl TargetState {
         if time.is_none() || self.job.track_timestamps_staleness {
             known.tracked = attempt;
         }
-        reading.row.cells.push(Cell { series, at: time, value: Value::Float(value) });
-        Ok(())
+        reading.row.cells.push(Cell { series, at: time, value });
+        Ok(Some(series))
     }
 
     /// Decides what becomes of a series text that is new, or was away.
     fn learn<'a>(
         &mut self,
         position: usize,
-        series: &'a [u8],
-        kind: MetricType,
+        written: Written<'a, '_>,
         reading: &mut Reading<'a>,
         resolve: &mut Resolve<'_>,
     ) -> Result<(), String> {
         reading.labels.clear();
-        decode_series(series, kind, &mut reading.labels).map_err(|error| error.to_string())?;
+        written.labels(&mut reading.labels)?;
         let fate = match series_labels(&mut reading.labels, &self.labels, &self.job)? {
             None => Fate::Dropped,
             Some(labels) => match resolve(&labels) {
@@ -537,20 +534,4 @@ fn is_repeated(fresh: &[SeriesRef], row: &Row) -> bool {
     let times =
         row.cells.iter().filter(|cell| (first..=last).contains(&&cell.series) && fresh.binary_search(&cell.series).is_ok());
     times.count() != fresh.len() || fresh.windows(2).any(|pair| pair[0] == pair[1])
-}
-
-fn hash_metadata(entry: &Entry<'_>, hasher: &mut impl Hasher) {
-    let (tag, metric, text) = match entry {
-        Entry::Help { metric, text } => (0, metric, *text),
-        Entry::Type { metric, kind } => (1 + *kind as u8, metric, &[][..]),
-        Entry::Unit { metric, unit } => (100, metric, *unit),
-        Entry::Sample(_) | Entry::Comment(_) => return,
-    };
-    hasher.write_u8(tag);
-    hasher.write(metric);
-    hasher.write(text);
-}
-
-fn place_error(error: &ParseError) -> String {
-    format!("{} (line {})", error.message, error.line)
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::client::HttpClient;
-use crate::model::LabelSet;
-pub use crate::model::exposition::Format;
+use crate::model::exposition::Format;
 use crate::model::relabel::RelabelRule;
+use crate::model::{Histogram, LabelSet};
 use crate::time::Span;
 
 /// One entry of `scrape_configs`, defaults filled in from `global`.
@@ -31,11 +31,95 @@ pub struct Job {
     pub limits: Limits,
     /// Only names of the classic alphabet are accepted (`metric_name_validation_scheme: legacy`).
     pub classic_names_only: bool,
-    /// Content type to assume when the target sends none that we know.
-    pub fallback_format: Option<Format>,
-    /// Formats to ask for, best first.
-    pub formats: Vec<Format>,
+    /// What to take an answer for whose content type is none that we know.
+    pub fallback_protocol: Option<Protocol>,
+    /// What to ask for, best first.
+    pub protocols: Vec<Protocol>,
+    pub histograms: Histograms,
 }
+
+/// What a target may be asked for (`scrape_protocols`), by format and version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    OpenMetrics0,
+    OpenMetrics1,
+    Protobuf,
+    Text0,
+    Text1,
+}
+
+impl Protocol {
+    /// What is asked for when the configuration does not say.
+    pub const DEFAULTS: [Protocol; 4] = [Protocol::OpenMetrics1, Protocol::OpenMetrics0, Protocol::Text1, Protocol::Text0];
+
+    /// Returns how a body of this protocol is to be read.
+    pub fn encoding(self) -> Encoding {
+        match self {
+            Protocol::OpenMetrics0 | Protocol::OpenMetrics1 => Encoding::Text(Format::OpenMetrics),
+            Protocol::Text0 | Protocol::Text1 => Encoding::Text(Format::Text),
+            Protocol::Protobuf => Encoding::Protobuf,
+        }
+    }
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Text(Format),
+    Protobuf,
+}
+
+/// What becomes of histograms.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Histograms {
+    /// Native histograms are kept; else histograms are taken in their classic form.
+    pub native: bool,
+    /// Classic series are kept beside a native histogram.
+    pub always_classic: bool,
+    /// Classic histograms become native ones with custom buckets.
+    pub convert: bool,
+    /// Buckets of one native histogram; zero means no limit. Resolution is given up to stay within it, and then the scrape fails.
+    pub buckets_max: u64,
+    /// Native histograms are not finer than this: the factor from one bucket to the next. Zero means any.
+    pub bucket_factor_min: f64,
+}
+
+impl Histograms {
+    /// Returns the finest schema that is kept.
+    ///
+    /// Source: Prometheus `pickSchema`.
+    pub fn schema_max(&self) -> i32 {
+        if self.bucket_factor_min == 0.0 {
+            return SCHEMA_MAX;
+        }
+        // Nothing is finer than the factor of the finest schema.
+        let factor = if self.bucket_factor_min <= 1.0 { 1.00271 } else { self.bucket_factor_min };
+        (-factor.log2().log2()).floor().clamp(f64::from(SCHEMA_MIN), f64::from(SCHEMA_MAX)) as i32
+    }
+
+    /// Returns a histogram within the limits, with less resolution where that takes it; None when nothing does.
+    ///
+    /// Source: Prometheus `maxSchemaAppender`, `bucketLimitAppender`.
+    pub fn fit(&self, mut histogram: Histogram) -> Option<Histogram> {
+        histogram.reduce_to_schema(self.schema_max());
+        let is_over = |histogram: &Histogram| {
+            let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
+            self.buckets_max > 0 && buckets as u64 > self.buckets_max
+        };
+        while is_over(&histogram) {
+            if histogram.has_custom_buckets() || histogram.schema <= SCHEMA_MIN {
+                return None;
+            }
+            histogram.reduce_to_schema(histogram.schema - 1);
+        }
+        Some(histogram)
+    }
+}
+
+/// Exponential buckets have a schema from here …
+const SCHEMA_MIN: i32 = -4;
+/// … to here.
+const SCHEMA_MAX: i32 = 8;
 
 impl Job {
     /// Returns whether what is found for either job is asked and read alike; where and when is said by the targets.
@@ -59,14 +143,15 @@ impl Job {
             metric_relabel,
             limits,
             classic_names_only,
-            fallback_format,
-            formats,
+            fallback_protocol,
+            protocols,
+            histograms,
         } = self;
         (name, client, metric_relabel, limits) == (&other.name, &other.client, &other.metric_relabel, &other.limits)
             && (honor_labels, honor_timestamps, track_timestamps_staleness)
                 == (&other.honor_labels, &other.honor_timestamps, &other.track_timestamps_staleness)
             && (enable_compression, classic_names_only) == (&other.enable_compression, &other.classic_names_only)
-            && (fallback_format, formats) == (&other.fallback_format, &other.formats)
+            && (fallback_protocol, protocols, histograms) == (&other.fallback_protocol, &other.protocols, &other.histograms)
     }
 }
 

@@ -4,48 +4,57 @@ use std::fmt::Write;
 
 use crate::model::exposition::Format;
 
-use super::job::Job;
+use super::job::{Encoding, Job, Protocol};
 
-/// Returns the value of the `Accept` header: the job's formats, best first, then anything.
+/// Returns the value of the `Accept` header: the job's protocols, best first, then anything.
 ///
 /// Source: Prometheus `scrape.acceptHeader`.
 pub fn accept_header(job: &Job) -> String {
+    const WEIGHT_MAX: usize = 6;
     let escaping = if job.classic_names_only { "underscores" } else { "allow-utf-8" };
-    let (mut header, mut weight) = (String::new(), 6);
-    for format in &job.formats {
-        let (media, new, old) = match format {
-            Format::OpenMetrics => ("application/openmetrics-text", "1.0.0", "0.0.1"),
-            Format::Text => ("text/plain", "1.0.0", "0.0.4"),
+    let mut header = String::new();
+    for (index, protocol) in job.protocols.iter().enumerate() {
+        let (media, is_escaped) = match protocol {
+            Protocol::OpenMetrics0 => ("application/openmetrics-text;version=0.0.1", false),
+            Protocol::OpenMetrics1 => ("application/openmetrics-text;version=1.0.0", true),
+            Protocol::Protobuf => {
+                ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", false)
+            }
+            Protocol::Text0 => ("text/plain;version=0.0.4", false),
+            Protocol::Text1 => ("text/plain;version=1.0.0", true),
         };
-        let _ =
-            write!(header, "{media};version={new};escaping={escaping};q=0.{weight},{media};version={old};q=0.{},", weight - 1);
-        weight = (weight - 2_i32).max(2);
+        header += media;
+        if is_escaped {
+            let _ = write!(header, ";escaping={escaping}");
+        }
+        let _ = write!(header, ";q=0.{},", WEIGHT_MAX - index);
     }
-    header + &format!("*/*;q=0.{weight}")
+    header + &format!("*/*;q=0.{}", WEIGHT_MAX - job.protocols.len())
 }
 
 /// The header that tells a target how many seconds it has.
 pub const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 
-/// Returns the format of a body by its content type, or by the job's choice for targets that send none that we know.
+/// Returns how a body is written by its content type, or by the job's choice for targets that send none that we know.
 ///
 /// Errors: a message when neither decides.
 /// Source: Prometheus `textparse.New`.
-pub fn format_of(content_type: Option<&str>, fallback: Option<Format>) -> Result<Format, String> {
+pub fn encoding_of(content_type: Option<&str>, fallback: Option<Protocol>) -> Result<Encoding, String> {
     let content_type = content_type.unwrap_or_default();
     let problem = if content_type.is_empty() {
         "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target".to_owned()
     } else {
         match media_type(content_type).as_deref() {
-            Some("text/plain") => return Ok(Format::Text),
-            Some("application/openmetrics-text") => return Ok(Format::OpenMetrics),
+            Some("text/plain") => return Ok(Encoding::Text(Format::Text)),
+            Some("application/openmetrics-text") => return Ok(Encoding::Text(Format::OpenMetrics)),
+            Some("application/vnd.google.protobuf") => return Ok(Encoding::Protobuf),
             Some(_) => {
                 format!("received unsupported Content-Type {content_type:?} and no fallback_scrape_protocol specified for target")
             }
             None => format!("cannot parse Content-Type {content_type:?} and no fallback_scrape_protocol for target"),
         }
     };
-    fallback.ok_or(problem)
+    fallback.map(Protocol::encoding).ok_or(problem)
 }
 
 /// Returns the media type of a header in small letters; `None` when the header is malformed.
@@ -112,18 +121,22 @@ mod tests {
 
     #[test]
     fn content_types_decide_the_format() {
-        let format = |header| format_of(Some(header), None);
+        let (text, openmetrics) = (Encoding::Text(Format::Text), Encoding::Text(Format::OpenMetrics));
+        let encoding = |header| encoding_of(Some(header), None);
         for header in
             ["text/plain", "Text/Plain; version=0.0.4; charset=\"utf-8\"", "text/plain;version=1.0.0;escaping=allow-utf-8;"]
         {
-            assert_eq!(format(header), Ok(Format::Text), "{header}");
+            assert_eq!(encoding(header), Ok(text), "{header}");
         }
-        assert_eq!(format("application/openmetrics-text; version=1.0.0; charset=utf-8"), Ok(Format::OpenMetrics));
+        assert_eq!(encoding("application/openmetrics-text; version=1.0.0; charset=utf-8"), Ok(openmetrics));
+        let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        assert_eq!(encoding(protobuf), Ok(Encoding::Protobuf));
         for header in ["", "application/json", "text/plain;", "text/plain; version", "text plain", "text/plain; a=\"b"] {
-            let expected = if header == "text/plain;" { Ok(Format::Text) } else { Ok(Format::OpenMetrics) };
-            assert_eq!(format_of(Some(header), Some(Format::OpenMetrics)), expected, "{header}");
-            assert_eq!(format(header).is_err(), header != "text/plain;", "{header}");
+            let expected = if header == "text/plain;" { Ok(text) } else { Ok(openmetrics) };
+            assert_eq!(encoding_of(Some(header), Some(Protocol::OpenMetrics1)), expected, "{header}");
+            assert_eq!(encoding(header).is_err(), header != "text/plain;", "{header}");
         }
-        assert!(format_of(None, None).unwrap_err().contains("blank Content-Type"));
+        assert!(encoding_of(None, None).unwrap_err().contains("blank Content-Type"));
+        assert_eq!(encoding_of(None, Some(Protocol::Protobuf)), Ok(Encoding::Protobuf));
     }
 }

@@ -11,6 +11,7 @@ use tocsin_core::model::exposition::{Entry, Format, Line, MetricType, ParseError
 use crate::corpora;
 
 pub mod mutation;
+mod protobuf;
 mod second_opinion;
 
 /// Reads a table of JSON lines. Bytes that are not UTF-8 stand there as lone surrogates and arrive as U+E080 to U+E0FF.

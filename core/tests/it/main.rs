@@ -4,6 +4,8 @@
 
 mod config;
 mod corpora;
+#[path = "../../../tests/it/harness/protobuf.rs"]
+mod encoder;
 mod exposition;
 mod notification_template;
 mod plane;

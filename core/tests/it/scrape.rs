@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tocsin_core::client::HttpClient;
-use tocsin_core::model::exposition::Format;
 use tocsin_core::model::relabel::{Action, RelabelRule};
 use tocsin_core::model::{LabelSet, Row, SeriesRef, Value, is_stale};
 use tocsin_core::scrape::body::{Outcome, TargetState};
-use tocsin_core::scrape::job::{Job, Limits, TargetGroup};
+use tocsin_core::scrape::job::{Histograms, Job, Limits, Protocol, TargetGroup};
 use tocsin_core::scrape::target::{Found, targets};
 use tocsin_core::time::{Span, Timestamp};
 
 mod corpus;
 mod discovery;
+mod histograms;
 mod replacing;
 mod rows;
 mod steady;
@@ -38,8 +38,9 @@ pub fn job() -> Job {
         metric_relabel: Vec::new(),
         limits: Limits::default(),
         classic_names_only: false,
-        fallback_format: None,
-        formats: vec![Format::OpenMetrics, Format::Text],
+        fallback_protocol: None,
+        protocols: Protocol::DEFAULTS.to_vec(),
+        histograms: Histograms::default(),
     }
 }
 
@@ -136,8 +137,11 @@ impl Story {
         let (mut out, mut report) = (String::new(), Vec::new());
         for cell in &row.cells {
             let labels = names[&cell.series.0];
-            let Value::Float(value) = cell.value else { panic!("no histograms are scraped") };
-            let value = if is_stale(value) { "stale".to_owned() } else { value.to_string() };
+            let value = match &cell.value {
+                Value::Float(value) if is_stale(*value) => "stale".to_owned(),
+                Value::Float(value) => value.to_string(),
+                Value::Histogram(histogram) => histogram.to_string(),
+            };
             let name = labels.name();
             if name == "up" || name.starts_with("scrape_") {
                 assert_eq!((labels.get("instance"), labels.get("job"), labels.len()), ("a:1", "demo", 3));

@@ -1,9 +1,10 @@
 //! Values as Prometheus' JSON writes them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use tocsin_core::model::histogram::CUSTOM_BUCKETS_SCHEMA;
-use tocsin_core::model::{Histogram, LabelSet, Series, Value as SampleValue};
+use tocsin_core::model::{Exemplar, Histogram, LabelSet, Series, Value as SampleValue};
 use tocsin_core::promql::value::{Answer, Value};
 use tocsin_core::time::{Span, Timestamp};
 
@@ -71,9 +72,11 @@ fn histogram(out: &mut String, histogram: &Histogram) {
     for bucket in histogram.all_buckets().into_iter().filter(|bucket| bucket.count != 0.0) {
         out.push_str(if first { ",\"buckets\":[" } else { "," });
         first = false;
-        // 0: open on the left; 1: open on the right, as buckets below zero are; 3: closed on both sides, as the zero bucket is.
+        // 0: open on the left; 1: open on the right, as buckets below zero are; 3: closed on both sides, as the zero bucket is, and the
+        // first one of custom bounds.
         let custom = histogram.schema == CUSTOM_BUCKETS_SCHEMA;
         let rule = match bucket {
+            bucket if custom && bucket.lower == f64::NEG_INFINITY => 3,
             bucket if !custom && bucket.lower == -bucket.upper => 3,
             bucket if !custom && bucket.lower < 0.0 => 1,
             _ => 0,
@@ -152,6 +155,26 @@ fn costs(out: &mut String, answer: &Answer, costs: &Costs) {
         out.push(']');
     }
     out.push_str("}}");
+}
+
+/// Returns the body that answers a question for exemplars; None when it would be longer than `BODY_BYTES_MAX`.
+pub fn exemplars(found: &BTreeMap<LabelSet, Vec<Exemplar>>) -> Option<String> {
+    let mut out = String::from("{\"status\":\"success\",\"data\":[");
+    for (index, (series, list)) in found.iter().enumerate() {
+        out.push_str(if index > 0 { ",{\"seriesLabels\":" } else { "{\"seriesLabels\":" });
+        labels(&mut out, series);
+        for (index, exemplar) in list.iter().enumerate() {
+            out.push_str(if index > 0 { ",{\"labels\":" } else { ",\"exemplars\":[{\"labels\":" });
+            labels(&mut out, &exemplar.labels);
+            let _ = write!(out, ",\"value\":\"{}\",\"timestamp\":{}}}", float(exemplar.value), seconds(exemplar.at));
+        }
+        out.push_str("]}");
+        if out.len() > BODY_BYTES_MAX {
+            return None;
+        }
+    }
+    out.push_str("]}");
+    Some(out)
 }
 
 /// The body of an answer is at most this long.

@@ -1,4 +1,4 @@
-//! `query`, `query_range`, `format_query`, `parse_query` and `query_exemplars`.
+//! `query`, `query_range`, `format_query` and `parse_query`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,23 +198,11 @@ async fn parse_query(State(queries): State<Queries>, parameters: Parameters) -> 
     Ok(success(tree::json(&expr)))
 }
 
-/// Exemplars are not stored, so every good question has an empty answer.
-async fn query_exemplars(State(queries): State<Queries>, parameters: Parameters) -> Result<Response, ApiError> {
-    let text = parameters.query();
-    parse(text, &queries.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
-    let (start, end) = (parameters.instant("start")?, parameters.instant("end")?);
-    if start.zip(end).is_some_and(|(start, end)| end < start) {
-        return Err(ApiError::bad_data("invalid parameter \"end\": end timestamp must not be before start timestamp"));
-    }
-    Ok(success(serde_json::json!([])))
-}
-
 pub fn routes(queries: Queries) -> Router {
     Router::new()
         .route("/api/v1/query", routing::get(query).post(query))
         .route("/api/v1/query_range", routing::get(query_range).post(query_range))
         .route("/api/v1/format_query", routing::get(format_query).post(format_query))
         .route("/api/v1/parse_query", routing::get(parse_query).post(parse_query))
-        .route("/api/v1/query_exemplars", routing::get(query_exemplars).post(query_exemplars))
         .with_state(queries)
 }

@@ -117,8 +117,10 @@ impl TargetWork {
             Err(error) => state.failed(error, at, seconds, &mut resolve),
         };
         let big = fetched.as_ref().is_ok_and(|body| body.body.len() > BIG_BODY_BYTES);
-        let outcome = if big { tokio::task::block_in_place(&mut digest) } else { digest() };
-        if !self.parts.ingest.append(&outcome.row) {
+        let mut outcome = if big { tokio::task::block_in_place(&mut digest) } else { digest() };
+        if self.parts.ingest.append(&outcome.row) {
+            self.parts.ingest.add_exemplars(std::mem::take(&mut outcome.exemplars));
+        } else {
             // The store has forgotten some of the series; the next scrape resolves all of them anew.
             *state = TargetState::new(&self.target, self.job.clone());
         }

@@ -1,5 +1,7 @@
 //! The bounds of buckets, and walking through all of them.
 
+use std::sync::LazyLock;
+
 use super::{CUSTOM_BUCKETS_SCHEMA, Histogram};
 
 /// One bucket with its bounds.
@@ -10,6 +12,31 @@ pub struct Bucket {
     pub count: f64,
 }
 
+/// The bounds between a half and one of the finest schema, in order; those of a coarser one are every so many of them.
+///
+/// Source: the table of Prometheus' `model/histogram`: each schema adds the bounds between those of the one before by multiplication.
+/// The root of a half is as that table has it, not the nearest number, and so are those that follow from it.
+static FRACTIONS: LazyLock<[f64; 256]> = LazyLock::new(|| {
+    const FIRST: [f64; 8] = [
+        0.7071067811865475,
+        0.5946035575013605,
+        0.5452538663326288,
+        0.5221368912137069,
+        0.5109485743270583,
+        0.5054446430258502,
+        0.5027149505564014,
+        0.5013556375251013,
+    ];
+    let mut all = [0.5; 256];
+    for (schema, first) in (1..).zip(FIRST) {
+        let stride = 256 >> schema;
+        for at in (stride..256).step_by(2 * stride) {
+            all[at] = all[at - stride] * (2.0 * first);
+        }
+    }
+    all
+});
+
 /// Returns the upper bound of a positive exponential bucket.
 ///
 /// Source: Prometheus `getBoundExponential`.
@@ -19,7 +46,11 @@ pub(super) fn exponential_bound(index: i32, schema: i32) -> f64 {
     } else {
         let schema = schema.min(16);
         let within = index & ((1 << schema) - 1);
-        ((f64::from(within) / f64::from(1 << schema)).exp2() / 2.0, (i64::from(index) >> schema) + 1)
+        let fraction = match usize::try_from(within << (8 - schema).max(0)) {
+            Ok(at) if schema <= 8 => FRACTIONS[at],
+            _ => (f64::from(within) / f64::from(1 << schema)).exp2() / 2.0,
+        };
+        (fraction, (i64::from(index) >> schema) + 1)
     };
     if fraction == 0.5 && exponent == 1025 {
         // The last bucket ends at the largest number, so that infinity keeps a bucket of its own.
@@ -103,7 +134,11 @@ mod tests {
             (1, 0, 2.0),
             (-1, 0, 0.5),
             (2, 1, 2.0),
-            (1, 1, std::f64::consts::SQRT_2),
+            (1, 1, 2.0 * 0.7071067811865475),
+            (7, 3, 2.0 * 0.9170040432046711),
+            (1, 8, 2.0 * 0.5013556375251013),
+            (-1, 8, 0.9972960560854698),
+            (-65, 8, 0.8386226785089391),
             (1, -1, 4.0),
             (1024, 0, f64::MAX),
             (-1074, 0, 5e-324),

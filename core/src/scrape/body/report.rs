@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::exposition::protobuf::{Families, Family};
 use crate::model::exposition::{Entry, Format, MetricType, Parser, unescape};
 use crate::model::{Cell, LabelSet, Row, STALE, SeriesRef, Value};
+use crate::scrape::job::Encoding;
 use crate::time::Span;
 
 use super::Resolve;
@@ -44,8 +46,20 @@ pub struct Metadata {
 /// Metadata of at most this many metrics of a body is kept.
 const METRICS_MAX: usize = 100_000;
 
-/// Returns what a body says about its metrics, by name. A later line overrides an earlier one.
-pub fn metadata(body: &[u8], format: Format) -> BTreeMap<String, Metadata> {
+/// Returns what a body says about its metrics, by name. What is said later overrides what was said before.
+pub fn metadata(body: &[u8], encoding: Encoding) -> BTreeMap<String, Metadata> {
+    match encoding {
+        Encoding::Text(format) => text_metadata(body, format),
+        Encoding::Protobuf => {
+            let families = Families::new(body).map_while(Result::ok).take(METRICS_MAX);
+            let said =
+                |family: Family<'_>| Metadata { kind: family.kind, help: family.help.to_owned(), unit: family.unit.to_owned() };
+            families.map(|family| (family.name.to_owned(), said(family))).collect()
+        }
+    }
+}
+
+fn text_metadata(body: &[u8], format: Format) -> BTreeMap<String, Metadata> {
     let text = |bytes: &[u8]| unescape(&String::from_utf8_lossy(bytes)).into_owned();
     let mut metrics: BTreeMap<String, Metadata> = BTreeMap::new();
     for entry in Parser::new(body, format).map_while(Result::ok) {

@@ -147,7 +147,7 @@ global: {scrape_native_histograms: true}
 scrape_configs:
   - job_name: cluster
     kubernetes_sd_configs: [{role: pod}]
-    scrape_protocols: [PrometheusProto, PrometheusText0.0.4]
+    scrape_protocols: [PrometheusText0.0.4]
 remote_write:
   - url: https://elsewhere/write
 alerting: {alertmanagers: [{static_configs: [{targets: [am:9093]}]}]}
@@ -160,9 +160,8 @@ receivers:
     assert!(config.is_some());
     assert_eq!(
         printed,
-        r#"etc/tocsin.yml:2:36: warning: global.scrape_native_histograms: scrape_native_histograms is not served yet; it is ignored
-etc/tocsin.yml:5:28: warning: scrape_configs[0].kubernetes_sd_configs: kubernetes_sd_configs is not served yet; list targets with static_configs, file_sd_configs or http_sd_configs
-etc/tocsin.yml:6:24: warning: scrape_configs[0].scrape_protocols[0]: PrometheusProto is not served yet; targets are asked for the text formats
+        r#"etc/tocsin.yml:5:28: warning: scrape_configs[0].kubernetes_sd_configs: kubernetes_sd_configs is not served yet; list targets with static_configs, file_sd_configs or http_sd_configs
+etc/tocsin.yml:6:23: warning: scrape_configs[0].scrape_protocols: native histograms come as PrometheusProto only, which scrape_protocols does not list; add it or remove the list
 etc/tocsin.yml:8:3: warning: remote_write: remote_write is not served yet; samples stay on this server
 etc/tocsin.yml:9:27: warning: alerting.alertmanagers: alerts are routed here by route and receivers, and not sent to other Alertmanagers
 etc/tocsin.yml:13:20: warning: receivers[0].slack_configs: slack_configs is not served yet: notifications to it are rejected, visibly; use webhook_configs, pagerduty_configs, email_configs or inbox_configs

@@ -4,7 +4,7 @@ use tocsin_core::client::{Auth, Secret};
 use tocsin_core::config::{self, Config, File};
 use tocsin_core::route::receiver::Channel;
 use tocsin_core::route::tree::GroupBy;
-use tocsin_core::scrape::job::Format;
+use tocsin_core::scrape::job::{Histograms, Protocol};
 use tocsin_core::time::Span;
 
 fn file(name: &str, text: &str) -> File {
@@ -69,9 +69,9 @@ database: {url: "${DATABASE_URL}"}
     assert_eq!((a.file_sd[0].files[0].as_str(), a.file_sd[0].refresh), ("etc/targets/*.json", Span::from_mins(5)));
     assert_eq!(a.params["module"], ["http", "2"]);
     assert_eq!((a.metrics_path.as_str(), a.scheme.as_str(), a.honor_timestamps), ("/metrics", "http", true));
-    assert_eq!(a.formats, [Format::OpenMetrics, Format::Text]);
+    assert_eq!(a.protocols, Protocol::DEFAULTS);
     assert_eq!((b.interval, b.timeout, b.honor_timestamps), (Span::from_mins(1), Span::from_secs(5), false));
-    assert_eq!(b.formats, [Format::Text]);
+    assert_eq!(b.protocols, [Protocol::Text0]);
     assert_eq!((b.static_groups[0].addresses.len(), b.static_groups[0].labels.get("port")), (2, "0080"));
     assert_eq!(config.rule_files, ["etc/rules/*.yml", "/srv/all.yml"]);
     assert_eq!(config.templates, ["etc/t/*.tmpl"]);
@@ -209,4 +209,38 @@ fn jobs_of_other_files_join_with_the_same_defaults() {
          first found in etc/jobs/b.yml:1; give each its own name"
     );
     assert_eq!(config.jobs.len(), 2);
+}
+
+#[test]
+fn histograms_are_taken_as_global_and_the_job_say() {
+    let config = read(
+        r#"
+global: {scrape_native_histograms: true, convert_classic_histograms_to_nhcb: true}
+scrape_configs:
+  - job_name: a
+  - job_name: b
+    scrape_native_histograms: false
+    convert_classic_histograms_to_nhcb: false
+    always_scrape_classic_histograms: true
+  - job_name: c
+    native_histogram_bucket_limit: 160
+    native_histogram_min_bucket_factor: 1.1
+    scrape_protocols: [PrometheusProto]
+    fallback_scrape_protocol: PrometheusProto
+storage: {exemplars: {max_exemplars: -1}}
+"#,
+    );
+    let [a, b, c] = config.jobs.as_slice() else { panic!("{:?}", config.jobs) };
+    let of_global = Histograms { native: true, convert: true, ..Histograms::default() };
+    assert_eq!(a.histograms, of_global);
+    assert_eq!((a.protocols[0], a.protocols.len()), (Protocol::Protobuf, 5), "who wants them asks for what brings them");
+    assert_eq!(b.histograms, Histograms { always_classic: true, ..Histograms::default() });
+    assert_eq!(b.protocols, Protocol::DEFAULTS);
+    assert_eq!(c.histograms, Histograms { buckets_max: 160, bucket_factor_min: 1.1, ..of_global });
+    assert_eq!((c.protocols.as_slice(), c.fallback_protocol), (&[Protocol::Protobuf][..], Some(Protocol::Protobuf)));
+    let finest = |factor| Histograms { bucket_factor_min: factor, ..Histograms::default() }.schema_max();
+    assert_eq!([0.0, 1.0, 1.1, 1.5, 2.0, 16.0, 1e6].map(finest), [8, 8, 2, 0, 0, -2, -4]);
+    assert_eq!(config.storage.exemplars_max, Some(0));
+    assert_eq!(read("storage: {exemplars: {max_exemplars: 5}}").storage.exemplars_max, Some(5));
+    assert_eq!(read("").storage.exemplars_max, None);
 }

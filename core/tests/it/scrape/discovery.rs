@@ -117,10 +117,16 @@ fn targets_are_asked_for_the_formats_of_the_job() {
         "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,\
          text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
     );
-    let text_only = Job { formats: vec![Format::Text], classic_names_only: true, ..job() };
+    let text_only = Job { protocols: vec![Protocol::Text1, Protocol::Text0], classic_names_only: true, ..job() };
     assert_eq!(
         accept_header(&text_only),
         "text/plain;version=1.0.0;escaping=underscores;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
+    );
+    let native = Job { protocols: vec![Protocol::Protobuf, Protocol::OpenMetrics1], ..job() };
+    assert_eq!(
+        accept_header(&native),
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+         application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.4"
     );
 }
 
