@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
+use tocsin_core::promql::parse::Syntax;
 
 use crate::client;
 
@@ -79,6 +80,47 @@ impl Remote {
             request = request.json(body);
         }
         request.send().await.with_context(|| format!("{} does not answer", self.url))
+    }
+}
+
+/// A part of PromQL that Prometheus opens by a flag, under the flag's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Feature {
+    #[value(name = "promql-experimental-functions")]
+    ExperimentalFunctions,
+    #[value(name = "promql-duration-expr")]
+    DurationExpr,
+    #[value(name = "promql-extended-range-selectors")]
+    ExtendedRangeSelectors,
+    #[value(name = "promql-binop-fill-modifiers")]
+    FillModifiers,
+    #[value(name = "promql-delayed-name-removal")]
+    DelayedNameRemoval,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Features {
+    /// Open a part of PromQL. Repeatable, or with commas between.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_enum)]
+    enable_feature: Vec<Feature>,
+}
+
+impl Features {
+    fn has(&self, feature: Feature) -> bool {
+        self.enable_feature.contains(&feature)
+    }
+
+    fn syntax(&self) -> Syntax {
+        Syntax {
+            experimental_functions: self.has(Feature::ExperimentalFunctions),
+            duration_expressions: self.has(Feature::DurationExpr),
+            extended_range_selectors: self.has(Feature::ExtendedRangeSelectors),
+            fill_modifiers: self.has(Feature::FillModifiers),
+        }
+    }
+
+    fn delay_name_removal(&self) -> bool {
+        self.has(Feature::DelayedNameRemoval)
     }
 }
 

@@ -203,17 +203,12 @@ fn collect(path: &str, problems: &mut Vec<Problem>) -> Vec<File> {
     read
 }
 
-/// The language that rules and queries speak.
-pub fn syntax() -> Syntax {
-    Syntax::default()
-}
-
 pub fn rule_defaults(config: &Config) -> rule::Defaults {
     rule::Defaults {
         interval: config.global.evaluation_interval,
         query_offset: config.global.rule_query_offset,
         classic_names_only: config.global.classic_names_only,
-        syntax: syntax(),
+        syntax: config.language.syntax,
         ..rule::Defaults::default()
     }
 }
@@ -228,9 +223,9 @@ pub struct RuleFile {
 }
 
 /// Reads a rule file, or a `PrometheusRule` that holds one; `-` is the standard input.
-pub fn read_rules(path: &Path, ignore_unknown: bool) -> RuleFile {
+pub fn read_rules(path: &Path, syntax: Syntax, ignore_unknown: bool) -> RuleFile {
     let read = if path == Path::new("-") { read_input() } else { read_file(path) };
-    let defaults = rule::Defaults { syntax: syntax(), ignore_unknown, custom_resources: true, ..rule::Defaults::default() };
+    let defaults = rule::Defaults { syntax, ignore_unknown, custom_resources: true, ..rule::Defaults::default() };
     match read {
         Ok(File { name, text }) => {
             let (groups, problems) = rule::read(&name, &text, &defaults);

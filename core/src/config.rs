@@ -32,7 +32,7 @@ use place::Folder;
 pub use global::Global;
 pub use masked::{masked, masked_routing, without_password};
 pub use place::pattern_matches;
-pub use sections::{Storage, Tocsin, Web, database_fault};
+pub use sections::{Language, Storage, Tocsin, Web, database_fault};
 
 /// A file as the edge read it. Paths in it are relative to the folder in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,7 @@ pub struct Config {
     /// What happens to the labels of our own alerts before they are routed.
     pub alert_relabel: Vec<RelabelRule>,
     pub storage: Storage,
+    pub language: Language,
     pub tocsin: Tocsin,
     job_names: job::Names,
 }
@@ -162,6 +163,7 @@ fn read_main(
         templates: templates(table, &folder),
         alert_relabel: sections::alerting(table, &folder, global.classic_names_only),
         storage: sections::storage(table),
+        language: sections::language(table),
         tocsin: sections::tocsin(table, &folder),
         job_names,
         global,

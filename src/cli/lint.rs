@@ -11,7 +11,7 @@ use tocsin_core::problem::has_errors;
 use tocsin_core::rule::lint::{Facts, Finding, Level, Lint, Question, lint, questions};
 use tocsin_core::time::Span;
 
-use super::{Remote, each};
+use super::{Features, Remote, each};
 use crate::config::{self, RuleFile};
 
 /// Exit status when a lint found something and --lint-fatal is given, as promtool has it.
@@ -35,6 +35,8 @@ pub struct Rules {
     /// Pass over keys that are not known, for files with notes of your own in them.
     #[arg(long)]
     ignore_unknown_fields: bool,
+    #[command(flatten)]
+    features: Features,
     /// Ask a running Tocsin or Prometheus for the types of metrics, for scrape intervals, and whether selectors find anything.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -86,7 +88,8 @@ impl Rules {
 /// Checks rule files and prints what is wrong with them.
 pub async fn run(args: Rules) -> anyhow::Result<ExitCode> {
     let paths = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files.clone() };
-    let files: Vec<RuleFile> = paths.iter().map(|path| config::read_rules(path, args.ignore_unknown_fields)).collect();
+    let files: Vec<RuleFile> =
+        paths.iter().map(|path| config::read_rules(path, args.features.syntax(), args.ignore_unknown_fields)).collect();
     let mut facts = Facts::default();
     files.iter().for_each(|file| facts.learn_recorded(&file.groups));
     if let Some(url) = &args.url {

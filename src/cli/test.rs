@@ -9,12 +9,12 @@ use regex::Regex;
 use tocsin_core::config::pattern_matches;
 use tocsin_core::problem::{Problem, has_errors};
 use tocsin_core::promql::evaluate::{Cancel, Options};
-use tocsin_core::promql::parse::Syntax;
 use tocsin_core::promql::script;
 use tocsin_core::rule::{self, RuleGroup};
 use tocsin_core::testing::junit::{self, Suite};
 use tocsin_core::testing::{self, Outcome, Settings, TestFile};
 
+use super::Features;
 use crate::{clock, config};
 
 /// Of one file this many differences are shown.
@@ -46,15 +46,8 @@ pub struct RulesArgs {
     /// Write the outcome as JUnit's XML to this file.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Open a part of PromQL: promql-experimental-functions, promql-delayed-name-removal. Repeatable, or with commas between.
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_enum)]
-    enable_feature: Vec<Feature>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Feature {
-    PromqlExperimentalFunctions,
-    PromqlDelayedNameRemoval,
+    #[command(flatten)]
+    features: Features,
 }
 
 /// Runs tests and prints how they went; the exit status is 1 when one of them failed.
@@ -130,11 +123,10 @@ fn run_script(path: &Path) -> Result<(usize, usize), Vec<String>> {
 }
 
 fn rules(args: &RulesArgs) -> anyhow::Result<bool> {
-    let has = |feature| args.enable_feature.contains(&feature);
     let settings = Settings {
         only: args.run.clone(),
-        syntax: Syntax { experimental_functions: has(Feature::PromqlExperimentalFunctions), ..config::syntax() },
-        options: Options { delayed_name_removal: has(Feature::PromqlDelayedNameRemoval), ..Options::default() },
+        syntax: args.features.syntax(),
+        options: Options { delayed_name_removal: args.features.delay_name_removal(), ..Options::default() },
     };
     let suites: Vec<Suite> = args.files.iter().map(|path| suite(path, &settings)).collect();
     suites.iter().for_each(print);

@@ -7,6 +7,7 @@ use tocsin_core::config::Config;
 use tocsin_core::plane::Event;
 use tocsin_core::problem::{Position, Problem, Severity};
 use tocsin_core::promql::evaluate::Options;
+use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::receiver::Receiver;
 use tocsin_core::rule::Environment;
 use tocsin_core::run::settings::Settings;
@@ -18,7 +19,7 @@ use super::lines;
 use crate::act::desk::Documents;
 use crate::act::fault::Faults;
 use crate::clock;
-use crate::config::{Loaded, Sources, load, syntax};
+use crate::config::{Loaded, Sources, load};
 use crate::http::alertmanager::RoutingView;
 use crate::pipeline::journeys::Journeys;
 use crate::pipeline::ledger::Outward;
@@ -44,6 +45,8 @@ pub struct Live {
     pub metrics: Arc<Metrics>,
     pub addressees: watch::Sender<Addressees>,
     pub yaml: watch::Sender<Arc<str>>,
+    /// What queries may say, and how they are evaluated.
+    pub language: watch::Sender<(Syntax, Options)>,
     pub routing: watch::Sender<RoutingView>,
     /// The configuration of the start, some keys of which hold until the stop.
     pub started_with: Config,
@@ -120,12 +123,14 @@ impl Live {
         if self.watch.event(Event::Reload(Arc::new(config.routing))).await.is_err() {
             return;
         }
+        let options = config.language.options(&config.global);
+        self.language.send_replace((config.language.syntax, options.clone()));
         let settings = rules::Settings {
-            options: Options { default_step: config.global.evaluation_interval, ..Options::default() },
+            options,
             environment: Environment {
                 external_labels: config.global.external_labels.clone(),
                 external_url: self.external_url.clone(),
-                syntax: syntax(),
+                syntax: config.language.syntax,
                 ..Environment::default()
             },
             outward: Outward { external_labels: config.global.external_labels, relabel: config.alert_relabel },

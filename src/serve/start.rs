@@ -18,7 +18,7 @@ use super::reload::{Live, addressees_of, documents_of, routing_of};
 use super::tasks::Tasks;
 use super::{Args, lines};
 use crate::clock;
-use crate::config::{load, syntax};
+use crate::config::load;
 use crate::db::Db;
 use crate::disk::Disk;
 use crate::http::access::Guard;
@@ -177,6 +177,8 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     )?;
 
     let (yaml_sender, yaml) = watch::channel(loaded.yaml.clone());
+    let options = loaded.config.language.options(&loaded.config.global);
+    let (language_sender, language) = watch::channel((loaded.config.language.syntax, options));
     let (routing_sender, routing) = watch::channel(routing_of(&loaded));
     let (reload, reloads) = mpsc::channel(RELOADS_MAX);
     let ready = Arc::new(AtomicBool::new(false));
@@ -185,7 +187,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         watch: watch.clone(),
         hub: hub.clone(),
         db: db.clone(),
-        queries: Queries::new(store, syntax()),
+        queries: Queries::new(store, language),
         rules: rules.clone(),
         objectives: objectives.handle(),
         scrapes: scrapes.clone(),
@@ -218,6 +220,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         metrics,
         addressees: addressees_sender,
         yaml: yaml_sender,
+        language: language_sender,
         routing: routing_sender,
         started_with: loaded.config.clone(),
     };

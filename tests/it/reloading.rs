@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use axum::{Json, Router, routing};
+use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
 use tocsin::clock::Stopwatch;
@@ -198,4 +199,32 @@ async fn a_fault_in_a_target_or_a_rule_is_told_and_the_work_goes_on() {
         };
         soon("the rules are well", healthy).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_and_rules_speak_the_language_that_the_configuration_opens() {
+    let config = |promql: &str| {
+        format!("global: {{scrape_interval: 1s, evaluation_interval: 15s}}\n{promql}{ROUTE}rule_files: [rules.yml]\n")
+    };
+    let rules = "groups: [{name: g, rules: [{record: spread, expr: 'mad_over_time(vector(1)[1m:])'}]}]";
+    let setup = Setup::new(config("promql: {experimental_functions: true, duration_expressions: true}\n"));
+    let service = Service::start(setup.with_file("rules.yml", rules)).await;
+    // Subqueries that name no step have that of the rules.
+    assert_eq!(service.value("count_over_time(vector(1)[1m:])").await, Some(4.0));
+    assert_eq!(service.value("mad_over_time(vector(1)[1m * 2:])").await, Some(0.0));
+    assert_eq!(service.query("label_replace(-vector(1), \"name\", \"$1\", \"__name__\", \"(.*)\")").await.len(), 1);
+
+    let (refused, answer) =
+        service.send(Method::GET, "/api/v1/query?query=sum(vector(1)%20%2B%20fill(0)%20vector(2))", None).await;
+    assert_eq!(refused, 400, "{answer}");
+    std::fs::write(service.path("tocsin.yml"), config("")).expect("the folder takes files");
+    let (status, said) = service.send(Method::POST, "/-/reload", None).await;
+    assert_eq!(status, 500, "a rule needs what is no longer open: {said}");
+    assert!(said.to_string().contains("mad_over_time"), "{said}");
+
+    std::fs::write(service.path("rules.yml"), "groups: []").expect("the folder takes files");
+    reload(&service, &config("promql: {fill_modifiers: true}\n")).await;
+    let (status, answer) = service.send(Method::GET, "/api/v1/query?query=mad_over_time(vector(1)%5B1m:%5D)", None).await;
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(service.value("absent(nothing) + fill (2) absent(nothing)").await, Some(2.0));
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use crate::client::Secret;
 use crate::model::relabel::RelabelRule;
+use crate::promql::evaluate::Options;
+use crate::promql::parse::Syntax;
 use crate::time::Span;
 use crate::yaml::{Table, Value};
 
 use super::client;
 use super::discovery;
+use super::global::Global;
 use super::place::{Folder, check_url};
 use super::relabel;
 use super::remote::{check_sigv4, quietly};
@@ -24,6 +27,39 @@ pub struct Storage {
     pub out_of_order_window: Span,
     /// Exemplars that are kept; zero: none. None: the default of the store.
     pub exemplars_max: Option<usize>,
+}
+
+/// What queries and rules may say beyond what Prometheus 3.5 takes without flags. Objectives and runbooks speak the stable language.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Language {
+    pub syntax: Syntax,
+    pub delayed_name_removal: bool,
+}
+
+impl Language {
+    /// Returns how expressions are evaluated; subqueries without a step have that of the rules.
+    pub fn options(self, global: &Global) -> Options {
+        Options {
+            default_step: global.evaluation_interval,
+            delayed_name_removal: self.delayed_name_removal,
+            ..Options::default()
+        }
+    }
+}
+
+/// Reads `promql`.
+pub(super) fn language(table: &mut Table<'_, '_>) -> Language {
+    let Some(mut table) = table.table("promql") else { return Language::default() };
+    let mut open = |key: &'static str| table.boolean(key).unwrap_or(false);
+    let syntax = Syntax {
+        experimental_functions: open("experimental_functions"),
+        duration_expressions: open("duration_expressions"),
+        extended_range_selectors: open("extended_range_selectors"),
+        fill_modifiers: open("fill_modifiers"),
+    };
+    let delayed_name_removal = open("delayed_name_removal");
+    table.finish();
+    Language { syntax, delayed_name_removal }
 }
 
 /// The keys that neither Prometheus nor Alertmanager has.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tocsin_core::model::Value as Sample;
-use tocsin_core::promql::evaluate::{Cancel, Options, instant};
-use tocsin_core::promql::parse::parse;
+use tocsin_core::promql::evaluate::{CancelOnDrop, Options, instant};
+use tocsin_core::promql::parse::{Syntax, parse};
 use tocsin_core::promql::value::Value;
 use tocsin_core::run::machine::Outcome;
 use tocsin_core::run::request::Request;
@@ -14,26 +14,16 @@ use tocsin_core::run::request::Request;
 use super::{Issue, Means};
 use crate::client::answer::with_causes;
 use crate::clock;
-use crate::config::syntax;
 
 /// As long as a rule may take.
 const EVALUATION_MAX: Duration = Duration::from_secs(60);
-
-/// Stops an evaluation whose answer nobody waits for.
-struct CancelOnDrop(Cancel);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
 
 /// Returns the one value of an expression now, or none where there is no data.
 ///
 /// Errors: the expression cannot be evaluated, or has several values.
 pub async fn value(means: &Means, text: &str) -> Result<Option<f64>, String> {
-    let expr = parse(text, &syntax()).map_err(|_| format!("cannot read the expression {text:?}"))?;
-    let cancel = CancelOnDrop(Cancel::new());
+    let expr = parse(text, &Syntax::default()).map_err(|_| format!("cannot read the expression {text:?}"))?;
+    let cancel = CancelOnDrop::default();
     let (store, switch) = (means.store.clone(), cancel.0.clone());
     let options = Options { text: Some(Arc::from(text)), ..Options::default() };
     let work = tokio::task::spawn_blocking(move || instant(&expr, clock::now(), &store.snapshot(), &options, &switch));

@@ -19,7 +19,7 @@ async fn query_exemplars(State(queries): State<Queries>, parameters: Parameters)
         return Err(ApiError::bad_data("invalid parameter \"end\": end timestamp must not be before start timestamp"));
     }
     let text = parameters.query();
-    let expr = parse(text, &queries.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
+    let expr = parse(text, &queries.syntax()).map_err(|errors| ApiError::parse("query", text, &errors))?;
     let mut sets: Vec<Vec<Matcher>> = Vec::new();
     walk(&expr, &mut |expr| match &expr.kind {
         ExprKind::Vector(selector) => sets.push(selector.matchers.clone()),

@@ -13,7 +13,7 @@ use tocsin_core::promql::signature::ValueType;
 use tocsin_core::promql::value::Answer;
 use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::encode::Costs;
 use super::{ApiError, Parameters, duration, encode, success, success_text, tree};
@@ -34,8 +34,7 @@ const SAMPLES_MAX: usize = 20_000_000;
 #[derive(Clone)]
 pub struct Queries {
     pub store: Arc<Store>,
-    pub options: Options,
-    pub syntax: Syntax,
+    language: watch::Receiver<(Syntax, Options)>,
     /// The longest that one query may take.
     pub timeout: Duration,
     pub slots: Arc<Semaphore>,
@@ -66,14 +65,18 @@ impl When {
 }
 
 impl Queries {
-    pub fn new(store: Arc<Store>, syntax: Syntax) -> Queries {
-        Queries {
-            store,
-            options: Options { samples_max: SAMPLES_MAX, points_max: STEPS_MAX as usize + 1, ..Options::default() },
-            syntax,
-            timeout: TIMEOUT,
-            slots: Arc::new(Semaphore::new(QUERIES_MAX)),
-        }
+    pub fn new(store: Arc<Store>, language: watch::Receiver<(Syntax, Options)>) -> Queries {
+        Queries { store, language, timeout: TIMEOUT, slots: Arc::new(Semaphore::new(QUERIES_MAX)) }
+    }
+
+    /// Returns what queries may say now.
+    pub fn syntax(&self) -> Syntax {
+        self.language.borrow().0
+    }
+
+    /// Returns how the query of a client is evaluated.
+    pub fn options(&self) -> Options {
+        Options { samples_max: SAMPLES_MAX, points_max: STEPS_MAX as usize + 1, ..self.language.borrow().1.clone() }
     }
 
     /// Does some work on a thread of its own, with one of the slots; `timeout` holds for the wait and the work together. The slot is
@@ -110,7 +113,7 @@ impl Queries {
         lookback: Option<Span>,
         shape: impl FnOnce(Answer, Took) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let expr = parse(text, &self.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
+        let expr = parse(text, &self.syntax()).map_err(|errors| ApiError::parse("query", text, &errors))?;
         let kind = expr.value_type();
         if matches!(when, When::Range { .. }) && matches!(kind, ValueType::Text | ValueType::RangeVector) {
             let fault = format!("invalid expression type \"{}\" for range query, must be Scalar or instant Vector", kind.name());
@@ -119,8 +122,9 @@ impl Queries {
         // When the client has gone, the handler's future is dropped, and this with it.
         let cancel = CancelOnDrop::default();
         let (store, switch) = (self.store.clone(), cancel.0.clone());
-        let options =
-            Options { lookback: lookback.unwrap_or(self.options.lookback), text: Some(Arc::from(text)), ..self.options.clone() };
+        let mut options = self.options();
+        options.lookback = lookback.unwrap_or(options.lookback);
+        options.text = Some(Arc::from(text));
         let watch = Stopwatch::start();
         let work = move || {
             let queued = watch.elapsed().as_secs_f64();
@@ -188,13 +192,13 @@ async fn query_range(State(queries): State<Queries>, parameters: Parameters) -> 
 
 async fn format_query(State(queries): State<Queries>, parameters: Parameters) -> Result<Response, ApiError> {
     let text = parameters.query();
-    let expr = parse(text, &queries.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
+    let expr = parse(text, &queries.syntax()).map_err(|errors| ApiError::parse("query", text, &errors))?;
     Ok(success(pretty(&expr, 100).into()).into_response())
 }
 
 async fn parse_query(State(queries): State<Queries>, parameters: Parameters) -> Result<Response, ApiError> {
     let text = parameters.query();
-    let expr = parse(text, &queries.syntax).map_err(|errors| ApiError::parse("query", text, &errors))?;
+    let expr = parse(text, &queries.syntax()).map_err(|errors| ApiError::parse("query", text, &errors))?;
     Ok(success(tree::json(&expr)))
 }
 

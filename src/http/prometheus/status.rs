@@ -134,7 +134,7 @@ async fn runtimeinfo(State(state): State<StatusState>) -> Response {
 
 /// Tells those of Prometheus' flags that have a meaning here, with the values that hold.
 async fn flags(State(state): State<StatusState>) -> Response {
-    let options = &state.queries.options;
+    let options = state.queries.options();
     success(json!({
         "query.lookback-delta": options.lookback.to_string(),
         "query.max-concurrency": QUERIES_MAX.to_string(),

@@ -34,7 +34,21 @@ pub const CORE: Table = &[
     ("run", &["access", "client", "model", "problem", "promql", "time", "yaml"]),
     (
         "config",
-        &["atlas", "client", "cloudwatch", "collect", "journey", "model", "problem", "route", "run", "scrape", "time", "yaml"],
+        &[
+            "atlas",
+            "client",
+            "cloudwatch",
+            "collect",
+            "journey",
+            "model",
+            "problem",
+            "promql",
+            "route",
+            "run",
+            "scrape",
+            "time",
+            "yaml",
+        ],
     ),
 ];
 
