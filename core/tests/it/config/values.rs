@@ -1,7 +1,8 @@
 //! What a configuration becomes: defaults, inheritance, paths, and the two products in one file.
 
 use tocsin_core::client::{Auth, Secret};
-use tocsin_core::config::{self, Config, File};
+use tocsin_core::config::{self, Config, File, Language};
+use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::receiver::Channel;
 use tocsin_core::route::tree::GroupBy;
 use tocsin_core::scrape::job::{Histograms, Protocol};
@@ -243,4 +244,16 @@ storage: {exemplars: {max_exemplars: -1}}
     assert_eq!(config.storage.exemplars_max, Some(0));
     assert_eq!(read("storage: {exemplars: {max_exemplars: 5}}").storage.exemplars_max, Some(5));
     assert_eq!(read("").storage.exemplars_max, None);
+}
+
+#[test]
+fn parts_of_the_language_are_opened_one_by_one() {
+    assert_eq!(read("").language, Language::default());
+    let language =
+        read("promql: {experimental_functions: true, fill_modifiers: true}\nglobal: {evaluation_interval: 7s}").language;
+    assert_eq!(language.syntax, Syntax { experimental_functions: true, fill_modifiers: true, ..Syntax::default() });
+    assert!(!language.delayed_name_removal);
+    let config = read("promql: {delayed_name_removal: true, duration_expressions: true}\nglobal: {evaluation_interval: 7s}");
+    let options = config.language.options(&config.global);
+    assert_eq!((options.delayed_name_removal, options.default_step), (true, Span(7_000)));
 }
