@@ -263,7 +263,10 @@ async fn faulty_files_are_refused_whole_and_one_bad_objective_stops_no_other() {
     assert!(error.contains("many-to-many"), "{error}");
     exporter.set(GOOD, 11.0);
     counted(&service, "checkout", 101.0).await;
-    service.alert("checkout-burns", "firing").await;
+    within(STEPS, "the alert fires", async || {
+        service.alerts("checkout-burns").await.iter().any(|alert| alert["state"] == "firing").then_some(())
+    })
+    .await;
 
     // Every fault of every file, and nothing of them is used.
     let bad = sound.replace("target: 0.9", "target: 90").replace("duration: 1h", "duration: 1x");
@@ -287,7 +290,7 @@ async fn faulty_files_are_refused_whole_and_one_bad_objective_stops_no_other() {
     assert!(checked.status.success() && printed.contains("0 objectives"), "{printed}");
     service.post("/-/reload", &json!({})).await;
     assert_eq!(service.get("/api/tocsin/v1/objectives").await["objectives"], json!([]));
-    soon("the alert is gone", async || {
+    within(STEPS, "the alert is gone", async || {
         service.alerts("checkout-burns").await.iter().all(|alert| alert["state"] == "resolved").then_some(())
     })
     .await;

@@ -18,7 +18,8 @@ use crate::harness::soon;
 
 /// Present in the environment of a child that plays Tocsin: the folder, and what it puts.
 const ROLE: &str = "TOCSIN_TEST_FAULT_ROLE";
-const TTL: Span = Span(4_000);
+/// Long enough that a loaded machine kills and looks before it is over.
+const TTL: Span = Span(10_000);
 
 /// What a parent does that will be killed. As a test of its own it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
