@@ -352,6 +352,8 @@ pub fn quote(text: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
+            // It stands for bytes that are no text, which readers of PromQL refuse.
+            char::REPLACEMENT_CHARACTER => out.push_str("\\ufffd"),
             c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
             c => out.push(c),
         }

@@ -141,3 +141,13 @@ fn another_parser_reads_the_same() {
     println!("{same} alike, {unknown_there} unknown to the other parser, {} differ", differ.len());
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
+
+#[test]
+fn bytes_that_are_no_text_print_as_an_escape_that_is_read_again() {
+    for text in [r#"label_replace(a, "\xff", "", "b", "")"#, r#"{"a\xffb", c="\xfe"}"#] {
+        let expr = parse(text, &Syntax::everything()).expect("it is well formed");
+        let printed = expr.to_string();
+        let again = parse(&printed, &Syntax::everything()).unwrap_or_else(|faults| panic!("{}", faults[0].render(&printed)));
+        assert_eq!(again.to_string(), printed);
+    }
+}
