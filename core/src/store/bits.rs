@@ -104,12 +104,47 @@ impl<'a> BitReader<'a> {
     }
 
     /// Reads up to 64 bits.
+    #[inline]
     pub fn take(&mut self, len: u32) -> Result<u64, Damaged> {
         if len <= 56 {
             return self.short(len);
         }
         let high = self.short(len - 32)?;
         Ok(high << 32 | self.short(32)?)
+    }
+
+    /// Reads zeros up to the one behind them; returns how many zeros. More than `max`, which is below 56, are damage.
+    fn zeros(&mut self, max: u32) -> Result<u32, Damaged> {
+        debug_assert!(max < 56);
+        if self.have <= max {
+            self.refill();
+        }
+        let zeros = self.cache.leading_zeros();
+        if zeros > max || zeros >= self.have {
+            return Err(Damaged("a run of zero bits does not end"));
+        }
+        self.cache <<= zeros + 1;
+        self.have -= zeros + 1;
+        Ok(zeros)
+    }
+
+    /// Reads a number in a Rice code: zeros, a one, and the lowest `width` bits; as many zeros as `escape`, and all 64 bits.
+    #[inline]
+    pub fn rice(&mut self, width: u32, escape: u32) -> Result<u64, Damaged> {
+        if self.have <= 56 {
+            self.refill();
+        }
+        let zeros = self.cache.leading_zeros();
+        let len = zeros + 1 + width;
+        if zeros < escape && len <= self.have && width < 56 {
+            let rest = self.cache << (zeros + 1);
+            self.have -= len;
+            self.cache = rest << width;
+            let low = if width == 0 { 0 } else { rest >> (64 - width) };
+            return Ok(u64::from(zeros) << width | low);
+        }
+        let zeros = self.zeros(escape)?;
+        if zeros == escape { self.take(64) } else { Ok(u64::from(zeros) << width | self.take(width)?) }
     }
 
     #[inline]
@@ -145,5 +180,18 @@ mod tests {
             }
             assert!(reader.take(8).is_err());
         }
+    }
+
+    #[test]
+    fn zeros_are_counted_and_bounded() {
+        let mut writer = BitWriter::default();
+        (0..=24).for_each(|zeros| writer.put(1, zeros + 1));
+        let mut bytes = Vec::new();
+        writer.copy_to(&mut bytes);
+        let mut reader = BitReader::new(&bytes);
+        (0..=24).for_each(|zeros| assert_eq!(reader.zeros(24), Ok(zeros)));
+        assert!(reader.zeros(24).is_err());
+        assert!(BitReader::new(&[0; 9]).zeros(24).is_err());
+        assert!(BitReader::new(&[0, 0, 1]).zeros(20).is_err());
     }
 }
