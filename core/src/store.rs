@@ -17,6 +17,7 @@ mod codec;
 mod column;
 mod cut;
 mod exemplars;
+mod group;
 mod head;
 mod index;
 mod ints;

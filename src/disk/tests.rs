@@ -280,7 +280,7 @@ fn aged_samples_move_to_blocks_and_leave_with_the_retention() {
 #[test]
 fn blocks_keep_to_their_size() {
     let data = tempfile::tempdir().unwrap();
-    let options = DiskOptions { blocks_bytes_max: 12_000, ..DiskOptions::default() };
+    let options = DiskOptions { blocks_bytes_max: 4000, ..DiskOptions::default() };
     let (store, disk, _) = open_with(data.path(), options);
     for number in 0..2000 {
         append(&store, &disk, number);
@@ -290,7 +290,7 @@ fn blocks_keep_to_their_size() {
     }
     disk.maintain(&store, at(2000)).unwrap();
     let (stats, left) = (store.stats(0), rows(&store));
-    assert!(stats.blocks > 0 && stats.blocks_bytes <= 12_000, "{stats:?}");
+    assert!(stats.blocks > 0 && stats.blocks_bytes <= 4000, "{stats:?}");
     assert!(left.len() > 500 && left.len() < 2000, "{} rows left", left.len());
     assert_eq!(left, (2000 - left.len() as i64..2000).collect::<Vec<_>>());
 }

@@ -5,27 +5,27 @@
 //! are, and the labels. Only the directory stays in memory. Every part carries a checksum. Labels are there for merging, and for the
 //! day that the log is lost.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use zstd::bulk::Decompressor;
+
 use crate::model::LabelSet;
 
 use super::chunk::Decoded;
 use super::cluster::Wanted;
-use super::codec::{Damaged, Reader, unzigzag};
-use super::column::{Whole, take_floats, take_histograms, take_whole};
+use super::codec::{Damaged, Reader};
+use super::group::{Columns, Entry, Index, Instants, List, take_index};
 use super::ints;
 
 pub(super) const MARK: &[u8; 8] = b"TOCSBLK2";
 /// A group ends with the series that fills it.
 pub(super) const GROUP_LEN: usize = 512;
 pub(super) const FOOTER_BYTES: usize = 7 * 8 + 4 + 8;
-/// The most samples of one column.
-pub(super) const COLUMN_LEN_MAX: usize = 1 << 20;
 /// The longest inflated part: an index, labels, a directory.
 const PART_BYTES_MAX: u64 = 256 << 20;
 /// Columns that lie closer together are read in one go.
@@ -34,11 +34,10 @@ const GAP_BYTES: u64 = 4096;
 /// So many instants are kept while a block is read.
 pub(super) const INSTANTS_MAX: usize = 1 << 20;
 
-/// What an entry of an index says of a column.
-pub(super) const IS_INLINE: u64 = 1;
-pub(super) const HAS_LEADER: u64 = 2;
-pub(super) const IS_HISTOGRAM: u64 = 4;
-pub(super) const STEP_SHIFT: u32 = 3;
+thread_local! {
+    /// Making one takes longer than inflating an index.
+    static INFLATER: RefCell<Decompressor<'static>> = RefCell::new(Decompressor::new().expect("there is memory for it"));
+}
 
 /// Fills the buffer with the block's bytes from an offset on.
 pub type ReadAt = Box<dyn Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync>;
@@ -120,57 +119,6 @@ impl Group {
     fn labels_at(&self) -> u64 {
         self.index_at() + self.index.len
     }
-}
-
-/// A column in the index of its group.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub series: u32,
-    is_histogram: bool,
-    /// The list of instants.
-    instants: usize,
-    /// Where the column lies: in the inflated index, or in the group's columns.
-    is_inline: bool,
-    at: u64,
-    len: u64,
-    checksum: u32,
-    /// The column that this one follows.
-    leader: Option<usize>,
-}
-
-/// A list of instants in the index of a group.
-#[derive(Clone, Copy, Debug)]
-struct List {
-    at: u64,
-    bytes: u64,
-    len: usize,
-}
-
-/// The index of a group.
-pub(super) struct Index {
-    bytes: Vec<u8>,
-    lists: Vec<List>,
-    pub entries: Vec<Entry>,
-}
-
-/// Lists of instants that were read, by where they lie in one block; up to so many instants are kept.
-pub(super) struct Instants {
-    lists: HashMap<u64, Arc<[i64]>>,
-    len: usize,
-    max: usize,
-}
-
-impl Instants {
-    pub fn new(max: usize) -> Instants {
-        Instants { lists: HashMap::new(), len: 0, max }
-    }
-}
-
-/// Columns of one group that were read.
-pub(super) struct Columns {
-    bytes: Vec<u8>,
-    /// By their places in the index.
-    places: Vec<(usize, Range<usize>)>,
 }
 
 /// An open block.
@@ -288,7 +236,7 @@ impl Block {
     pub fn index(&self, group: usize) -> Result<Index, BlockError> {
         let group = &self.groups[group];
         let bytes = inflate(&fetch(&self.read, group.index_at(), group.index.len)?, group.index)?;
-        let (lists, entries) = take_index(&bytes, group)?;
+        let (lists, entries) = take_index(&bytes, (group.columns_at(), group.columns_len))?;
         Ok(Index { bytes, lists, entries })
     }
 
@@ -386,47 +334,6 @@ impl Block {
     }
 }
 
-impl Columns {
-    fn get(&self, place: usize) -> Result<&[u8], Damaged> {
-        let own = self.places.binary_search_by_key(&place, |(own, _)| *own).map_err(|_| Damaged("a column is missing"))?;
-        Ok(&self.bytes[self.places[own].1.clone()])
-    }
-}
-
-impl Index {
-    fn column<'a>(&'a self, place: usize, columns: &'a Columns) -> Result<&'a [u8], Damaged> {
-        let entry = &self.entries[place];
-        if entry.is_inline { Ok(&self.bytes[entry.at as usize..(entry.at + entry.len) as usize]) } else { columns.get(place) }
-    }
-
-    /// Appends some rows of a column. `leader` keeps, from one call to the next, the column that others follow.
-    pub fn decode(
-        &self,
-        place: usize,
-        columns: &Columns,
-        instants: &[i64],
-        rows: Range<usize>,
-        leader: &mut Option<(usize, Whole)>,
-        out: &mut Decoded,
-    ) -> Result<(), Damaged> {
-        let (entry, bytes) = (&self.entries[place], self.column(place, columns)?);
-        if entry.is_histogram {
-            let values = take_histograms(bytes, instants.len(), rows.end)?;
-            out.histograms.extend(instants[..rows.end].iter().copied().zip(values).skip(rows.start));
-            return Ok(());
-        }
-        if let Some(own) = entry.leader
-            && leader.as_ref().is_none_or(|(place, whole)| *place != own || whole.len() < rows.end)
-        {
-            *leader = Some((own, take_whole(self.column(own, columns)?, instants.len(), rows.end)?));
-        }
-        let other = leader.as_ref().filter(|(own, _)| Some(*own) == entry.leader).map(|(_, whole)| whole);
-        let values = take_floats(bytes, instants.len(), rows.end, other)?;
-        out.floats.extend(instants[..rows.end].iter().copied().zip(values).skip(rows.start));
-        Ok(())
-    }
-}
-
 fn take_groups(directory: &[u8]) -> Result<(Vec<u8>, Vec<Group>), Damaged> {
     let (mut reader, mut keys, mut groups) = (Reader(directory), Vec::new(), Vec::<Group>::new());
     let (mut at, mut from) = (MARK.len() as u64, 0);
@@ -461,49 +368,6 @@ fn take_groups(directory: &[u8]) -> Result<(Vec<u8>, Vec<Group>), Damaged> {
     Ok((keys, groups))
 }
 
-fn take_index(bytes: &[u8], group: &Group) -> Result<(Vec<List>, Vec<Entry>), Damaged> {
-    let mut reader = Reader(bytes);
-    let mut lists = Vec::new();
-    for _ in 0..reader.count()? {
-        let (back, bytes, len) = (reader.varint()?, reader.varint()?, reader.varint()?);
-        let at = group.columns_at().checked_sub(back).ok_or(Damaged("a list of instants lies elsewhere"))?;
-        if len > COLUMN_LEN_MAX as u64 || bytes > back {
-            return Err(Damaged("a list of instants is too long"));
-        }
-        lists.push(List { at, bytes, len: len as usize });
-    }
-    let count = reader.count()?;
-    let (mut entries, mut series, mut at) = (Vec::with_capacity(count), 0u32, 0u64);
-    for place in 0..count {
-        let head = reader.varint()?;
-        let step = unzigzag(head >> STEP_SHIFT);
-        series = u32::try_from(i64::from(series).saturating_add(step)).map_err(|_| Damaged("a series number is out of range"))?;
-        let instants = reader.varint()?;
-        if instants >= lists.len() as u64 {
-            return Err(Damaged("a column names instants that are not there"));
-        }
-        let leader = match head & HAS_LEADER {
-            0 => None,
-            _ => Some((place as u64).saturating_add(reader.varint()?))
-                .filter(|leader| *leader < count as u64)
-                .map(|leader| leader as usize),
-        };
-        let is_inline = head & IS_INLINE != 0;
-        let len = if is_inline { reader.count()? as u64 } else { reader.varint()? };
-        let own_at = if is_inline { (bytes.len() - reader.0.len()) as u64 } else { at };
-        let checksum = if is_inline {
-            reader.take(len as usize)?;
-            0
-        } else {
-            at = at.checked_add(len).filter(|at| *at <= group.columns_len).ok_or(Damaged("a column lies elsewhere"))?;
-            u32::from_le_bytes(reader.array()?)
-        };
-        let is_histogram = head & IS_HISTOGRAM != 0;
-        entries.push(Entry { series, is_histogram, instants: instants as usize, is_inline, at: own_at, len, checksum, leader });
-    }
-    Ok((lists, entries))
-}
-
 fn fetch(read: &ReadAt, at: u64, len: u64) -> Result<Vec<u8>, BlockError> {
     if len > PART_BYTES_MAX {
         return Err(Damaged("a part of a block is too long").into());
@@ -521,8 +385,8 @@ fn inflate(bytes: &[u8], part: Part) -> Result<Vec<u8>, Damaged> {
     if part.inflated > PART_BYTES_MAX {
         return Err(Damaged("a part of a block is too long"));
     }
-    let inflated =
-        zstd::bulk::decompress(bytes, part.inflated as usize).map_err(|_| Damaged("a part of a block cannot be inflated"))?;
+    let inflated = INFLATER.with_borrow_mut(|inflater| inflater.decompress(bytes, part.inflated as usize));
+    let inflated = inflated.map_err(|_| Damaged("a part of a block cannot be inflated"))?;
     if inflated.len() as u64 == part.inflated { Ok(inflated) } else { Err(Damaged("a part of a block has another length")) }
 }
 
@@ -553,7 +417,7 @@ mod tests {
         for row in 0..3 {
             own.floats.push((i64::from(series / 100 + row * 10), f64::from(series * row)));
         }
-        if series % 30 == 0 {
+        if series.is_multiple_of(30) {
             own.histograms.push((9999, Arc::new(Histogram { count: f64::from(series), ..Histogram::default() })));
         }
         own
@@ -647,7 +511,9 @@ mod tests {
             let mut bad = index.bytes.clone();
             let at = seed as usize % bad.len();
             bad[at] = (seed >> 32) as u8;
-            let Ok((lists, entries)) = take_index(&bad, &block.groups[0]) else { continue };
+            let Ok((lists, entries)) = take_index(&bad, (block.groups[0].columns_at(), block.groups[0].columns_len)) else {
+                continue;
+            };
             let bad = Index { bytes: bad, lists, entries };
             let (mut leader, mut out) = (None, Decoded::default());
             for place in 0..bad.entries.len() {

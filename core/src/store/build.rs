@@ -9,11 +9,12 @@ use zstd::bulk::Compressor;
 
 use crate::model::{Histogram, LabelSet};
 
-use super::block::{COLUMN_LEN_MAX, GROUP_LEN, HAS_LEADER, IS_HISTOGRAM, IS_INLINE, MARK, STEP_SHIFT};
+use super::block::{GROUP_LEN, MARK};
 use super::chunk::Decoded;
 use super::cluster::put_key;
 use super::codec::{put_varint, zigzag};
 use super::column::{Whole, put_floats, put_histograms};
+use super::group::{COLUMN_LEN_MAX, HAS_LEADER, IS_HISTOGRAM, IS_INLINE, STEP_SHIFT};
 use super::ints;
 
 /// Columns up to this length stand in the index.

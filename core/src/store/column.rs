@@ -342,7 +342,7 @@ mod tests {
             let mut last = 0.0f64;
             let mut next = |seed: &mut u64| {
                 match (round % 6, random(seed) % 8) {
-                    (0, _) | (_, 0) if random(seed) % 3 == 0 => return f64::from_bits(random(seed)),
+                    (0, _) | (_, 0) if random(seed).is_multiple_of(3) => return f64::from_bits(random(seed)),
                     (_, 1) if round % 2 == 0 => return f64::from_bits(STALE_BITS),
                     (_, 2) if round % 5 == 0 => {
                         return *[f64::NAN, f64::INFINITY, -0.0, f64::MIN_POSITIVE / 8.0].get(random(seed) as usize % 4).unwrap();

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::time::{Span, Timestamp};
 
 use super::Store;
-use super::block::{Block, BlockError, BlockId, INSTANTS_MAX, Instants, ReadAt};
+use super::block::{Block, BlockError, BlockId, INSTANTS_MAX, ReadAt};
 use super::build::BlockWriter;
 use super::chunk::{Chunks, Decoded};
 use super::cluster::put_key;
+use super::group::Instants;
 use super::pages::{PAGE_LEN, page_of, slot_of};
 
 /// A block to be written. Its chunks are still in memory; `commit` lets them go.

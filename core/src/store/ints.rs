@@ -368,8 +368,14 @@ mod tests {
             let mut next = |seed: &mut u64| {
                 match round % 7 {
                     0 => last = random(seed) as i64,
-                    1 => last = last.wrapping_add(if random(seed) % 20 == 0 { (random(seed) >> spread) as i64 } else { 15_000 }),
-                    2 => last = if random(seed) % 50 == 0 { random(seed) as i64 >> spread } else { last },
+                    1 => {
+                        last = last.wrapping_add(if random(seed).is_multiple_of(20) {
+                            (random(seed) >> spread) as i64
+                        } else {
+                            15_000
+                        })
+                    }
+                    2 => last = if random(seed).is_multiple_of(50) { random(seed) as i64 >> spread } else { last },
                     3 => last = (random(seed) >> spread) as i64,
                     _ => last = last.wrapping_add((random(seed) as i64 >> spread).wrapping_mul(unit)),
                 }
@@ -419,7 +425,7 @@ mod tests {
             let mut bad = bytes.clone();
             let at = random(&mut seed) as usize % bad.len();
             bad[at] ^= random(&mut seed) as u8;
-            bad[0] = if random(&mut seed) % 4 == 0 { random(&mut seed) as u8 } else { bad[0] };
+            bad[0] = if random(&mut seed).is_multiple_of(4) { random(&mut seed) as u8 } else { bad[0] };
             bad.truncate(random(&mut seed) as usize % (bad.len() + 1));
             if let Ok(read) = take(&bad, 300, usize::MAX, Some(&numbers)) {
                 assert!(read.len() <= 300);

@@ -10,11 +10,12 @@ use crate::model::LabelSet;
 use crate::time::{Span, Timestamp};
 
 use super::Store;
-use super::block::{Block, BlockError, BlockId, Columns, Index, Instants, ReadAt};
+use super::block::{Block, BlockError, BlockId, ReadAt};
 use super::build::BlockWriter;
 use super::chunk::Decoded;
 use super::cluster::put_key;
 use super::column::Whole;
+use super::group::{Columns, Index, Instants};
 
 /// Blocks of one such span, on the clock, become one.
 const SPANS: [Span; 2] = [Span::from_mins(2 * 60), Span::from_mins(24 * 60)];

@@ -9,9 +9,10 @@ use crate::model::{LabelSet, Matcher, Select, Series, Source, SourceError};
 use crate::time::Timestamp;
 
 use super::Store;
-use super::block::{BlockError, INSTANTS_MAX, Instants};
+use super::block::{BlockError, INSTANTS_MAX};
 use super::chunk::Decoded;
 use super::cluster::Wanted;
+use super::group::Instants;
 use super::pages::{page_of, slot_of};
 use super::rows::Brought;
 
