@@ -241,7 +241,7 @@ fn reader(bytes: &Arc<[u8]>) -> ReadAt {
 }
 
 fn select(store: &Store, what: &str, matchers: &[Matcher], start: i64, end: i64) {
-    let request = Select { matchers, start: Timestamp(start), end: Timestamp(end), samples_max: usize::MAX };
+    let request = Select { matchers, start: Timestamp(start), end: Timestamp(end), samples_max: usize::MAX, newest_only: false };
     let answer = store.select(&request).unwrap();
     let count: usize = answer.iter().map(|series| series.floats.len()).sum();
     let series = answer.len();

@@ -72,16 +72,15 @@ impl Store {
             let mut heads = page.heads_mut();
             let labels = page.labels();
             let (mut grown, mut shrunk) = (0, 0);
-            for (slot, (head, labels)) in heads.iter_mut().zip(labels.iter()).enumerate() {
-                let (true, Some(labels)) = (head.alive, labels) else { continue };
+            for (slot, head) in heads.iter_mut().enumerate().filter(|(_, head)| head.alive) {
                 let from = chunks.len();
                 shrunk += head.bytes();
                 head.aged(before.0, &mut chunks);
                 grown += head.bytes();
-                if chunks.len() > from {
+                if let Some(labels) = Some(&chunks).filter(|chunks| chunks.len() > from).and_then(|_| labels.get(slot)) {
                     let mut key = Vec::new();
-                    put_key(&mut key, labels);
-                    keys.push((key, runs.len(), labels.clone()));
+                    put_key(&mut key, &labels);
+                    keys.push((key, runs.len(), labels));
                     runs.push((number * PAGE_LEN as u32 + slot as u32, from..chunks.len()));
                 }
             }

@@ -243,7 +243,7 @@ fn take_rice(bits: &mut BitReader<'_>, count: usize, mut take: impl FnMut(u64)) 
     while left > 0 {
         let len = left.min(SEGMENT_LEN);
         left -= len;
-        let width = bits.take(WIDTH_BITS)? as u32;
+        let width = bits.take(WIDTH_BITS) as u32;
         if width == ZEROS {
             (0..len).for_each(|_| take(0));
             continue;
@@ -251,6 +251,7 @@ fn take_rice(bits: &mut BitReader<'_>, count: usize, mut take: impl FnMut(u64)) 
         for _ in 0..len {
             take(bits.rice(width, ESCAPE)?);
         }
+        bits.check()?;
     }
     Ok(())
 }
