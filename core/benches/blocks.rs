@@ -350,5 +350,9 @@ fn main() {
     merge_time[1].samples = store.stats(0).blocks_samples;
     merge_time[1].print("merge to a day");
     print("after a day");
+    for bytes in files.borrow().values() {
+        let packed = zstd::bulk::compress(bytes, 3).unwrap().len();
+        println!("zstd over all of it would take {:.1} % of that", 100.0 * packed as f64 / bytes.len() as f64);
+    }
     read_back(&store, end);
 }
