@@ -12,6 +12,7 @@ use super::build::BlockWriter;
 use super::chunk::{Chunks, Decoded};
 use super::cluster::put_key;
 use super::group::Instants;
+use super::head::Head;
 use super::pages::{PAGE_LEN, page_of, slot_of};
 
 /// A block to be written. Its chunks are still in memory; `commit` lets them go.
@@ -138,8 +139,11 @@ impl Store {
     /// many bytes of chunks those were. What cannot be read stays.
     pub fn drop_doubles(&self) -> u64 {
         let Some(newest) = self.newest() else { return 0 };
+        let of_page = |page: u32| self.pages.get(page)?.heads().iter().filter_map(Head::first_in_chunks).min();
+        let Some(oldest) = (0..=self.last_page()).filter_map(of_page).min() else { return 0 };
+        let from = oldest.max((newest - DOUBLES_SPAN).0);
         let before = self.chunks_bytes.load(Relaxed);
-        for block in self.blocks().iter().filter(|block| block.last >= (newest - DOUBLES_SPAN).0) {
+        for block in self.blocks().iter().filter(|block| block.last >= from) {
             let mut instants = Instants::new(INSTANTS_MAX);
             for group in 0..block.groups() {
                 // A block that cannot be read has its faults told to those who ask for its samples.
@@ -151,19 +155,23 @@ impl Store {
 
     fn drop_doubles_of(&self, block: &Block, group: usize, instants: &mut Instants) -> Result<(), BlockError> {
         let index = block.index(group)?;
-        let columns = block.columns(group, &index, 0..index.entries.len())?;
-        let mut leader = None;
+        let mut hits = Vec::new();
         for (place, entry) in index.entries.iter().enumerate() {
             let list = block.instants_of(&index, place, instants)?;
-            let Some(page) = self.pages.get(page_of(entry.series)) else { continue };
-            let (Some(first), Some(last)) = (list.first(), list.last()) else { continue };
-            if !page.heads().get(slot_of(entry.series)).is_some_and(|head| head.alive && head.has_chunks_in(*first, *last)) {
+            let (Some(page), Some(first), Some(last)) = (self.pages.get(page_of(entry.series)), list.first(), list.last()) else {
                 continue;
+            };
+            if page.heads().get(slot_of(entry.series)).is_some_and(|head| head.alive && head.has_chunks_in(*first, *last)) {
+                hits.push((place, page, list));
             }
+        }
+        let columns = block.columns(group, &index, hits.iter().map(|(place, ..)| *place))?;
+        let mut leader = None;
+        for (place, page, list) in hits {
             let mut samples = Decoded::default();
             index.decode(place, &columns, &list, 0..list.len(), &mut leader, &mut samples)?;
             let mut heads = page.heads_mut();
-            if let Some(head) = heads.get_mut(slot_of(entry.series)).filter(|head| head.alive) {
+            if let Some(head) = heads.get_mut(slot_of(index.entries[place].series)).filter(|head| head.alive) {
                 let shrunk = head.bytes();
                 head.drop_covered(&samples);
                 self.count_bytes(head.bytes(), shrunk);

@@ -318,6 +318,12 @@ impl Head {
         });
     }
 
+    /// Returns the time of the oldest sample in a chunk in memory.
+    pub fn first_in_chunks(&self) -> Option<i64> {
+        let open = (self.open.count > 0).then_some(self.open.first);
+        self.run.iter().flat_map(|run| Chunks::of(run)).flatten().map(|chunk| chunk.first).chain(open).min()
+    }
+
     /// Returns whether memory may hold a chunk with samples in `start ..= end`.
     pub fn has_chunks_in(&self, start: i64, end: i64) -> bool {
         let is_open = self.open.count > 0 && self.open.first <= end && self.open.last >= start;
