@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tocsin_core::model::Row;
-use tocsin_core::store::{AppendError, Appended, BlockError, Store, Truncated};
+use tocsin_core::store::{AppendError, Appended, BlockError, Lateness, Store, Truncated};
 use tocsin_core::time::{Span, Timestamp};
 use tracing::{info, warn};
 
@@ -206,6 +206,16 @@ impl Disk {
     pub fn append(&self, store: &Store, row: &Row) -> Result<Written, AppendError> {
         match store.append(row, &|record| self.write(record)) {
             Err(AppendError::Log(error)) => Ok(Written { appended: store.append_unlogged(row)?, unlogged: Some(error) }),
+            done => done.map(|appended| Written { appended, unlogged: None }),
+        }
+    }
+
+    /// Appends a row as `append` does, with another limit on how late its samples may be.
+    pub fn append_late(&self, store: &Store, row: &Row, lateness: Lateness) -> Result<Written, AppendError> {
+        match store.append_late(row, lateness, &|record| self.write(record)) {
+            Err(AppendError::Log(error)) => {
+                Ok(Written { appended: store.append_late_unlogged(row, lateness)?, unlogged: Some(error) })
+            }
             done => done.map(|appended| Written { appended, unlogged: None }),
         }
     }

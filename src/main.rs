@@ -163,6 +163,9 @@ struct ServeArgs {
     /// Trust every caller. Refused unless every listener is loopback.
     #[arg(long)]
     no_auth: bool,
+    /// Take samples that other servers write, also where web.remote_write_receiver says no.
+    #[arg(long = "web.enable-remote-write-receiver")]
+    remote_write_receiver: bool,
     /// Die at a named point, to prove that a crash loses nothing.
     #[arg(long, hide = true, value_name = "POINT[:N]")]
     crash_at: Option<String>,
@@ -293,6 +296,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 listen: args.listen,
                 auth: !args.no_auth,
                 platform: None,
+                remote_write_receiver: args.remote_write_receiver,
             })
             .await?;
             Ok(ExitCode::SUCCESS)
@@ -362,6 +366,7 @@ async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
         listen: vec![args.listen],
         auth: !args.no_auth,
         platform: Some(platform.clone()),
+        remote_write_receiver: false,
     });
     tokio::select! {
         result = service => result?,

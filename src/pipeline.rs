@@ -24,6 +24,7 @@ pub mod objectives;
 pub mod outbox;
 pub mod picture;
 pub mod pulse;
+pub mod receive;
 pub mod rules;
 pub mod scrapes;
 pub mod watch;

@@ -33,6 +33,8 @@ pub enum Permission {
     Silence,
     /// Hand alerts to us as a rule engine does.
     SendAlerts,
+    /// Hand samples to us as another Prometheus does.
+    WriteSamples,
     /// Start runs of what their class admits, vote, and do what runs ask of people.
     Run,
     Disrupt,
@@ -42,11 +44,12 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 9] = [
+    pub const ALL: [Permission; 10] = [
         Permission::Read,
         Permission::Acknowledge,
         Permission::Silence,
         Permission::SendAlerts,
+        Permission::WriteSamples,
         Permission::Run,
         Permission::Disrupt,
         Permission::Reload,
@@ -82,7 +85,11 @@ impl Role {
     pub fn may(self, permission: Permission) -> bool {
         match permission {
             Permission::Read => true,
-            Permission::Acknowledge | Permission::Silence | Permission::SendAlerts | Permission::Run => {
+            Permission::Acknowledge
+            | Permission::Silence
+            | Permission::SendAlerts
+            | Permission::WriteSamples
+            | Permission::Run => {
                 matches!(self, Role::Responder | Role::Operator | Role::SreLead)
             }
             Permission::Disrupt => matches!(self, Role::Operator | Role::SreLead),

@@ -33,11 +33,12 @@ use hashbrown::HashTable;
 use crate::model::{LabelSet, SeriesRef};
 use crate::time::Span;
 
-pub use append::{AppendError, Appended, Log, Replayed};
+pub use append::{AppendError, Appended, Log, Refusal, Replayed};
 pub use block::{BlockError, ReadAt};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft};
 pub use exemplars::AddedExemplars;
+pub use head::Lateness;
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
 pub use select::{Listing, Snapshot};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use tocsin_core::model::{Cell, Exemplar, LabelSet, Row, STALE, SeriesRef, Value};
-use tocsin_core::store::{AppendError, Store};
+use tocsin_core::store::{AddedExemplars, AppendError, Lateness, Store};
 use tocsin_core::time::Timestamp;
 
 use crate::client::answer::with_causes;
-use crate::disk::Disk;
+use crate::disk::{Disk, Written};
 use crate::telemetry::Metrics;
 
 pub struct Ingest {
@@ -52,14 +52,28 @@ impl Ingest {
         }
     }
 
+    /// Appends a row as `append` does, with another limit on how late its samples may be.
+    ///
+    /// Errors: `Dead` and `TooLarge`, as the store says.
+    pub fn append_late(&self, row: &Row, lateness: Lateness) -> Result<Written, AppendError> {
+        let written = self.disk.append_late(&self.store, row, lateness)?;
+        if written.unlogged.is_some() {
+            self.metrics.wal_errors.inc();
+        }
+        self.metrics.samples.inc_by(written.appended.samples as u64);
+        self.metrics.samples_refused.inc_by(written.appended.refused.len() as u64);
+        Ok(written)
+    }
+
     /// Adds exemplars, once the row that they came with is in the store.
-    pub fn add_exemplars(&self, exemplars: Vec<(SeriesRef, Exemplar)>) {
+    pub fn add_exemplars(&self, exemplars: Vec<(SeriesRef, Exemplar)>) -> AddedExemplars {
         if exemplars.is_empty() {
-            return;
+            return AddedExemplars::default();
         }
         let done = self.store.add_exemplars(exemplars);
         self.metrics.exemplars.inc_by(done.added as u64);
         self.metrics.exemplars_refused.inc_by((done.out_of_order + done.too_long) as u64);
+        done
     }
 
     /// Appends rows whose points may lie behind those that are there, as `append` does one. A point that is there already stays as it is.

@@ -31,6 +31,7 @@ use crate::pipeline::journeys::{self, Journeys};
 use crate::pipeline::objectives::{self, Objectives};
 use crate::pipeline::outbox::Outbox;
 use crate::pipeline::pulse::Pulse;
+use crate::pipeline::receive::Receiver;
 use crate::pipeline::rules::{self, Rules};
 use crate::pipeline::scrapes::{self, Scrapes};
 use crate::pipeline::watch::{self as watch_room, Watch};
@@ -182,12 +183,19 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let (routing_sender, routing) = watch::channel(routing_of(&loaded));
     let (reload, reloads) = mpsc::channel(RELOADS_MAX);
     let ready = Arc::new(AtomicBool::new(false));
+    let receiver = Receiver::new(
+        ingest.clone(),
+        scrapes.metadata.clone(),
+        storage.remote_out_of_order_window,
+        args.remote_write_receiver || loaded.config.tocsin.web.remote_write_receiver,
+    );
     let front = http::router(Front {
         guard: Arc::new(Guard { db: db.clone(), asks: args.auth, external_url: external_url.clone() }),
         watch: watch.clone(),
         hub: hub.clone(),
         db: db.clone(),
         queries: Queries::new(store, language),
+        receiver,
         rules: rules.clone(),
         objectives: objectives.handle(),
         scrapes: scrapes.clone(),

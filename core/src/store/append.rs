@@ -22,8 +22,16 @@ const SCRATCH_BYTES_MAX: usize = 1 << 20;
 /// How to write a record to the log; it returns once the operating system has the bytes.
 pub type Log<'a> = &'a dyn Fn(&[u8]) -> io::Result<()>;
 
+/// Why a cell of a row was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    OutOfOrder,
+    TooOld,
+    Duplicate,
+}
+
 /// What became of a row's cells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
     /// Samples that are new in the store.
     pub samples: usize,
@@ -33,6 +41,8 @@ pub struct Appended {
     pub too_old: usize,
     /// Refused: the series has another value at that instant. The same value again is counted nowhere.
     pub duplicate: usize,
+    /// The refused cells by their places in the row. A sum over several rows has none.
+    pub refused: Vec<(u32, Refusal)>,
 }
 
 impl AddAssign for Appended {
@@ -41,6 +51,7 @@ impl AddAssign for Appended {
         self.out_of_order += other.out_of_order;
         self.too_old += other.too_old;
         self.duplicate += other.duplicate;
+        self.refused.clear();
     }
 }
 
@@ -110,6 +121,15 @@ impl Judged {
         head.judge(at, value, newest, lateness, horizon)
     }
 
+    fn refuse(&mut self, place: u32, refusal: Refusal) {
+        match refusal {
+            Refusal::OutOfOrder => self.appended.out_of_order += 1,
+            Refusal::TooOld => self.appended.too_old += 1,
+            Refusal::Duplicate => self.appended.duplicate += 1,
+        }
+        self.appended.refused.push((place, refusal));
+    }
+
     fn accept(&mut self, own: Brought, logged: bool) {
         if let Some(named) = &mut self.named {
             named.insert((own.series, own.at), own.cell);
@@ -147,6 +167,16 @@ impl Store {
     /// Appends as `append_bulk` does, to memory only.
     pub fn append_bulk_unlogged(&self, rows: &[Row]) -> Result<Appended, AppendError> {
         self.bring_all(rows, None)
+    }
+
+    /// Appends a row as `append` does, with another limit on how late its samples may be.
+    pub fn append_late(&self, row: &Row, lateness: Lateness, log: Log<'_>) -> Result<Appended, AppendError> {
+        self.bring(row, lateness, Some(log))
+    }
+
+    /// Appends as `append_late` does, to memory only.
+    pub fn append_late_unlogged(&self, row: &Row, lateness: Lateness) -> Result<Appended, AppendError> {
+        self.bring(row, lateness, None)
     }
 
     fn bring_all(&self, rows: &[Row], log: Option<Log<'_>>) -> Result<Appended, AppendError> {
@@ -225,9 +255,9 @@ impl Store {
                         judged.accept(own, head.logged);
                     }
                     Verdict::Same => {}
-                    Verdict::Duplicate => judged.appended.duplicate += 1,
-                    Verdict::OutOfOrder => judged.appended.out_of_order += 1,
-                    Verdict::TooOld => judged.appended.too_old += 1,
+                    Verdict::Duplicate => judged.refuse(place, Refusal::Duplicate),
+                    Verdict::OutOfOrder => judged.refuse(place, Refusal::OutOfOrder),
+                    Verdict::TooOld => judged.refuse(place, Refusal::TooOld),
                 }
                 place += 1;
             }

@@ -20,6 +20,7 @@ pub const CORE: Table = &[
     ("store", &["model", "time"]),
     ("promql", &["model", "time"]),
     ("scrape", &["client", "model", "time"]),
+    ("remote", &["model", "scrape", "time"]),
     ("rule", &["model", "problem", "promql", "template", "time", "yaml"]),
     ("alert", &["model", "rule", "time"]),
     ("testing", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
@@ -81,6 +82,7 @@ pub const EDGE: Table = &[
 /// are programs of their own, so `demo` may name what a program needs.
 const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["act", "db", "demo"]),
+    ("snap", &["pipeline"]),
     ("rustix", &["act"]),
     ("lettre", &["notify"]),
     ("handlebars", &["notify"]),

@@ -9,7 +9,7 @@ use crate::model::labels::METRIC_NAME;
 use crate::time::Timestamp;
 
 use super::histogram::Distribution;
-use super::wire::Message;
+use crate::model::wire::Message;
 use super::{BadMessage, pair, push_labels};
 
 /// Which series of a metric: a summary and a classic histogram are several.
