@@ -6,6 +6,7 @@
 //! <data>/metrics/wal/checkpoint-00000006   replaces the segments up to 6
 //! <data>/metrics/wal/00000005.damaged      kept aside for people to look at
 //! <data>/metrics/blocks/00000042           chunks that have left memory
+//! <data>/metrics/remote/00000003           what is sent to other servers, see `queue`
 //! ```
 //!
 //! A record is handed to the operating system before its row becomes visible, so the death of the process loses nothing that anyone
@@ -15,6 +16,7 @@
 mod blocks;
 mod files;
 mod log;
+pub mod queue;
 mod recovery;
 mod segment;
 

@@ -1,5 +1,7 @@
 //! Logs, and our own metrics.
 
+pub mod remote;
+
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
 
@@ -14,6 +16,7 @@ use tocsin_core::run::record::RunState;
 use tracing_subscriber::EnvFilter;
 
 use crate::db::deliveries::DeliveryState;
+use remote::Sending;
 
 /// Starts logging to standard error: one line an event, or one JSON object.
 ///
@@ -108,11 +111,15 @@ pub struct Metrics {
     runs_ended: Family<RunLabels, Counter<u64, AtomicU64>>,
     writes: Family<WriteLabels, Counter<u64, AtomicU64>>,
     writes_refused: Family<ReasonLabels, Counter<u64, AtomicU64>>,
+    /// What is sent to other servers.
+    pub sending: Sending,
+    pub remote_queue_errors: Counter<u64, AtomicU64>,
 }
 
 impl Metrics {
     pub fn new() -> Arc<Metrics> {
         let seconds = || Histogram::new(exponential_buckets(0.0005, 2.0, 16));
+        let mut registry = Registry::default();
         let mut metrics = Metrics {
             registry: Registry::default(),
             samples: Counter::default(),
@@ -147,8 +154,9 @@ impl Metrics {
             runs_ended: Family::default(),
             writes: Family::default(),
             writes_refused: Family::default(),
+            sending: Sending::register(&mut registry),
+            remote_queue_errors: Counter::default(),
         };
-        let mut registry = Registry::default();
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
         registry.register("tocsin_build", "The version of this program", Info::new(version));
         registry.register("tocsin_panics", "Faults of this program that ended a task or a request", PANICS.clone());
@@ -188,6 +196,7 @@ impl Metrics {
             "tocsin_runs", "Runs that are open, by state", runs;
             "tocsin_remote_write_received_requests", "Requests of other servers that write samples, by protocol and status code", writes;
             "tocsin_remote_write_received_samples_refused", "Samples and exemplars in them that were refused, by reason", writes_refused;
+            "tocsin_remote_write_queue_errors", "Rows that could not be written to the queue to other servers", remote_queue_errors;
             "tocsin_runs_ended", "Runs that ended, by state", runs_ended;
         }
         metrics.config_reload_successful.set(1);

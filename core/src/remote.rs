@@ -3,8 +3,12 @@
 //! Source: the specifications of remote write, 1.0 and 2.0.
 
 pub mod read;
+pub mod record;
+pub mod send;
+pub mod write;
 
 mod histogram;
+mod wire;
 
 /// Which message a request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

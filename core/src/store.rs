@@ -33,7 +33,7 @@ use hashbrown::HashTable;
 use crate::model::{LabelSet, SeriesRef};
 use crate::time::Span;
 
-pub use append::{AppendError, Appended, Log, Refusal, Replayed};
+pub use append::{AppendError, Appended, LeftOut, Log, Replayed};
 pub use block::{BlockError, ReadAt};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin_core::model::{Cell, LabelSet, Row, SeriesRef, Value};
+use tocsin_core::model::{Cell, Exemplar, LabelSet, Row, SeriesRef, Value};
 use tocsin_core::remote::Protocol;
 use tocsin_core::remote::read::{Faults, ReadError, Request, read};
-use tocsin_core::store::{AppendError, Lateness, Refusal, Refused};
+use tocsin_core::store::{AppendError, Lateness, LeftOut, Refused};
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -186,23 +186,35 @@ impl Work<'_> {
                 Ok(own) => rows.entry(*at).or_default().push((*own, place)),
             }
         }
+        let exemplars: Vec<(SeriesRef, Exemplar)> = request
+            .exemplars
+            .iter()
+            .filter_map(|(own, exemplar)| Some((*series[*own as usize].as_ref().ok()?, exemplar.clone())))
+            .collect();
+        let last = rows.keys().next_back().copied();
         for (at, mut cells) in rows {
             cells.sort_unstable_by_key(|(series, _)| *series);
-            self.append_row(at, &cells)?;
+            // All of them go on with one row; which one does not matter.
+            self.append_row(at, &cells, if Some(at) == last { &exemplars } else { &[] })?;
         }
-        self.add_exemplars(&series);
+        self.add_exemplars(exemplars);
         Ok(())
     }
 
     /// `cells`: the series, and the places in the request's samples.
-    fn append_row(&mut self, at: Timestamp, cells: &[(SeriesRef, usize)]) -> Result<(), Gone> {
+    fn append_row(
+        &mut self,
+        at: Timestamp,
+        cells: &[(SeriesRef, usize)],
+        exemplars: &[(SeriesRef, Exemplar)],
+    ) -> Result<(), Gone> {
         let samples = &self.request.samples;
         let cell = |(series, place): &(SeriesRef, usize)| Cell { series: *series, at: None, value: samples[*place].2.clone() };
         let row = Row { at, cells: cells.iter().map(cell).collect() };
-        let refused = match self.ingest.append_late(&row, self.lateness) {
+        let left_out = match self.ingest.append_late(&row, self.lateness, exemplars) {
             Ok(written) => {
                 self.unlogged |= written.unlogged.is_some();
-                written.appended.refused
+                written.appended.left_out
             }
             Err(AppendError::Dead { .. }) => return Err(Gone),
             Err(error) => {
@@ -217,14 +229,15 @@ impl Work<'_> {
         for cell in &row.cells {
             *self.counter(&cell.value) += 1;
         }
-        for (cell, refusal) in refused {
+        for (cell, why) in left_out {
+            let (reason, why) = match why {
+                LeftOut::Same => continue,
+                LeftOut::OutOfOrder => ("out_of_order", "out of order sample"),
+                LeftOut::TooOld => ("too_old", "too old sample"),
+                LeftOut::Duplicate => ("duplicate", "duplicate sample for timestamp"),
+            };
             let (own, at, value) = &samples[cells[cell as usize].1];
             *self.counter(value) -= 1;
-            let (reason, why) = match refusal {
-                Refusal::OutOfOrder => ("out_of_order", "out of order sample"),
-                Refusal::TooOld => ("too_old", "too old sample"),
-                Refusal::Duplicate => ("duplicate", "duplicate sample for timestamp"),
-            };
             self.refuse(reason, &self.request.series[*own as usize], why, *at);
         }
         Ok(())
@@ -239,17 +252,12 @@ impl Work<'_> {
 
     fn refuse(&mut self, reason: &'static str, labels: &LabelSet, why: &str, at: Timestamp) {
         *self.refused.entry(reason).or_default() += 1;
+        self.ingest.metrics.samples_refused.inc();
         self.taken.faults.samples += 1;
         self.taken.faults.add(|| format!("{why}, for series {labels} at {}", at.rfc3339()));
     }
 
-    fn add_exemplars(&mut self, series: &[Result<SeriesRef, Refused>]) {
-        let known: Vec<_> = self
-            .request
-            .exemplars
-            .iter()
-            .filter_map(|(own, exemplar)| Some((*series[*own as usize].as_ref().ok()?, exemplar.clone())))
-            .collect();
+    fn add_exemplars(&mut self, known: Vec<(SeriesRef, Exemplar)>) {
         let all = self.request.exemplars.len();
         if all == 0 || !self.ingest.store.keeps_exemplars() {
             return;

@@ -29,6 +29,8 @@ pub struct Storage {
     pub remote_out_of_order_window: Span,
     /// Exemplars that are kept; zero: none. None: the default of the store.
     pub exemplars_max: Option<usize>,
+    /// The length of what waits on the disk for other servers, at which the oldest of it goes.
+    pub remote_write_queue_bytes: u64,
 }
 
 /// How late samples of other servers may be by default: a sender cuts one scrape into several requests, which overtake each other.
@@ -42,9 +44,13 @@ impl Default for Storage {
             out_of_order_window: Span::ZERO,
             remote_out_of_order_window: REMOTE_WINDOW,
             exemplars_max: None,
+            remote_write_queue_bytes: REMOTE_QUEUE_BYTES,
         }
     }
 }
+
+const REMOTE_QUEUE_BYTES: u64 = 2 << 30;
+const REMOTE_QUEUE_BYTES_MIN: u64 = 64 << 20;
 
 /// What queries and rules may say beyond what Prometheus 3.5 takes without flags. Objectives and runbooks speak the stable language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -243,6 +249,14 @@ pub(super) fn storage(table: &mut Table<'_, '_>) -> Storage {
     let mut storage = Storage::default();
     let Some(mut table) = table.table("storage") else { return storage };
     storage.retention = positive_span(&mut table, "retention");
+    if let Some(size) = table.value("remote_write_queue_size")
+        && let Some(bytes) = size.bytes()
+    {
+        if bytes < REMOTE_QUEUE_BYTES_MIN {
+            size.error("the queue to other servers needs room for 64MB at least");
+        }
+        storage.remote_write_queue_bytes = bytes;
+    }
     if let Some(mut tsdb) = table.table("tsdb") {
         if let Some(window) = tsdb.span("out_of_order_time_window") {
             (storage.out_of_order_window, storage.remote_out_of_order_window) = (window, window);

@@ -234,6 +234,12 @@ impl<'a> Message<'a> {
         Ok((number >> 1) as i32 ^ -((number & 1) as i32))
     }
 
+    /// Reads a signed integer of 64 bits.
+    pub fn zigzag(&mut self, field: Field) -> Result<i64, BadMessage> {
+        let number = self.integer(field)?;
+        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
+    }
+
     /// Steps over a field that the reader does not know.
     pub fn skip(&mut self, field: Field) -> Result<(), BadMessage> {
         let mut depth = 0u32;

@@ -6,6 +6,8 @@ use crate::model::histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, ResetHint};
 use crate::model::wire::{BadMessage, Message};
 use crate::model::{Histogram, Value};
 
+use super::wire::Out;
+
 /// A histogram before its counts are looked at.
 #[derive(Default)]
 struct Raw {
@@ -92,4 +94,61 @@ impl Raw {
         histogram.compact();
         Ok(histogram)
     }
+}
+
+/// Whole numbers up to this one are told apart by floats.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Appends a histogram as a message: with whole counts where all are whole, else with fractional ones.
+pub(super) fn write(out: &mut Out, at: i64, histogram: &Histogram) {
+    let own = histogram;
+    let is_whole = |count: &f64| *count >= 0.0 && *count <= WHOLE_MAX && count.fract() == 0.0;
+    let buckets = own.positive_buckets.iter().chain(&own.negative_buckets);
+    // Whole counts must add up; those of a staleness marker and of a difference need not.
+    let in_buckets: f64 = own.zero_count + buckets.clone().sum::<f64>();
+    let adds_up = if own.sum.is_nan() { in_buckets <= own.count } else { in_buckets == own.count };
+    let whole = adds_up && buckets.chain([&own.count, &own.zero_count]).all(is_whole);
+    if whole {
+        out.integer_always(1, own.count as u64);
+    } else {
+        out.double_always(2, own.count);
+    }
+    out.double(3, own.sum);
+    out.signed(4, own.schema.into());
+    out.double(5, own.zero_threshold);
+    if whole {
+        out.integer_always(6, own.zero_count as u64);
+    } else {
+        out.double_always(7, own.zero_count);
+    }
+    for (first, spans, counts) in
+        [(8, &own.negative_spans, &own.negative_buckets), (11, &own.positive_spans, &own.positive_buckets)]
+    {
+        for span in spans {
+            out.message(first, |out| {
+                out.signed(1, span.offset.into());
+                out.integer(2, span.length.into());
+            });
+        }
+        if whole {
+            let mut before = 0;
+            let deltas = counts.iter().map(|count| {
+                let delta = *count as i64 - before;
+                before = *count as i64;
+                delta
+            });
+            out.packed_signed(first + 1, deltas);
+        } else {
+            out.packed_doubles(first + 2, counts);
+        }
+    }
+    let hint = match own.reset_hint {
+        ResetHint::Unknown => 0,
+        ResetHint::Reset => 1,
+        ResetHint::NoReset => 2,
+        ResetHint::Gauge => 3,
+    };
+    out.integer(14, hint);
+    out.integer(15, at as u64);
+    out.packed_doubles(16, &own.custom_values);
 }

@@ -435,7 +435,11 @@ impl Reader {
         Ok(Some(number))
     }
 
-    fn exemplar<'a>(&mut self, mut message: Message<'a>, symbols: Option<&[&'a [u8]]>) -> Result<Result<Exemplar, String>, Fault> {
+    fn exemplar<'a>(
+        &mut self,
+        mut message: Message<'a>,
+        symbols: Option<&[&'a [u8]]>,
+    ) -> Result<Result<Exemplar, String>, Fault> {
         let (mut pairs, mut refs, mut value, mut at) = (Pairs::new(), Vec::new(), 0.0, 0);
         while let Some(field) = message.field()? {
             match field.number {
@@ -474,7 +478,7 @@ impl Reader {
 
 /// Turns references, two a label, into labels; says what is wrong with them.
 fn look_up<'a>(refs: &[u32], symbols: &[&'a [u8]], pairs: &mut Pairs<'a>) -> Result<(), String> {
-    if refs.len() % 2 != 0 {
+    if !refs.len().is_multiple_of(2) {
         return Err(format!("the number of references to labels, {}, is odd", refs.len()));
     }
     let symbol = |place: u32| {

@@ -22,9 +22,11 @@ const SCRATCH_BYTES_MAX: usize = 1 << 20;
 /// How to write a record to the log; it returns once the operating system has the bytes.
 pub type Log<'a> = &'a dyn Fn(&[u8]) -> io::Result<()>;
 
-/// Why a cell of a row was refused.
+/// Why a cell of a row brought nothing new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
+pub enum LeftOut {
+    /// The series has this value at that instant already.
+    Same,
     OutOfOrder,
     TooOld,
     Duplicate,
@@ -41,8 +43,8 @@ pub struct Appended {
     pub too_old: usize,
     /// Refused: the series has another value at that instant. The same value again is counted nowhere.
     pub duplicate: usize,
-    /// The refused cells by their places in the row. A sum over several rows has none.
-    pub refused: Vec<(u32, Refusal)>,
+    /// The cells that are not new, by their places in the row. A sum over several rows has none.
+    pub left_out: Vec<(u32, LeftOut)>,
 }
 
 impl AddAssign for Appended {
@@ -51,7 +53,7 @@ impl AddAssign for Appended {
         self.out_of_order += other.out_of_order;
         self.too_old += other.too_old;
         self.duplicate += other.duplicate;
-        self.refused.clear();
+        self.left_out.clear();
     }
 }
 
@@ -121,13 +123,14 @@ impl Judged {
         head.judge(at, value, newest, lateness, horizon)
     }
 
-    fn refuse(&mut self, place: u32, refusal: Refusal) {
-        match refusal {
-            Refusal::OutOfOrder => self.appended.out_of_order += 1,
-            Refusal::TooOld => self.appended.too_old += 1,
-            Refusal::Duplicate => self.appended.duplicate += 1,
+    fn leave_out(&mut self, place: u32, why: LeftOut) {
+        match why {
+            LeftOut::Same => {}
+            LeftOut::OutOfOrder => self.appended.out_of_order += 1,
+            LeftOut::TooOld => self.appended.too_old += 1,
+            LeftOut::Duplicate => self.appended.duplicate += 1,
         }
-        self.appended.refused.push((place, refusal));
+        self.appended.left_out.push((place, why));
     }
 
     fn accept(&mut self, own: Brought, logged: bool) {
@@ -254,10 +257,10 @@ impl Store {
                         }
                         judged.accept(own, head.logged);
                     }
-                    Verdict::Same => {}
-                    Verdict::Duplicate => judged.refuse(place, Refusal::Duplicate),
-                    Verdict::OutOfOrder => judged.refuse(place, Refusal::OutOfOrder),
-                    Verdict::TooOld => judged.refuse(place, Refusal::TooOld),
+                    Verdict::Same => judged.leave_out(place, LeftOut::Same),
+                    Verdict::Duplicate => judged.leave_out(place, LeftOut::Duplicate),
+                    Verdict::OutOfOrder => judged.leave_out(place, LeftOut::OutOfOrder),
+                    Verdict::TooOld => judged.leave_out(place, LeftOut::TooOld),
                 }
                 place += 1;
             }

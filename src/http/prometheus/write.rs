@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
+use futures_util::StreamExt;
 use tocsin_core::remote::Protocol;
 
 use crate::pipeline::receive::{BODY_BYTES_MAX, ReceiveError, Receiver, Taken};
@@ -19,6 +20,9 @@ const WRITTEN: [HeaderName; 3] = [
     HeaderName::from_static("x-prometheus-remote-write-histograms-written"),
     HeaderName::from_static("x-prometheus-remote-write-exemplars-written"),
 ];
+
+/// A body that is not taken is still read up to this length, since a client that is cut off while it sends does not see the answer.
+const PASSED_OVER_MAX: usize = 64 << 20;
 
 /// What is answered: the status, and a sentence when something is wrong.
 struct Answer {
@@ -52,6 +56,16 @@ async fn write(State(receiver): State<Receiver>, request: Request) -> Response {
     respond(&answer, spoken)
 }
 
+/// Reads a body and keeps nothing of it.
+async fn pass_over(body: Body) {
+    let (mut pieces, mut seen) = (body.into_data_stream(), 0);
+    while seen < PASSED_OVER_MAX
+        && let Some(Ok(piece)) = pieces.next().await
+    {
+        seen += piece.len();
+    }
+}
+
 async fn take(receiver: &Receiver, request: Request, protocol: Protocol) -> Answer {
     let encoding = text(request.headers(), header::CONTENT_ENCODING).unwrap_or("snappy");
     if !encoding.trim().eq_ignore_ascii_case("snappy") {
@@ -61,9 +75,11 @@ async fn take(receiver: &Receiver, request: Request, protocol: Protocol) -> Answ
     let too_long = || Answer::of(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {BODY_BYTES_MAX} bytes"));
     let length = text(request.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse::<usize>().ok());
     if length.is_some_and(|length| length > BODY_BYTES_MAX) {
+        pass_over(request.into_body()).await;
         return too_long();
     }
     let Some(_room) = receiver.room(length.unwrap_or(BODY_BYTES_MAX)) else {
+        pass_over(request.into_body()).await;
         return Answer::of(StatusCode::SERVICE_UNAVAILABLE, "too many requests write samples at once; send this one again later");
     };
     let body = match axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await {

@@ -20,7 +20,7 @@ pub const CORE: Table = &[
     ("store", &["model", "time"]),
     ("promql", &["model", "time"]),
     ("scrape", &["client", "model", "time"]),
-    ("remote", &["model", "scrape", "time"]),
+    ("remote", &["client", "model", "scrape", "time"]),
     ("rule", &["model", "problem", "promql", "template", "time", "yaml"]),
     ("alert", &["model", "rule", "time"]),
     ("testing", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
@@ -44,6 +44,7 @@ pub const CORE: Table = &[
             "model",
             "problem",
             "promql",
+            "remote",
             "route",
             "run",
             "scrape",
@@ -82,7 +83,7 @@ pub const EDGE: Table = &[
 /// are programs of their own, so `demo` may name what a program needs.
 const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["act", "db", "demo"]),
-    ("snap", &["pipeline"]),
+    ("snap", &["disk", "pipeline"]),
     ("rustix", &["act"]),
     ("lettre", &["notify"]),
     ("handlebars", &["notify"]),
