@@ -15,6 +15,7 @@ use tocsin::cli::run::Run;
 use tocsin::cli::runbook::{Drill, Experiment, Runbook};
 use tocsin::cli::slo::Slo;
 use tocsin::cli::test::{self, Test};
+use tocsin::cli::tsdb::{self, Tsdb};
 use tocsin::cli::{self, Remote};
 use tocsin::config::{self, Sources};
 use tocsin::demo::{self, Choices, Kind, Platform};
@@ -90,6 +91,11 @@ enum Command {
     Experiment {
         #[command(subcommand)]
         what: Experiment,
+    },
+    /// Imports samples from files.
+    Tsdb {
+        #[command(subcommand)]
+        what: Tsdb,
     },
     /// Prints the OpenAPI document of Tocsin's own API.
     Openapi,
@@ -328,6 +334,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run { what } => cli::run::run(what).await,
         Command::Drill { what } => cli::runbook::drill(what).await,
         Command::Experiment { what } => cli::runbook::experiment(what).await,
+        Command::Tsdb { what } => tsdb::run(what).await.map(|()| ExitCode::SUCCESS),
         Command::Openapi => {
             print!("{}", http::openapi::document());
             Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 mod answers;
 mod encoding;
+mod import;
 mod receiver;
 mod receivers;
 mod senders;

@@ -73,6 +73,9 @@ fn write_entry(value: &Value<'_, '_>, folder: &Folder, global: &Global) -> (Stri
     }
     let url = url.filter(|(_, is_served)| *is_served).map(|(url, _)| url);
     let name = table.text("name").unwrap_or_default();
+    if name.chars().any(char::is_control) {
+        table.error("name must hold no control characters");
+    }
     let timeout = table.span("remote_timeout").filter(|span| *span > Span::ZERO).unwrap_or(Span::from_secs(30));
     let what = "relabeling rule in remote write config";
     let rules = relabel::rules(&mut table, "write_relabel_configs", what, global.classic_names_only);

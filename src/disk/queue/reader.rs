@@ -71,7 +71,7 @@ impl Reader {
     /// Returns the next record; None at the end.
     ///
     /// Errors: when a file cannot be read; the next call tries again.
-    pub fn next(&mut self) -> io::Result<Option<Piece>> {
+    pub fn piece(&mut self) -> io::Result<Option<Piece>> {
         loop {
             let Some((number, len)) = self.segment() else { return Ok(None) };
             let Some((_, file)) = self.open.as_ref().filter(|(open, _)| *open == number) else {

@@ -23,6 +23,8 @@ pub struct Answered {
     pub status: Option<u16>,
     pub said: String,
     pub wish: Option<Span>,
+    /// Samples and histograms that a server of 2.0 says it has written.
+    pub written: usize,
 }
 
 /// The way to an endpoint; its shards share it.
@@ -60,7 +62,7 @@ impl Way {
         let watch = Stopwatch::start();
         let answered = match self.try_post(packed, protocol).await {
             Ok(answered) => answered,
-            Err(said) => Answered { verdict: Verdict::Retry, status: None, said, wish: None },
+            Err(said) => Answered { verdict: Verdict::Retry, status: None, said, wish: None, written: 0 },
         };
         self.metrics.tried(packed.len(), watch.seconds());
         answered
@@ -83,6 +85,9 @@ impl Way {
         let verdict = judge(status, protocol, &self.endpoint.queue);
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
         let wish = header("Retry-After").and_then(wish);
+        let count = |name: &str| header(name).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+        let written = count("X-Prometheus-Remote-Write-Samples-Written")
+            .saturating_add(count("X-Prometheus-Remote-Write-Histograms-Written"));
         if verdict == Verdict::Delivered {
             let confirms = header("X-Prometheus-Remote-Write-Samples-Written").is_some();
             if protocol == Protocol::V2 && !confirms && !self.told_unconfirmed.swap(true, Ordering::Relaxed) {
@@ -91,12 +96,12 @@ impl Way {
                     "the other server does not say how much it has written, as 2.0 asks; if samples are missing there, set protobuf_message to prometheus.WriteRequest"
                 );
             }
-            return Ok(Answered { verdict, status: Some(status), said: String::new(), wish });
+            return Ok(Answered { verdict, status: Some(status), said: String::new(), wish, written });
         }
         // What it says is for the log; that it breaks off or is long changes nothing.
         let said = body(answer, SAID_BYTES_MAX).await.unwrap_or_default();
         let mut said = String::from_utf8_lossy(&said).trim().to_owned();
         said.truncate(said.floor_char_boundary(LOGGED_BYTES_MAX));
-        Ok(Answered { verdict, status: Some(status), said, wish })
+        Ok(Answered { verdict, status: Some(status), said, wish, written })
     }
 }

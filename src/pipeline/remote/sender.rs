@@ -13,7 +13,7 @@ use tocsin_core::remote::write::{Entry, encode_metadata};
 use tocsin_core::scrape::body::Metadata;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::post::Way;
 use super::shard::{self, Chunk, Common, Item};
@@ -59,14 +59,19 @@ impl Shards {
     }
 
     /// Lets the shards send what they have, and end.
-    async fn finish(self) {
+    ///
+    /// Returns false when one has ended in a fault, with what it had.
+    async fn finish(self) -> bool {
         let Shards { ways, mut tasks } = self;
         drop(ways);
+        let mut is_well = true;
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, "sending to another server ended in a fault; what it had is sent after the next start");
+                tracing::error!(%error, "sending to another server ended in a fault; what was not acknowledged is sent anew");
+                is_well = false;
             }
         }
+        is_well
     }
 }
 
@@ -97,16 +102,29 @@ impl Sender {
     pub async fn run(mut self) {
         let mut beside = JoinSet::new();
         beside.spawn(tell_metadata(self.common.clone()));
-        let mut timer = tokio::time::interval_at(Instant::now() + RESHARD_EVERY, RESHARD_EVERY);
+        let mut timer = tokio::time::interval(RESHARD_EVERY);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once.
+        timer.tick().await;
         let mut scale = Scale { timer, watch: Stopwatch::start(), arrived: self.queue.samples() };
         let mut left = Vec::new();
         loop {
             let shards = Shards::start(&self.common, self.shards);
             self.common.way.metrics.shards(self.shards, self.shards);
             left = self.feed(&shards, left, &mut scale).await;
-            shards.finish().await;
+            if !shards.finish().await {
+                self.begin_anew();
+                left.clear();
+                tokio::time::sleep(REST).await;
+            }
         }
+    }
+
+    /// Goes back to what is settled.
+    fn begin_anew(&mut self) {
+        self.common.track.forget();
+        (self.reader, self.doubtful_until) = Reader::new(self.queue.clone(), &self.common.way.endpoint.name);
+        self.labels.clear();
     }
 
     /// Feeds the shards until there should be another number of them; returns what they have not got yet.
@@ -118,7 +136,7 @@ impl Sender {
                 Err(left) => return left,
             };
             self.news.borrow_and_update();
-            match tokio::task::block_in_place(|| self.reader.next()) {
+            match tokio::task::block_in_place(|| self.reader.piece()) {
                 Ok(Some(piece)) => items = self.take(piece),
                 Ok(None) => {
                     tokio::select! {
@@ -152,7 +170,7 @@ impl Sender {
                         let rest = parts[place].split_off(count);
                         let chunk = std::mem::replace(&mut parts[place], rest);
                         if way.send((chunk, permit)).is_err() {
-                            // The shard ended in a fault; its samples stay unsettled and are sent after the next start.
+                            // The shard ended in a fault.
                             return Err(parts.into_iter().flatten().collect());
                         }
                     }

@@ -11,7 +11,7 @@ use tocsin_core::remote::write::{Counts, Entry, encode};
 use tocsin_core::scrape::body::Metadata;
 use tocsin_core::time::Span;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::Instant;
+use tokio::time::sleep;
 
 use super::post::Way;
 use super::track::Track;
@@ -49,17 +49,17 @@ pub async fn run(common: Arc<Common>, mut chunks: mpsc::UnboundedReceiver<Chunk>
         (queue.max_samples_per_send, queue.batch_send_deadline.to_std())
     };
     let mut waiting: VecDeque<Item> = VecDeque::new();
-    let (mut is_open, mut deadline) = (true, Instant::now());
+    let (mut is_open, mut deadline) = (true, Box::pin(sleep(patience)));
     loop {
         while is_open && waiting.len() < most {
             let chunk = if waiting.is_empty() {
                 let chunk = chunks.recv().await;
-                deadline = Instant::now() + patience;
+                deadline = Box::pin(sleep(patience));
                 chunk
             } else {
-                match tokio::time::timeout_at(deadline, chunks.recv()).await {
-                    Ok(chunk) => chunk,
-                    Err(_) => break,
+                tokio::select! {
+                    chunk = chunks.recv() => chunk,
+                    () = &mut deadline => break,
                 }
             };
             match chunk {
@@ -68,11 +68,11 @@ pub async fn run(common: Arc<Common>, mut chunks: mpsc::UnboundedReceiver<Chunk>
             }
         }
         let batch: Vec<Item> = waiting.drain(..waiting.len().min(most)).collect();
-        deadline = Instant::now() + patience;
         if batch.is_empty() && !is_open {
             return;
         }
         common.deliver(batch).await;
+        deadline = Box::pin(sleep(patience));
     }
 }
 
@@ -86,14 +86,10 @@ impl Common {
             if part.is_empty() {
                 continue;
             }
-            let is_refused_whole = self.send(&mut part).await;
-            if is_refused_whole && part.len() > 1 && part.iter().any(|item| item.is_doubtful) {
+            if self.send(&mut part).await {
                 let later = part.split_off(part.len() / 2);
                 parts.extend([later, part]);
                 continue;
-            }
-            if is_refused_whole {
-                self.way.metrics.failed(part.len());
             }
             self.sent.fetch_add(part.len() as u64, Ordering::Relaxed);
             self.track.settle(part.iter().map(|item| item.record));
@@ -103,7 +99,7 @@ impl Common {
 
     /// Sends a part until there is an answer that lasts. What has grown too old meanwhile is settled and taken out of it.
     ///
-    /// Returns true when nothing of it is there for sure: another server of 1.0 refused it.
+    /// Returns true when it was refused whole, and parts of it may be taken: another server of 1.0 may have some of it already.
     async fn send(&self, part: &mut Vec<Item>) -> bool {
         let metrics = &self.way.metrics;
         let mut backoff = Backoff::new(&self.way.endpoint.queue);
@@ -118,7 +114,8 @@ impl Common {
             let encoded = encode(&entries, protocol, &about);
             let Ok(packed) = snap::raw::Encoder::new().compress_vec(&encoded) else {
                 tracing::error!(endpoint = self.way.endpoint.name, bytes = encoded.len(), "a request is too long to be packed");
-                return true;
+                metrics.failed(part.len());
+                return false;
             };
             let answered = self.way.post(&packed, protocol).await;
             match answered.verdict {
@@ -138,7 +135,7 @@ impl Common {
                         ?wait,
                         "a request to another server is sent again"
                     );
-                    tokio::time::sleep(wait.to_std()).await;
+                    sleep(wait.to_std()).await;
                 }
                 Verdict::Rejected => {
                     let is_doubtful = protocol == Protocol::V1 && part.iter().any(|item| item.is_doubtful);
@@ -151,11 +148,13 @@ impl Common {
                             "another server refused samples for good"
                         );
                     }
-                    // One of 2.0 has taken what was well.
-                    if protocol == Protocol::V2 {
-                        part.iter_mut().for_each(|item| item.is_doubtful = false);
+                    if is_doubtful && part.len() > 1 {
+                        return true;
                     }
-                    return true;
+                    // One of 2.0 may have taken what was well.
+                    let written = if protocol == Protocol::V2 { answered.written.min(part.len()) } else { 0 };
+                    metrics.failed(part.len() - written);
+                    return false;
                 }
             }
         }

@@ -32,6 +32,11 @@ impl Track {
         number
     }
 
+    /// Forgets what is under way: it is read anew.
+    pub fn forget(&self) {
+        self.open.lock().expect("no holder of this lock panics").1.clear();
+    }
+
     /// Notes that samples are settled, each by the number of its record.
     pub fn settle(&self, numbers: impl Iterator<Item = u64>) {
         let mut open = self.open.lock().expect("no holder of this lock panics");

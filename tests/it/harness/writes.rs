@@ -9,14 +9,16 @@ use super::service::Service;
 pub const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 pub const V1: &str = "application/x-protobuf";
 
+/// Labels, value and instant.
+pub type Exemplar = (Vec<(String, String)>, f64, i64);
+
 /// One series of a request.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     pub labels: Vec<(String, String)>,
     pub samples: Vec<(i64, f64)>,
     pub histograms: Vec<Message>,
-    /// Labels, value and instant.
-    pub exemplars: Vec<(Vec<(String, String)>, f64, i64)>,
+    pub exemplars: Vec<Exemplar>,
     /// Type, help and unit.
     pub metadata: Option<(u64, String, String)>,
 }
