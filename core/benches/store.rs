@@ -105,7 +105,7 @@ fn main() {
 
     let end = Timestamp(START + SCRAPES * INTERVAL);
     let select = |what: &str, matchers: &[Matcher], span: i64| {
-        let request = Select { matchers, start: Timestamp(end.0 - span), end, samples_max: usize::MAX };
+        let request = Select { matchers, start: Timestamp(end.0 - span), end, samples_max: usize::MAX, newest_only: false };
         let count: usize = store.select(&request).unwrap().iter().map(|series| series.floats.len()).sum();
         timed(&format!("select {what}: {count} samples"), count.max(1), || black_box(store.select(&request).unwrap().len()));
     };

@@ -16,6 +16,7 @@ mod cut;
 mod exemplars;
 mod head;
 mod index;
+mod labels;
 mod pages;
 mod record;
 mod retain;
@@ -210,7 +211,7 @@ impl Store {
             return Ok(SeriesRef(series));
         }
         let mut index = self.index_mut();
-        if index.all().len() >= self.options.series_max {
+        if index.len() >= self.options.series_max {
             return Err(Refused::SeriesLimit { max: self.options.series_max, labels: labels.clone() });
         }
         let series = index.next.ok_or(Refused::NumbersUsedUp)?;
@@ -225,12 +226,12 @@ impl Store {
     }
 
     fn find(&self, table: &Table, hash: u32, labels: &LabelSet) -> Option<u32> {
-        let is_it = |(own, series): &(u32, u32)| *own == hash && self.pages.labels(*series).is_some_and(|own| own == *labels);
+        let is_it = |(own, series): &(u32, u32)| *own == hash && self.pages.is(*series, labels);
         table.find(spread(hash), is_it).map(|(_, series)| *series)
     }
 
     fn put(&self, table: &mut Table, index: &mut Index, series: u32, hash: u32, labels: &LabelSet, logged: bool) {
-        self.pages.make(page_of(series)).place(slot_of(series), labels.clone(), logged);
+        self.pages.make(page_of(series)).place(slot_of(series), labels, logged);
         index.insert(series, labels);
         table.insert_unique(spread(hash), (hash, series), |(own, _)| spread(*own));
     }
@@ -251,7 +252,7 @@ impl Store {
             }
             None => {}
         }
-        if self.pages.labels(series).is_some() {
+        if self.pages.has(series) {
             return Err(Damaged("a series number stands for two label sets"));
         }
         let mut table = self.part(hash).write().expect(POISONED);
@@ -266,7 +267,7 @@ impl Store {
         let hash = self.hash(labels);
         let mut table = self.part(hash).write().expect(POISONED);
         let found = self.find(&table, hash, labels);
-        let is_new = found.is_none() && self.pages.labels(series).is_none();
+        let is_new = found.is_none() && !self.pages.has(series);
         if is_new {
             self.put(&mut table, &mut self.index_mut(), series, hash, labels, false);
         }

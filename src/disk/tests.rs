@@ -45,17 +45,23 @@ fn at(number: i64) -> Timestamp {
 
 /// Returns every sample as text.
 fn content(store: &Store) -> Vec<String> {
-    let request = Select { matchers: &[], start: Timestamp::MIN, end: Timestamp::MAX, samples_max: usize::MAX };
+    let request =
+        Select { matchers: &[], start: Timestamp::MIN, end: Timestamp::MAX, samples_max: usize::MAX, newest_only: false };
     let series = store.select(&request).unwrap();
-    let lines = series.iter().flat_map(|series| {
-        series.floats.iter().map(|(at, value)| format!("{} {at} {:x}", series.labels, value.to_bits())).collect::<Vec<_>>()
-    });
-    lines.collect()
+    let mut lines: Vec<String> = series
+        .iter()
+        .flat_map(|series| {
+            series.floats.iter().map(|(at, value)| format!("{} {at} {:x}", series.labels, value.to_bits())).collect::<Vec<_>>()
+        })
+        .collect();
+    lines.sort();
+    lines
 }
 
 /// Returns the numbers of the rows that are whole; panics when one is there in part.
 fn rows(store: &Store) -> Vec<i64> {
-    let request = Select { matchers: &[], start: Timestamp::MIN, end: Timestamp::MAX, samples_max: usize::MAX };
+    let request =
+        Select { matchers: &[], start: Timestamp::MIN, end: Timestamp::MAX, samples_max: usize::MAX, newest_only: false };
     let series = store.select(&request).unwrap();
     let count = |number: i64| {
         series.iter().filter(|series| series.floats.binary_search_by_key(&at(number).0, |(own, _)| *own).is_ok()).count()

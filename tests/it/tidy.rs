@@ -182,6 +182,7 @@ fn core_depends_on_nothing_that_does_io() {
         "md-5",
         "memchr",
         "regex",
+        "roaring",
         "saphyr-parser",
         "serde",
         "serde_json",

@@ -81,6 +81,22 @@ fn take_text(bytes: &[u8]) -> (&str, &[u8]) {
     (std::str::from_utf8(text).expect("label sets are built from UTF-8 text"), rest)
 }
 
+fn skip_text(bytes: &[u8]) -> &[u8] {
+    let (len, rest) = take_len(bytes);
+    &rest[len..]
+}
+
+/// Returns the labels of a packed form in order of their names.
+pub(crate) fn packed_pairs(packed: &[u8]) -> Iter<'_> {
+    Iter(packed)
+}
+
+/// Returns whether a packed form begins with a label of this name.
+pub(crate) fn starts_with_name(packed: &[u8], name: &str) -> bool {
+    let (len, rest) = take_len(packed);
+    len == name.len() && rest.starts_with(name.as_bytes())
+}
+
 /// The labels of a set in order of their names.
 #[derive(Clone)]
 pub struct Iter<'a>(&'a [u8]);
@@ -95,6 +111,36 @@ impl<'a> Iterator for Iter<'a> {
         let (value, rest) = take_text(rest);
         self.0 = rest;
         Some((name, value))
+    }
+}
+
+/// Compares two label sets in packed form by their texts, without reading what they have in common.
+fn order(left: &[u8], right: &[u8]) -> Ordering {
+    let words =
+        left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0).take_while(|(left, right)| left == right).count() * 8;
+    let common = words + left[words..].iter().zip(&right[words..]).take_while(|(left, right)| left == right).count();
+    let mut from = 0;
+    loop {
+        let (Some(own), Some(other)) = (text_at(left, from), text_at(right, from)) else {
+            return left.len().cmp(&right.len());
+        };
+        if own.1 > common || own.1 != other.1 {
+            return left[own.0..own.1].cmp(&right[other.0..other.1]);
+        }
+        from = own.1;
+    }
+}
+
+/// Returns where the text begins and ends whose length stands at `from`; `None` at the end.
+fn text_at(packed: &[u8], from: usize) -> Option<(usize, usize)> {
+    let (mut len, mut at) = (0, from);
+    loop {
+        let byte = *packed.get(at)?;
+        len |= usize::from(byte & 0x7f) << (7 * (at - from));
+        at += 1;
+        if byte & 0x80 == 0 {
+            return Some((at, at + len));
+        }
     }
 }
 
@@ -179,6 +225,21 @@ impl LabelSet {
         LabelSet::from_sorted(self.iter().filter(|(name, _)| keep(name)))
     }
 
+    /// Puts the packed form of the labels that `keep` names in place of what `out` holds.
+    pub fn pack_only(&self, keep: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+        out.clear();
+        let mut rest: &[u8] = &self.0;
+        while !rest.is_empty() {
+            let (name, behind) = take_text(rest);
+            let (len, behind) = take_len(behind);
+            let pair = rest.len() - behind.len() + len;
+            if keep(name) {
+                out.extend_from_slice(&rest[..pair]);
+            }
+            rest = &rest[pair..];
+        }
+    }
+
     pub fn builder(&self) -> LabelBuilder {
         LabelBuilder { pairs: self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect() }
     }
@@ -186,6 +247,22 @@ impl LabelSet {
     /// Returns the packed form, for a log or a file; `from_packed` reads it.
     pub fn packed(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns the pairs of the packed form, each as it stands there.
+    pub(crate) fn packed_texts(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest: &[u8] = &self.0;
+        std::iter::from_fn(move || {
+            let whole = rest;
+            rest = Some(rest).filter(|rest| !rest.is_empty()).map(|rest| skip_text(skip_text(rest)))?;
+            Some(&whole[..whole.len() - rest.len()])
+        })
+    }
+
+    /// Builds a set from its packed form, which is known to be one.
+    pub(crate) fn from_trusted(packed: &[u8]) -> LabelSet {
+        debug_assert!(LabelSet::from_packed(packed).is_some(), "not a packed label set");
+        LabelSet(packed.into())
     }
 
     /// Reads the packed form; `None` when the bytes are not one.
@@ -234,7 +311,7 @@ impl Hash for LabelSet {
 impl Ord for LabelSet {
     /// Compares label by label, name before value; a set that ends first comes first. As Prometheus orders series.
     fn cmp(&self, other: &LabelSet) -> Ordering {
-        if self == other { Ordering::Equal } else { self.iter().cmp(other.iter()) }
+        order(&self.0, &other.0)
     }
 }
 
@@ -365,6 +442,24 @@ pub fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packed_order_is_the_order_of_label_sets() {
+        let long = "x".repeat(200);
+        let mut sets = vec![LabelSet::empty()];
+        for (a, b) in
+            [("", "1"), ("1", ""), ("1", "1"), ("1", "12"), ("12", "1"), ("2", "1"), ("10000000", "1"), ("10000001", &long)]
+        {
+            sets.push(LabelSet::from_pairs([("a", a), ("bb", b)]));
+            sets.push(LabelSet::from_pairs([("aa", a), ("b", b)]));
+            sets.push(LabelSet::from_pairs([("a", long.as_str()), ("b", a), ("c", b)]));
+        }
+        for left in &sets {
+            for right in &sets {
+                assert_eq!(left.cmp(right), left.iter().cmp(right.iter()), "{left} {right}");
+            }
+        }
+    }
 
     #[test]
     fn a_set_is_sorted_and_holds_each_name_once() {

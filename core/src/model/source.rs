@@ -13,6 +13,8 @@ pub struct Select<'a> {
     pub end: Timestamp,
     /// The most samples that the answer may hold; the source gives up as soon as it knows that there are more.
     pub samples_max: usize,
+    /// Only the newest sample of each series is looked at; the source may leave out the others, and need not.
+    pub newest_only: bool,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,7 +27,8 @@ pub enum SourceError {
 
 /// A set of series with their samples: the store, or the fixed series of a test script.
 pub trait Source {
-    /// Returns every series with at least one sample in the span, sorted by labels.
+    /// Returns every series with at least one sample in the span, each once, in an order of the source's own: answers that people see
+    /// are sorted once they are small.
     ///
     /// Errors: `TooManySamples` when the answer would hold more than `samples_max`; `Unreadable` when stored data is damaged.
     fn select(&self, request: &Select<'_>) -> Result<Vec<Series>, SourceError>;

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::{Series, Source, SourceError, Value as SampleValue};
 use crate::time::{Span, Timestamp};
 
-use super::ast::{Expr, ExprKind, Place};
+use super::ast::{AggregateOp, Expr, ExprKind, Place};
 use super::signature::ValueType;
 use super::value::{Answer, Value, VectorSample};
+use super::walk::walk;
 
 mod aggregate;
 mod arithmetic;
@@ -194,11 +195,28 @@ pub fn instant(expr: &Expr, at: Timestamp, source: &dyn Source, options: &Option
                 };
                 Some(VectorSample { labels: line.labels.clone(), value })
             });
-            Value::Vector(samples.collect())
+            let mut samples: Vec<VectorSample> = samples.collect();
+            if !is_ordered(expr) {
+                samples.sort_unstable_by(|left, right| left.labels.cmp(&right.labels));
+            }
+            Value::Vector(samples)
         }
         Evaluated::Ranges(ranges) => Value::Matrix(ranges.raw(&engine, at.0, expr.place)?),
     };
     Ok(engine.answer(at, value))
+}
+
+/// Returns whether an expression asks for an order of its answer.
+fn is_ordered(expr: &Expr) -> bool {
+    let mut ordered = false;
+    walk(expr, &mut |expr| {
+        ordered |= match &expr.kind {
+            ExprKind::Call(call) => call.function.name.starts_with("sort"),
+            ExprKind::Aggregate(aggregate) => matches!(aggregate.op, AggregateOp::TopK | AggregateOp::BottomK),
+            _ => false,
+        }
+    });
+    ordered
 }
 
 /// Returns the values of an expression at every step from `start` to `end`, both included.

@@ -37,8 +37,13 @@ impl Want {
     pub fn fetch(&self, source: &dyn Source, options: &Options, cancel: &Cancel) -> Result<Samples, SloError> {
         let read = |reading: &Reading| match reading {
             Reading::Selector { matchers } => {
-                let request =
-                    Select { matchers, start: Timestamp(self.after.0 + 1), end: self.until, samples_max: options.samples_max };
+                let request = Select {
+                    matchers,
+                    start: Timestamp(self.after.0 + 1),
+                    end: self.until,
+                    samples_max: options.samples_max,
+                    newest_only: false,
+                };
                 source.select(&request).map_err(Into::into)
             }
             Reading::Expression { expr } => {

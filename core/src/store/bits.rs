@@ -53,68 +53,52 @@ impl BitWriter {
     }
 }
 
+/// So many bits are there after each look ahead.
+pub(super) const AHEAD: u32 = 57;
+
+/// Reads bits from bytes that it does not own. Behind the end it reads zeros; whoever reads asks `check` before trusting them.
 pub(super) struct BitReader<'a> {
-    rest: &'a [u8],
-    /// Bits read from `rest`, at the top.
-    cache: u64,
-    have: u32,
+    bytes: &'a [u8],
+    /// The number of the next bit.
+    next: usize,
 }
 
 impl<'a> BitReader<'a> {
     pub fn new(bytes: &'a [u8]) -> BitReader<'a> {
-        BitReader { rest: bytes, cache: 0, have: 0 }
+        BitReader { bytes, next: 0 }
     }
 
-    fn refill(&mut self) {
-        if let Some(word) = self.rest.first_chunk::<8>() {
-            let bytes = (64 - self.have) / 8;
-            if bytes > 0 {
-                let kept = u64::from_be_bytes(*word) & (u64::MAX << (64 - 8 * bytes));
-                self.cache |= kept.checked_shr(self.have).unwrap_or(0);
-                self.have += 8 * bytes;
-                self.rest = &self.rest[bytes as usize..];
-            }
-            return;
-        }
-        while self.have <= 56 {
-            let Some((byte, rest)) = self.rest.split_first() else { return };
-            self.cache |= u64::from(*byte) << (56 - self.have);
-            self.have += 8;
-            self.rest = rest;
-        }
-    }
-
-    /// Reads up to 56 bits.
+    /// Returns the next 57 bits at the top of a word; what stands below them means nothing.
     #[inline]
-    fn short(&mut self, len: u32) -> Result<u64, Damaged> {
-        debug_assert!(len <= 56);
-        if self.have < len {
-            self.refill();
-            if self.have < len {
-                return Err(Damaged("a chunk ends in the middle of a sample"));
-            }
-        }
-        if len == 0 {
-            return Ok(0);
-        }
-        let bits = self.cache >> (64 - len);
-        self.cache <<= len;
-        self.have -= len;
-        Ok(bits)
+    pub fn ahead(&self) -> u64 {
+        let rest = self.bytes.get(self.next / 8..).unwrap_or(&[]);
+        let word = match rest.first_chunk::<8>() {
+            Some(word) => u64::from_be_bytes(*word),
+            None => rest.iter().rev().fold(0, |word, byte| word >> 8 | u64::from(*byte) << 56),
+        };
+        word << (self.next % 8)
+    }
+
+    #[inline]
+    pub fn skip(&mut self, len: u32) {
+        self.next += len as usize;
     }
 
     /// Reads up to 64 bits.
-    pub fn take(&mut self, len: u32) -> Result<u64, Damaged> {
-        if len <= 56 {
-            return self.short(len);
+    #[inline]
+    pub fn take(&mut self, len: u32) -> u64 {
+        if len > AHEAD {
+            return self.take(len - 32) << 32 | self.take(32);
         }
-        let high = self.short(len - 32)?;
-        Ok(high << 32 | self.short(32)?)
+        let bits = self.ahead().checked_shr(64 - len).unwrap_or(0);
+        self.skip(len);
+        bits
     }
 
+    /// Errors: `Damaged` when more was read than there is.
     #[inline]
-    pub fn bit(&mut self) -> Result<bool, Damaged> {
-        Ok(self.short(1)? == 1)
+    pub fn check(&self) -> Result<(), Damaged> {
+        if self.next > self.bytes.len() * 8 { Err(Damaged("a chunk ends in the middle of a sample")) } else { Ok(()) }
     }
 }
 
@@ -141,9 +125,11 @@ mod tests {
             assert_eq!(bytes.len(), writer.len_bytes());
             let mut reader = BitReader::new(&bytes);
             for (bits, len) in &runs {
-                assert_eq!(reader.take(*len), Ok(*bits));
+                assert_eq!(reader.take(*len), *bits);
             }
-            assert!(reader.take(8).is_err());
+            assert!(reader.check().is_ok());
+            reader.take(8);
+            assert!(reader.check().is_err());
         }
     }
 }

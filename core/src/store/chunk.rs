@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::model::histogram::Histogram;
 use crate::model::sample::Value;
 
-use super::bits::{BitReader, BitWriter};
+use super::bits::{AHEAD, BitReader, BitWriter};
 use super::codec::{Damaged, Reader, put_histogram, put_signed, put_varint, take_histogram};
 
 /// The most samples of a chunk.
@@ -245,26 +245,28 @@ impl<'a> Chunk<'a> {
     }
 
     fn decode_floats(&self, start: i64, end: i64, out: &mut Vec<(i64, f64)>) -> Result<(), Damaged> {
-        let mut bits = BitReader::new(self.bits);
-        let (mut at, mut delta, mut leading, mut window) = (self.first, 0i64, 0u32, 0u32);
-        let mut value = bits.take(64)?;
+        let mut reader = FloatReader::new(self)?;
         out.reserve(self.about(start, end));
-        for index in 0..self.count {
-            if index > 0 {
-                if bits.bit()? {
-                    delta = delta.wrapping_add(take_change(&mut bits)?);
-                    value ^= take_flips(&mut bits, &mut leading, &mut window)?;
+        let mut left = u32::from(self.count);
+        while left > 0 && reader.at <= end {
+            if reader.at >= start {
+                out.push((reader.at, f64::from_bits(reader.value)));
+            }
+            left -= 1;
+            // Samples that go on as before stand in one word, so they need no look at single bits.
+            let same = reader.same(left);
+            for _ in 0..same {
+                reader.at = reader.at.wrapping_add(reader.delta);
+                if reader.at >= start && reader.at <= end {
+                    out.push((reader.at, f64::from_bits(reader.value)));
                 }
-                at = at.wrapping_add(delta);
             }
-            if at > end {
-                break;
-            }
-            if at >= start {
-                out.push((at, f64::from_bits(value)));
+            left -= same;
+            if left > 0 {
+                reader.next()?;
             }
         }
-        Ok(())
+        reader.bits.check()
     }
 
     fn decode_histograms(&self, start: i64, end: i64, out: &mut Vec<(i64, Arc<Histogram>)>) -> Result<(), Damaged> {
@@ -285,29 +287,80 @@ impl<'a> Chunk<'a> {
     }
 }
 
-fn take_change(bits: &mut BitReader<'_>) -> Result<i64, Damaged> {
-    for len in [0, 7, 13, 21] {
-        if !bits.bit()? {
-            if len == 0 {
-                return Ok(0);
-            }
-            let low = bits.take(len)?;
-            return Ok((low << (64 - len)) as i64 >> (64 - len));
-        }
-    }
-    bits.take(64).map(|bits| bits as i64)
+/// The floats of a chunk, one at a time.
+struct FloatReader<'a> {
+    bits: BitReader<'a>,
+    at: i64,
+    value: u64,
+    delta: i64,
+    leading: u32,
+    window: u32,
 }
 
-fn take_flips(bits: &mut BitReader<'_>, leading: &mut u32, window: &mut u32) -> Result<u64, Damaged> {
-    if !bits.bit()? {
-        return Ok(0);
+impl<'a> FloatReader<'a> {
+    /// Stands at the chunk's first sample.
+    fn new(chunk: &Chunk<'a>) -> Result<FloatReader<'a>, Damaged> {
+        let mut bits = BitReader::new(chunk.bits);
+        let value = bits.take(64);
+        bits.check()?;
+        Ok(FloatReader { bits, at: chunk.first, value, delta: 0, leading: 0, window: 0 })
     }
-    if bits.bit()? {
-        let header = bits.take(11)? as u32;
-        (*leading, *window) = (header >> 6, (header & 63) + 1);
+
+    /// Reads over samples that repeat value and interval, `max` at most; returns how many there were.
+    #[inline]
+    fn same(&mut self, max: u32) -> u32 {
+        let mut count = 0;
+        while count < max {
+            let zeros = self.bits.ahead().leading_zeros().min(AHEAD).min(max - count);
+            self.bits.skip(zeros);
+            count += zeros;
+            if zeros < AHEAD {
+                break;
+            }
+        }
+        count
     }
-    let trailing = 64u32.checked_sub(*leading + *window).filter(|_| *window > 0).ok_or(Damaged("a chunk names no bits"))?;
-    Ok(bits.take(*window)? << trailing)
+
+    /// Goes on to a sample that does not repeat both.
+    #[inline]
+    fn next(&mut self) -> Result<(), Damaged> {
+        let word = self.bits.ahead();
+        let ones = (word << 1).leading_ones().min(4);
+        let (change, rest) = if ones == 4 {
+            self.bits.skip(5);
+            (self.bits.take(64) as i64, self.bits.ahead())
+        } else {
+            let len = [0, 7, 13, 21][ones as usize];
+            let change = ((word << (2 + ones)) as i64).checked_shr(64 - len).unwrap_or(0);
+            self.bits.skip(2 + ones + len);
+            (change, word << (2 + ones + len))
+        };
+        self.delta = self.delta.wrapping_add(change);
+        self.at = self.at.wrapping_add(self.delta);
+        match rest.leading_ones() {
+            0 => self.bits.skip(1),
+            1 => {
+                self.bits.skip(2);
+                self.flip()?;
+            }
+            _ => {
+                let header = (rest << 2 >> 53) as u32;
+                (self.leading, self.window) = (header >> 6, (header & 63) + 1);
+                self.bits.skip(13);
+                self.flip()?;
+            }
+        }
+        self.bits.check()
+    }
+
+    #[inline]
+    fn flip(&mut self) -> Result<(), Damaged> {
+        match 64u32.checked_sub(self.leading + self.window) {
+            Some(trailing) if self.window > 0 => self.value ^= self.bits.take(self.window) << trailing,
+            _ => return Err(Damaged("a chunk names no bits")),
+        }
+        Ok(())
+    }
 }
 
 /// The chunks of a run, in order; ends behind the first damaged one.

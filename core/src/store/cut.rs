@@ -42,13 +42,14 @@ impl Store {
             let mut heads = page.heads_mut();
             let labels = page.labels();
             let (mut grown, mut shrunk) = (0, 0);
-            for (slot, (head, labels)) in heads.iter_mut().zip(labels.iter()).enumerate() {
-                let (true, Some(labels)) = (head.alive, labels) else { continue };
+            for (slot, head) in heads.iter_mut().enumerate().filter(|(_, head)| head.alive) {
                 shrunk += head.bytes();
                 run.clear();
                 head.aged(before.0, &mut run);
                 grown += head.bytes();
-                writer.put(number * PAGE_LEN as u32 + slot as u32, labels, &run);
+                if let Some(labels) = Some(&run).filter(|run| !run.is_empty()).and_then(|_| labels.get(slot)) {
+                    writer.put(number * PAGE_LEN as u32 + slot as u32, &labels, &run);
+                }
             }
             self.count_bytes(grown, shrunk);
         }

@@ -113,6 +113,11 @@ impl Head {
         self.alive && self.oldest <= end && self.newest >= start && self.newest != i64::MIN
     }
 
+    /// Returns the newest sample ever accepted, when it is a float that memory saw.
+    pub fn newest_float(&self) -> Option<(i64, f64)> {
+        self.newest_is_float.then(|| (self.newest, f64::from_bits(self.open.value)))
+    }
+
     /// Returns the bytes that the series' samples take in memory.
     pub fn bytes(&self) -> usize {
         let late = self.late.as_ref().map_or(0, |late| late.samples.len() * size_of::<(i64, Value)>());
@@ -327,7 +332,7 @@ impl Head {
             let Open { kind, count, first, last, .. } = self.open;
             Chunk { kind, count, first, last, bits: &bits }.put(out);
         }
-        Bounds { oldest: self.oldest, newest: self.newest, value: self.newest_is_float.then_some(self.open.value) }
+        Bounds { oldest: self.oldest, newest: self.newest, value: self.newest_float().map(|(_, value)| value.to_bits()) }
     }
 
     /// Puts back what `dump` returned; returns how many samples that are. A series that has samples already keeps them.

@@ -3,42 +3,110 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use roaring::RoaringBitmap;
+
 use crate::model::{LabelSet, Matcher};
 
 use super::pages::Pages;
 
+/// Lists up to this length are kept plain.
+const FEW: usize = 32;
+
+/// The series of one label pair.
 #[derive(Debug)]
 enum Postings {
     /// Most values of an identity label belong to one series.
     One(u32),
-    Many(Vec<u32>),
+    Few(Vec<u32>),
+    /// Two bytes a series where they lie far apart, a bit where they lie close together.
+    Many(RoaringBitmap),
 }
 
 impl Postings {
-    fn as_slice(&self) -> &[u32] {
+    fn len(&self) -> usize {
         match self {
-            Postings::One(series) => std::slice::from_ref(series),
-            Postings::Many(series) => series,
+            Postings::One(_) => 1,
+            Postings::Few(all) => all.len(),
+            Postings::Many(all) => all.len() as usize,
+        }
+    }
+
+    fn list(&self) -> List<'_> {
+        match self {
+            Postings::One(series) => List::Plain(std::slice::from_ref(series).into()),
+            Postings::Few(all) => List::Plain(all.as_slice().into()),
+            Postings::Many(all) => List::Map(Cow::Borrowed(all)),
+        }
+    }
+
+    fn copy_to(&self, out: &mut Vec<u32>) {
+        match self {
+            Postings::One(series) => out.push(*series),
+            Postings::Few(all) => out.extend_from_slice(all),
+            Postings::Many(all) => out.extend(all),
         }
     }
 
     fn insert(&mut self, series: u32) {
         match self {
             Postings::One(own) if *own == series => {}
-            Postings::One(own) => *self = Postings::Many(vec![(*own).min(series), (*own).max(series)]),
-            Postings::Many(all) => insert_sorted(all, series),
+            Postings::One(own) => *self = Postings::Few(vec![(*own).min(series), (*own).max(series)]),
+            Postings::Few(all) => {
+                insert_sorted(all, series);
+                if all.len() > FEW {
+                    *self = Postings::Many(all.iter().copied().collect());
+                }
+            }
+            Postings::Many(all) => drop(all.insert(series)),
+        }
+    }
+
+    /// Removes numbers, which are sorted; returns whether none is left.
+    fn remove(&mut self, gone: &[u32], gone_map: &RoaringBitmap) -> bool {
+        match self {
+            Postings::One(series) => gone.binary_search(series).is_ok(),
+            Postings::Few(all) => {
+                all.retain(|series| gone.binary_search(series).is_err());
+                all.is_empty()
+            }
+            Postings::Many(all) => {
+                *all -= gone_map;
+                all.is_empty()
+            }
         }
     }
 }
 
-/// Removes numbers from a list; both are sorted.
-fn drop_from(all: &mut Vec<u32>, mut gone: &[u32]) {
-    all.retain(|series| {
-        gone = &gone[skip(gone, *series)..];
-        gone.first() != Some(series)
-    });
-    if all.capacity() > 2 * all.len() + 64 {
-        all.shrink_to_fit();
+/// Sorted numbers.
+enum List<'a> {
+    Plain(Cow<'a, [u32]>),
+    Map(Cow<'a, RoaringBitmap>),
+}
+
+impl<'a> List<'a> {
+    fn len(&self) -> usize {
+        match self {
+            List::Plain(all) => all.len(),
+            List::Map(all) => all.len() as usize,
+        }
+    }
+
+    fn into_plain(self) -> Cow<'a, [u32]> {
+        match self {
+            List::Plain(all) => all,
+            List::Map(all) => all.iter().collect::<Vec<u32>>().into(),
+        }
+    }
+
+    /// Returns what stands in both lists.
+    fn and(self, other: List<'a>) -> List<'a> {
+        match (self, other) {
+            (List::Map(left), List::Map(right)) => List::Map(Cow::Owned(&*left & &*right)),
+            (List::Plain(left), List::Plain(right)) => List::Plain(intersect(&left, &right).into()),
+            (List::Plain(few), List::Map(map)) | (List::Map(map), List::Plain(few)) => {
+                List::Plain(few.iter().copied().filter(|series| map.contains(*series)).collect::<Vec<u32>>().into())
+            }
+        }
     }
 }
 
@@ -62,7 +130,7 @@ struct Values {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     names: BTreeMap<Box<str>, Values>,
-    all: Vec<u32>,
+    all: RoaringBitmap,
     /// The number that the next new series gets; `None` once all are used up.
     pub next: Option<u32>,
 }
@@ -72,13 +140,18 @@ impl Index {
         Index { next: Some(0), ..Index::default() }
     }
 
+    /// Returns how many series are alive.
+    pub fn len(&self) -> usize {
+        self.all.len() as usize
+    }
+
     /// Returns every living series, sorted.
-    pub fn all(&self) -> &[u32] {
-        &self.all
+    pub fn all(&self) -> Vec<u32> {
+        self.all.iter().collect()
     }
 
     pub fn insert(&mut self, series: u32, labels: &LabelSet) {
-        insert_sorted(&mut self.all, series);
+        self.all.insert(series);
         for (name, value) in labels.iter() {
             if !self.names.contains_key(name) {
                 self.names.insert(name.into(), Values::default());
@@ -95,7 +168,8 @@ impl Index {
     /// Removes series; `dead` is sorted by number.
     pub fn remove(&mut self, dead: &[(u32, LabelSet)]) {
         let numbers: Vec<u32> = dead.iter().map(|(series, _)| *series).collect();
-        drop_from(&mut self.all, &numbers);
+        let map: RoaringBitmap = numbers.iter().copied().collect();
+        self.all -= &map;
         let mut pairs: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for pair in dead.iter().flat_map(|(_, labels)| labels.iter()) {
             *pairs.entry(pair).or_default() += 1;
@@ -103,14 +177,7 @@ impl Index {
         for ((name, value), count) in pairs {
             let Some(values) = self.names.get_mut(name) else { continue };
             values.series -= count.min(values.series);
-            let empty = match values.by_value.get_mut(value) {
-                Some(Postings::One(series)) => numbers.binary_search(series).is_ok(),
-                Some(Postings::Many(all)) => {
-                    drop_from(all, &numbers);
-                    all.is_empty()
-                }
-                None => false,
-            };
+            let empty = values.by_value.get_mut(value).is_some_and(|postings| postings.remove(&numbers, &map));
             if empty {
                 values.by_value.remove(value);
                 if values.by_value.is_empty() {
@@ -128,43 +195,42 @@ impl Index {
             matchers.iter().filter(|matcher| !is_direct(matcher)).partition(|matcher| matcher.matches_empty());
         for matcher in needing {
             found = Some(match found {
-                Some(own) if self.is_cheaper_by_series(matcher, own.len()) => {
-                    pages.filter(&own, |labels| matcher.matches(labels)).into()
-                }
+                Some(own) if self.is_cheaper_by_series(matcher, own.len()) => pages.filter(&own, matcher).into(),
                 Some(own) => intersect(&own, &self.union(matcher, true)).into(),
                 None => self.union(matcher, true).into(),
             });
         }
         for matcher in open {
-            let own = found.unwrap_or(Cow::Borrowed(&self.all));
+            let own = found.unwrap_or_else(|| self.all().into());
             found = Some(if self.is_cheaper_by_series(matcher, own.len()) {
-                pages.filter(&own, |labels| matcher.matches(labels)).into()
+                pages.filter(&own, matcher).into()
             } else {
                 subtract(own, &self.union(matcher, false))
             });
         }
-        found.map_or_else(|| self.all.clone(), Cow::into_owned)
+        found.map_or_else(|| self.all(), Cow::into_owned)
     }
 
     /// Returns the series that satisfy the matchers that name their values; `Some(None)` when there is no such matcher, `None` when no
     /// series can satisfy them.
     fn by_words(&self, matchers: &[Matcher]) -> Option<Option<Cow<'_, [u32]>>> {
-        let mut lists: Vec<Cow<'_, [u32]>> = Vec::new();
+        let mut lists: Vec<List<'_>> = Vec::new();
         for matcher in matchers.iter().filter(|matcher| is_direct(matcher)) {
             let values = self.names.get(matcher.name.as_str())?;
             let words = matcher.words().expect("direct matchers name their values");
-            let mut hits = words.iter().filter_map(|word| values.by_value.get(word.as_str())).map(Postings::as_slice);
+            let mut hits = words.iter().filter_map(|word| values.by_value.get(word.as_str()));
             let first = hits.next()?;
-            let rest: Vec<&[u32]> = hits.collect();
-            lists.push(if rest.is_empty() { first.into() } else { merge(first, &rest).into() });
+            let rest: Vec<&Postings> = hits.collect();
+            lists.push(if rest.is_empty() {
+                first.list()
+            } else {
+                List::Plain(merge(std::iter::once(first).chain(rest)).into())
+            });
         }
-        lists.sort_by_key(|list| list.len());
-        let mut lists = lists.into_iter();
-        let Some(mut found) = lists.next() else { return Some(None) };
-        for list in lists {
-            found = intersect(&found, &list).into();
-        }
-        Some(Some(found))
+        // The short ones first: what they leave of the long ones is soon little.
+        lists.sort_by_key(List::len);
+        let found = lists.into_iter().reduce(List::and);
+        Some(found.map(List::into_plain))
     }
 
     /// Returns whether asking `series` label sets costs less than asking every value of the label.
@@ -175,9 +241,7 @@ impl Index {
     /// Returns the series that have the label with a value that the matcher takes, or, if `yes` is false, refuses.
     fn union(&self, matcher: &Matcher, yes: bool) -> Vec<u32> {
         let Some(values) = self.names.get(matcher.name.as_str()) else { return Vec::new() };
-        let hits: Vec<&[u32]> =
-            values.by_value.iter().filter(|(value, _)| matcher.is_match(value) == yes).map(|(_, list)| list.as_slice()).collect();
-        merge(&[], &hits)
+        merge(values.by_value.iter().filter(|(value, _)| matcher.is_match(value) == yes).map(|(_, list)| list))
     }
 
     /// Returns each label name, with the number of its values and of the series that have it, in order of names.
@@ -188,7 +252,7 @@ impl Index {
     /// Returns a label's values with the number of series of each, in order of values.
     pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
         let values = self.names.get(name).into_iter().flat_map(|values| values.by_value.iter());
-        values.map(|(value, postings)| (&**value, postings.as_slice().len()))
+        values.map(|(value, postings)| (&**value, postings.len()))
     }
 }
 
@@ -198,10 +262,9 @@ fn is_direct(matcher: &Matcher) -> bool {
 }
 
 /// Returns the union of lists.
-fn merge(first: &[u32], rest: &[&[u32]]) -> Vec<u32> {
-    let mut all = Vec::with_capacity(first.len() + rest.iter().map(|list| list.len()).sum::<usize>());
-    all.extend_from_slice(first);
-    rest.iter().for_each(|list| all.extend_from_slice(list));
+fn merge<'a>(lists: impl Iterator<Item = &'a Postings>) -> Vec<u32> {
+    let mut all = Vec::new();
+    lists.for_each(|list| list.copy_to(&mut all));
     // The lists are sorted runs, which the stable sort finds and merges.
     all.sort();
     all.dedup();
@@ -256,7 +319,7 @@ mod tests {
         let (mut index, pages, mut labels) = (Index::new(), Pages::new(), Vec::new());
         for (series, pairs) in sets.iter().enumerate() {
             let set = LabelSet::from_pairs(pairs.iter().copied());
-            pages.make(page_of(series as u32)).place(slot_of(series as u32), set.clone(), false);
+            pages.make(page_of(series as u32)).place(slot_of(series as u32), &set, false);
             index.insert(series as u32, &set);
             labels.push(set);
         }
@@ -306,6 +369,6 @@ mod tests {
         assert_eq!(index.select(&[Matcher::equal("a", "1")], &pages), [0]);
         assert_eq!(index.names().collect::<Vec<_>>(), [("a", 1, 1), ("b", 1, 1)]);
         index.remove(&[(0, labels[0].clone())]);
-        assert_eq!((index.names().count(), index.all().len()), (0, 0));
+        assert_eq!((index.names().count(), index.len()), (0, 0));
     }
 }

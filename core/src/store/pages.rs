@@ -4,18 +4,19 @@
 
 use std::sync::{OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::model::LabelSet;
+use crate::model::{LabelSet, Matcher};
 
 use super::head::Head;
+use super::labels::PageLabels;
 
 pub(super) const PAGE_LEN: usize = 256;
 const SHELF_LEN: usize = 4096;
 const SHELVES: usize = (1 << 32) / PAGE_LEN / SHELF_LEN;
 
-/// Labels and heads of 256 series; both lists are empty or full.
+/// Labels and heads of 256 series; the list of heads is empty or full.
 #[derive(Default)]
 pub(super) struct Page {
-    labels: RwLock<Vec<Option<LabelSet>>>,
+    labels: RwLock<PageLabels>,
     heads: RwLock<Vec<Head>>,
 }
 
@@ -38,7 +39,7 @@ pub(super) fn slot_of(series: u32) -> usize {
 const POISONED: &str = "no thread panics while it holds a page";
 
 impl Page {
-    pub fn labels(&self) -> RwLockReadGuard<'_, Vec<Option<LabelSet>>> {
+    pub fn labels(&self) -> RwLockReadGuard<'_, PageLabels> {
         self.labels.read().expect(POISONED)
     }
 
@@ -51,13 +52,8 @@ impl Page {
     }
 
     /// Puts a new series into a slot.
-    pub fn place(&self, slot: usize, labels: LabelSet, logged: bool) {
-        let mut all = self.labels.write().expect(POISONED);
-        if all.is_empty() {
-            all.resize_with(PAGE_LEN, || None);
-        }
-        all[slot] = Some(labels);
-        drop(all);
+    pub fn place(&self, slot: usize, labels: &LabelSet, logged: bool) {
+        self.labels.write().expect(POISONED).put(slot, labels);
         let mut heads = self.heads_mut();
         if heads.is_empty() {
             heads.resize_with(PAGE_LEN, Head::default);
@@ -68,23 +64,18 @@ impl Page {
     /// Returns the slots that hold series from `from` on, each with the series' labels; `heads` is the page's own.
     pub fn living<'a>(
         heads: &'a [Head],
-        labels: &'a [Option<LabelSet>],
+        labels: &'a PageLabels,
         from: usize,
-    ) -> impl Iterator<Item = (usize, &'a Head, &'a LabelSet)> {
-        let slots = heads.iter().zip(labels).enumerate().skip(from);
-        slots.filter_map(|(slot, (head, labels))| Some((slot, head, labels.as_ref().filter(|_| head.alive)?)))
+    ) -> impl Iterator<Item = (usize, &'a Head, LabelSet)> {
+        let alive = heads.iter().enumerate().skip(from).filter(|(_, head)| head.alive);
+        alive.filter_map(|(slot, head)| Some((slot, head, labels.get(slot)?)))
     }
 
     /// Empties a slot and returns how many bytes its samples took; a page without series gives its memory back.
     pub fn clear(&self, slot: usize) -> usize {
         let mut heads = self.heads_mut();
         let bytes = heads.get_mut(slot).map_or(0, |head| std::mem::take(head).bytes());
-        let mut all = self.labels.write().expect(POISONED);
-        if let Some(labels) = all.get_mut(slot) {
-            *labels = None;
-        }
-        if all.iter().all(Option::is_none) {
-            *all = Vec::new();
+        if self.labels.write().expect(POISONED).clear(slot) {
             *heads = Vec::new();
         }
         bytes
@@ -111,18 +102,48 @@ impl Pages {
 
     /// Returns a series' labels; `None` for a number without a series.
     pub fn labels(&self, series: u32) -> Option<LabelSet> {
-        self.get(page_of(series))?.labels().get(slot_of(series))?.clone()
+        self.get(page_of(series))?.labels().get(slot_of(series))
     }
 
-    /// Calls `ask` with each of the numbers, in order, and the labels of those that are series; returns the numbers it says yes to.
-    pub fn filter(&self, numbers: &[u32], mut ask: impl FnMut(&LabelSet) -> bool) -> Vec<u32> {
-        let mut kept = Vec::new();
+    /// Returns whether a number stands for a series.
+    pub fn has(&self, series: u32) -> bool {
+        self.get(page_of(series)).is_some_and(|page| page.labels().has(slot_of(series)))
+    }
+
+    /// Returns whether a number stands for the series with these labels.
+    pub fn is(&self, series: u32, labels: &LabelSet) -> bool {
+        self.get(page_of(series)).is_some_and(|page| page.labels().is(slot_of(series), labels))
+    }
+
+    /// Calls `each` with the numbers, in order, each with the labels of its page and the slot there.
+    pub fn walk(&self, numbers: &[u32], mut each: impl FnMut(u32, &PageLabels, usize)) {
         for run in numbers.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
             let Some(page) = self.get(page_of(run[0])) else { continue };
             let labels = page.labels();
-            let yes = |series: &u32| labels.get(slot_of(*series)).and_then(Option::as_ref).is_some_and(&mut ask);
-            kept.extend(run.iter().copied().filter(yes));
+            run.iter().filter(|series| labels.has(slot_of(**series))).for_each(|series| each(*series, &labels, slot_of(*series)));
         }
+    }
+
+    /// Returns those of the numbers, in order, whose series satisfy a matcher.
+    pub fn filter(&self, numbers: &[u32], matcher: &Matcher) -> Vec<u32> {
+        let mut kept = Vec::new();
+        // Neighbours share values, and a regular expression costs more than a look at the last one.
+        let mut last: Option<(u32, u32, bool)> = None;
+        self.walk(numbers, |series, labels, slot| {
+            let page = page_of(series);
+            let yes = match (labels.value(slot, &matcher.name), last) {
+                (None, _) => matcher.matches_empty(),
+                (Some((pair, _)), Some((of, own, yes))) if of == page && own == pair => yes,
+                (Some((pair, value)), _) => {
+                    let yes = matcher.is_match(value);
+                    last = Some((page, pair, yes));
+                    yes
+                }
+            };
+            if yes {
+                kept.push(series);
+            }
+        });
         kept
     }
 }

@@ -40,13 +40,12 @@ impl Store {
             let mut heads = page.heads_mut();
             let labels = page.labels();
             let (mut grown, mut shrunk) = (0, 0);
-            for (head, labels) in heads.iter_mut().zip(labels.iter()) {
-                let (true, Some(labels)) = (head.alive, labels) else { continue };
+            for (slot, head) in heads.iter_mut().enumerate().filter(|(_, head)| head.alive) {
                 shrunk += head.bytes();
                 head.truncate(horizon);
                 grown += head.bytes();
                 if head.is_spent(horizon) {
-                    dead.push(labels.clone());
+                    dead.extend(labels.get(slot));
                 }
             }
             drop(writer);
@@ -117,7 +116,7 @@ fn dump_page(page: &Page, first: u32, from: usize, record: &mut Vec<u8>) -> usiz
         let series = first + slot as u32;
         run.clear();
         let bounds = head.dump(&mut run);
-        put_series(record, series, labels);
+        put_series(record, series, &labels);
         for piece in pieces(&run) {
             put_dump(record, series, bounds, piece);
         }

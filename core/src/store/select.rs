@@ -1,6 +1,5 @@
 //! Reading: samples by matchers, and lists of labels.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,6 +9,7 @@ use crate::time::Timestamp;
 
 use super::Store;
 use super::chunk::Decoded;
+use super::head::View;
 use super::pages::{page_of, slot_of};
 use super::rows::Brought;
 
@@ -37,6 +37,14 @@ struct Found {
     series: u32,
     labels: LabelSet,
     samples: Decoded,
+}
+
+/// What reading one page leaves to the next: room.
+#[derive(Default)]
+struct Scratch {
+    bits: Vec<u8>,
+    labels: Vec<u8>,
+    views: Vec<(u32, LabelSet, View)>,
 }
 
 impl Drop for Snapshot<'_> {
@@ -73,21 +81,41 @@ impl Snapshot<'_> {
         if start > end {
             return Ok(Some(Vec::new()));
         }
-        let too_many = SourceError::TooManySamples { limit: request.samples_max };
-        let numbers = store.index().select(request.matchers, &store.pages);
-        let (mut found, mut samples) = (Vec::new(), 0);
+        let too_many = || SourceError::TooManySamples { limit: request.samples_max };
+        let mut numbers = store.index().select(request.matchers, &store.pages);
+        let mut newest = Vec::new();
+        if request.newest_only {
+            store.take_newest(&mut numbers, start, end, &mut newest);
+        }
+        let (mut found, mut samples) = (Vec::new(), newest.len());
+        let mut scratch = Scratch::default();
         for run in numbers.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
-            samples += store.read_page(run, start, end, &mut found)?;
+            samples += store.read_page(run, start, end, &mut scratch, &mut found)?;
             if samples > request.samples_max {
                 let Some(hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
                 if samples - hidden.iter().map(|trace| trace.len()).sum::<usize>().min(samples) > request.samples_max {
-                    return Err(too_many);
+                    return Err(too_many());
                 }
             }
         }
         store.read_blocks(&mut found, start, end, request.samples_max)?;
-        let Some(hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
+        let Some(mut hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
+        let unseen = split_hidden(&mut newest, &hidden);
+        if !unseen.is_empty() {
+            let mut whole = Vec::with_capacity(unseen.len());
+            for run in unseen.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
+                store.read_page(run, start, end, &mut scratch, &mut whole)?;
+            }
+            store.read_blocks(&mut whole, start, end, request.samples_max)?;
+            found.append(&mut whole);
+            found.sort_unstable_by_key(|found| found.series);
+            match store.rows().hidden(self.row, began) {
+                Some(since) => hidden = since,
+                None => return Ok(None),
+            }
+        }
         hide(&mut found, &hidden);
+        found.append(&mut newest);
         // The horizon moves before truncation begins, so what truncation may have taken from some series is cut from all.
         let horizon = store.horizon.load(Relaxed);
         if horizon > start {
@@ -95,9 +123,8 @@ impl Snapshot<'_> {
         }
         found.retain(|found| found.samples.len() > 0);
         if found.iter().map(|found| found.samples.len()).sum::<usize>() > request.samples_max {
-            return Err(too_many);
+            return Err(too_many());
         }
-        found.sort_by(|left, right| order(left.labels.packed(), right.labels.packed()));
         let series = |found: Found| Series {
             labels: found.labels,
             floats: found.samples.floats,
@@ -106,6 +133,25 @@ impl Snapshot<'_> {
         };
         Ok(Some(found.into_iter().map(series).collect()))
     }
+}
+
+/// Takes out the series whose newest sample the reader must not see; returns their numbers, in order. The series are in order of
+/// their numbers.
+fn split_hidden(newest: &mut Vec<Found>, hidden: &[Arc<Vec<Brought>>]) -> Vec<u32> {
+    let mut unseen = Vec::new();
+    if !newest.is_empty() {
+        for brought in hidden.iter().flat_map(|trace| trace.iter()) {
+            if let Ok(place) = newest.binary_search_by_key(&brought.series, |found| found.series)
+                && newest[place].samples.floats.iter().any(|(at, _)| *at == brought.at)
+            {
+                unseen.push(brought.series);
+            }
+        }
+        unseen.sort_unstable();
+        unseen.dedup();
+        newest.retain(|found| unseen.binary_search(&found.series).is_err());
+    }
+    unseen
 }
 
 /// Takes out what rows brought that the reader must not see.
@@ -148,27 +194,56 @@ impl Store {
         (0..=self.last_page()).filter_map(of_page).max().map(Timestamp)
     }
 
+    /// Reads the newest sample of those series that have a float for it in `start ..= end`; they leave `numbers`.
+    fn take_newest(&self, numbers: &mut Vec<u32>, start: i64, end: i64, found: &mut Vec<Found>) {
+        let (mut others, mut scratch) = (Vec::new(), Vec::new());
+        for run in numbers.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
+            let Some(page) = self.pages.get(page_of(run[0])) else { continue };
+            let heads = page.heads();
+            let labels = page.labels();
+            for series in run {
+                let slot = slot_of(*series);
+                let Some(head) = heads.get(slot).filter(|head| head.overlaps(start, end)) else { continue };
+                match (head.newest_float().filter(|_| head.newest <= end), labels.build(slot, &mut scratch)) {
+                    (Some(sample), Some(labels)) => {
+                        let samples = Decoded { floats: vec![sample], histograms: Vec::new() };
+                        found.push(Found { series: *series, labels, samples });
+                    }
+                    _ => others.push(*series),
+                }
+            }
+        }
+        *numbers = others;
+    }
+
     /// Reads series of one page from memory; returns how many samples there were.
-    fn read_page(&self, numbers: &[u32], start: i64, end: i64, found: &mut Vec<Found>) -> Result<usize, SourceError> {
+    fn read_page(
+        &self,
+        numbers: &[u32],
+        start: i64,
+        end: i64,
+        scratch: &mut Scratch,
+        found: &mut Vec<Found>,
+    ) -> Result<usize, SourceError> {
         let Some(page) = self.pages.get(page_of(numbers[0])) else { return Ok(0) };
-        let (mut arena, mut views) = (Vec::new(), Vec::with_capacity(numbers.len()));
+        scratch.bits.clear();
         {
             let heads = page.heads();
             let labels = page.labels();
             for series in numbers {
                 let slot = slot_of(*series);
-                if let (Some(head), Some(Some(labels))) = (heads.get(slot), labels.get(slot))
-                    && head.overlaps(start, end)
+                if let Some(head) = heads.get(slot).filter(|head| head.overlaps(start, end))
+                    && let Some(labels) = labels.build(slot, &mut scratch.labels)
                 {
-                    views.push((*series, labels.clone(), head.view(start, end, &mut arena)));
+                    scratch.views.push((*series, labels, head.view(start, end, &mut scratch.bits)));
                 }
             }
         }
         let mut count = 0;
-        for (series, labels, view) in views {
+        for (series, labels, view) in scratch.views.drain(..) {
             let mut samples = Decoded::default();
             let damaged = |damage| SourceError::Unreadable(format!("{labels}: {damage}"));
-            view.decode(&arena, start, end, &mut samples).map_err(damaged)?;
+            view.decode(&scratch.bits, start, end, &mut samples).map_err(damaged)?;
             samples.settle();
             count += samples.len();
             found.push(Found { series, labels, samples });
@@ -213,7 +288,7 @@ impl Store {
         let mut numbers = {
             let index = self.index();
             match sets {
-                [] => index.all().to_vec(),
+                [] => index.all(),
                 [one] => index.select(one, &self.pages),
                 many => {
                     let mut all: Vec<u32> = many.iter().flat_map(|set| index.select(set, &self.pages)).collect();
@@ -240,25 +315,21 @@ impl Store {
     /// Unit: `limit` counts label sets; 0 for no limit.
     pub fn series(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp, limit: usize) -> Listing<LabelSet> {
         let numbers = self.matching(sets, start, end);
-        let mut all = Vec::with_capacity(numbers.len());
-        self.pages.filter(&numbers, |labels| {
-            all.push(labels.clone());
-            false
-        });
-        all.sort_by(|left, right| order(left.packed(), right.packed()));
+        let (mut all, mut scratch) = (Vec::with_capacity(numbers.len()), Vec::new());
+        self.pages.walk(&numbers, |_, labels, slot| all.extend(labels.build(slot, &mut scratch)));
+        all.sort_unstable();
         limited(all, limit)
     }
 
     /// Returns the names, sorted, of the labels of the series that `series` would return; without sets those of all series.
     pub fn label_names(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp, limit: usize) -> Listing<String> {
         let mut names = BTreeSet::new();
-        self.pages.filter(&self.matching(sets, start, end), |labels| {
-            for (name, _) in labels.iter() {
+        self.pages.walk(&self.matching(sets, start, end), |_, labels, slot| {
+            for (name, _) in labels.pairs(slot) {
                 if !names.contains(name) {
                     names.insert(name.to_owned());
                 }
             }
-            false
         });
         limited(names.into_iter().collect(), limit)
     }
@@ -273,12 +344,12 @@ impl Store {
         limit: usize,
     ) -> Listing<String> {
         let mut values = BTreeSet::new();
-        self.pages.filter(&self.matching(sets, start, end), |labels| {
-            let value = labels.get(name);
-            if !value.is_empty() && !values.contains(value) {
+        self.pages.walk(&self.matching(sets, start, end), |_, labels, slot| {
+            if let Some((_, value)) = labels.value(slot, name)
+                && !values.contains(value)
+            {
                 values.insert(value.to_owned());
             }
-            false
         });
         limited(values.into_iter().collect(), limit)
     }
@@ -296,57 +367,4 @@ fn limited<T>(mut items: Vec<T>, limit: usize) -> Listing<T> {
         items.truncate(limit);
     }
     Listing { items, cut }
-}
-
-/// Compares two label sets in packed form as `LabelSet` does, without reading what they have in common.
-fn order(left: &[u8], right: &[u8]) -> Ordering {
-    let words =
-        left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0).take_while(|(left, right)| left == right).count() * 8;
-    let common = words + left[words..].iter().zip(&right[words..]).take_while(|(left, right)| left == right).count();
-    let mut from = 0;
-    loop {
-        let (Some(own), Some(other)) = (text_at(left, from), text_at(right, from)) else {
-            return left.len().cmp(&right.len());
-        };
-        if own.1 > common || own.1 != other.1 {
-            return left[own.0..own.1].cmp(&right[other.0..other.1]);
-        }
-        from = own.1;
-    }
-}
-
-/// Returns where the text begins and ends whose length stands at `from`; `None` at the end.
-fn text_at(packed: &[u8], from: usize) -> Option<(usize, usize)> {
-    let (mut len, mut at) = (0, from);
-    loop {
-        let byte = *packed.get(at)?;
-        len |= usize::from(byte & 0x7f) << (7 * (at - from));
-        at += 1;
-        if byte & 0x80 == 0 {
-            return Some((at, at + len));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packed_order_is_the_order_of_label_sets() {
-        let long = "x".repeat(200);
-        let mut sets = vec![LabelSet::empty()];
-        for (a, b) in
-            [("", "1"), ("1", ""), ("1", "1"), ("1", "12"), ("12", "1"), ("2", "1"), ("10000000", "1"), ("10000001", &long)]
-        {
-            sets.push(LabelSet::from_pairs([("a", a), ("bb", b)]));
-            sets.push(LabelSet::from_pairs([("aa", a), ("b", b)]));
-            sets.push(LabelSet::from_pairs([("a", long.as_str()), ("b", a), ("c", b)]));
-        }
-        for left in &sets {
-            for right in &sets {
-                assert_eq!(order(left.packed(), right.packed()), left.cmp(right), "{left} {right}");
-            }
-        }
-    }
 }

@@ -86,7 +86,7 @@ impl Store {
         let blocks = self.blocks();
         let label = |((name, bytes), values)| LabelStats { name, values, bytes };
         Stats {
-            series: index.all().len(),
+            series: index.len(),
             samples_total: self.samples_total.load(Relaxed),
             chunks_bytes: self.chunks_bytes.load(Relaxed),
             blocks: blocks.len(),

@@ -1,8 +1,11 @@
 //! Aggregation: many series become one for each group.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::engine::LineIndex;
 use super::{Column, Engine, EvalError, Grid, Line, Note, Point, Steps, bare};
@@ -20,25 +23,43 @@ pub(super) struct Group {
     pub lines: Vec<usize>,
 }
 
-/// Returns the labels that a series has in common with its group.
-fn group_labels(labels: &LabelSet, aggregate: &Aggregate) -> LabelSet {
+/// Puts the labels that a series has in common with its group, packed, in place of what `out` holds.
+fn pack_group(labels: &LabelSet, aggregate: &Aggregate, out: &mut Vec<u8>) {
     let named = |name: &str| aggregate.grouping.iter().any(|label| label == name);
     match aggregate.without {
-        true => labels.without(|name| name == METRIC_NAME || named(name)),
-        false if aggregate.grouping.is_empty() => LabelSet::empty(),
-        false => labels.only(named),
+        true => labels.pack_only(|name| name != METRIC_NAME && !named(name), out),
+        false if aggregate.grouping.is_empty() => out.clear(),
+        false => labels.pack_only(named, out),
     }
+}
+
+fn unpacked(packed: &[u8]) -> LabelSet {
+    LabelSet::from_packed(packed).expect("some labels of a set are a set")
 }
 
 /// Returns the groups in the order in which their first series come.
 fn groups(input: &Grid, aggregate: &Aggregate) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    let mut numbers: HashMap<LabelSet, usize> = HashMap::new();
+    let mut numbers: HashTable<usize> = HashTable::new();
+    let hasher = RandomState::default();
+    let mut packed = Vec::new();
     for (index, line) in input.lines.iter().enumerate() {
-        let group = *numbers.entry(group_labels(&line.labels, aggregate)).or_insert_with_key(|labels| {
-            groups.push(Group { labels: labels.clone(), lines: Vec::new() });
-            groups.len() - 1
-        });
+        pack_group(&line.labels, aggregate, &mut packed);
+        let hash = hasher.hash_one(&packed);
+        let entry = numbers.entry(
+            hash,
+            |group| groups[*group].labels.packed() == packed,
+            |group| hasher.hash_one(groups[*group].labels.packed()),
+        );
+        let group = match entry {
+            Entry::Occupied(group) => *group.get(),
+            Entry::Vacant(place) => {
+                let group = groups.len();
+                place.insert(group);
+                groups.push(Group { labels: unpacked(&packed), lines: Vec::new() });
+                group
+            }
+        };
         groups[group].lines.push(index);
     }
     groups
@@ -251,6 +272,7 @@ impl Engine<'_> {
         let input = self.vector(input, steps)?;
         let mut out = self.grid(input.width)?;
         let mut index = LineIndex::new();
+        let mut packed = Vec::new();
         let mut keeping = aggregate.clone();
         if !aggregate.without {
             keeping.grouping.push(label.clone());
@@ -264,7 +286,8 @@ impl Engine<'_> {
                     Point::Float(value) => value.to_string(),
                     Point::Histogram(histogram) => histogram.to_string(),
                 };
-                let labels = group_labels(&line.labels.builder().set(label, &value).build(), &keeping);
+                pack_group(&line.labels.builder().set(label, &value).build(), &keeping, &mut packed);
+                let labels = unpacked(&packed);
                 let target = index.find_or_add(self, &mut out, Line { labels, drop_name: false })?;
                 let target = &mut out.points[target * input.width + step];
                 *target = Point::Float(target.float().unwrap_or(0.0) + 1.0);

@@ -1,5 +1,6 @@
 //! Selectors: from stored samples to vectors over the steps.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::grid::{SAME_LABELS, without_metadata};
@@ -18,6 +19,8 @@ pub(crate) struct RangeSeries {
     pub drop_name: bool,
     pub floats: Vec<(i64, f64)>,
     pub histograms: Vec<(i64, Arc<Histogram>)>,
+    /// As `Window::falls`, of the whole series; filled when it is first asked for.
+    falls: OnceCell<Vec<(i64, f64)>>,
     /// As `Series::starts`; empty where start timestamps do not count.
     pub starts: Vec<(i64, i64)>,
 }
@@ -25,7 +28,7 @@ pub(crate) struct RangeSeries {
 impl RangeSeries {
     /// Returns a series of computed floats, of which nobody knows since when they count.
     pub fn of(labels: LabelSet, drop_name: bool, floats: Vec<(i64, f64)>) -> RangeSeries {
-        RangeSeries { labels, drop_name, floats, histograms: Vec::new(), starts: Vec::new() }
+        RangeSeries { labels, drop_name, floats, histograms: Vec::new(), falls: OnceCell::new(), starts: Vec::new() }
     }
 }
 
@@ -83,14 +86,21 @@ pub(super) fn window_weight(window: &Window<'_>) -> u64 {
 }
 
 impl Engine<'_> {
-    /// Loads the samples that lie after `after` and not after `until`.
-    pub fn load(&self, matchers: &[Matcher], after: i64, until: i64, place: Place) -> Result<(Vec<Series>, Lease), EvalError> {
+    /// Loads the samples that lie after `after` and not after `until`, or of each series the newest of them.
+    pub fn load(
+        &self,
+        matchers: &[Matcher],
+        (after, until): (i64, i64),
+        newest_only: bool,
+        place: Place,
+    ) -> Result<(Vec<Series>, Lease), EvalError> {
         self.alive()?;
         let request = Select {
             matchers,
             start: Timestamp(after.saturating_add(1)),
             end: Timestamp(until),
             samples_max: self.budget.left(),
+            newest_only,
         };
         let mut series = self.source.select(&request).map_err(|error| match error {
             // The source was told what is left; people know the whole.
@@ -142,7 +152,9 @@ impl Engine<'_> {
         };
         let after = reference(0).saturating_sub(lookback);
         let until = reference(steps.count - 1).saturating_add(if smoothed { lookback } else { 0 });
-        let (series, _samples) = self.load(&selector.matchers, after, until, place)?;
+        // What resets between histograms mean takes the one before too.
+        let newest_only = steps.count == 1 && !smoothed && !self.counts_only.get();
+        let (series, _samples) = self.load(&selector.matchers, (after, until), newest_only, place)?;
         let mut grid = self.grid(steps.count)?;
         let mut counts = vec![0; steps.count];
         for series in series {
@@ -170,15 +182,21 @@ impl Engine<'_> {
         let first = Self::reference(at, offset, steps.start);
         let last = Self::reference(at, offset, steps.last());
         let after = first.saturating_sub(range).saturating_sub(before);
-        let (series, lease) = self.load(&selector.vector.matchers, after, last.saturating_add(behind), place)?;
+        let (series, lease) = self.load(&selector.vector.matchers, (after, last.saturating_add(behind)), false, place)?;
         let series = series.into_iter().map(|mut series| {
             series.floats.retain(|(_, value)| !is_stale(*value));
             series.histograms.retain(|(_, histogram)| !is_stale(histogram.sum));
             let starts = if self.options.start_timestamps { series.starts } else { Vec::new() };
-            RangeSeries { labels: series.labels, drop_name: false, floats: series.floats, histograms: series.histograms, starts }
+            let (floats, histograms) = (series.floats, series.histograms);
+            RangeSeries { labels: series.labels, drop_name: false, floats, histograms, falls: OnceCell::new(), starts }
         });
         Ok(Ranges { series: series.collect(), range, offset, at, edges, lookback, lease })
     }
+}
+
+fn falls(floats: &[(i64, f64)]) -> Vec<(i64, f64)> {
+    let fallen = |pair: &[(i64, f64)]| (pair[1].1 < pair[0].1).then_some((pair[1].0, pair[0].1));
+    floats.windows(2).filter_map(fallen).collect()
 }
 
 /// Returns how far beyond its bounds a range looks, before and behind.
@@ -289,6 +307,9 @@ impl Ranges {
         let (before, behind) = reach(self.edges, self.lookback);
         let (floats, histograms) = (&series.floats, &series.histograms);
         let (mut float_low, mut float_high, mut histogram_low, mut histogram_high) = (0, 0, 0, 0);
+        // Found once for all steps: windows overlap, and what falls in one falls in the next.
+        let falls: &[(i64, f64)] = series.falls.get_or_init(|| falls(floats));
+        let (mut fall_low, mut fall_high) = (0, 0);
         for step in 0..steps.count {
             let now = steps.at(step);
             let end = Engine::reference(self.at, self.offset, now);
@@ -307,12 +328,22 @@ impl Ranges {
                 histogram_low += 1;
             }
             let floats = &floats[float_low..float_high];
+            while falls.get(fall_high).is_some_and(|(at, _)| *at <= until) {
+                fall_high += 1;
+            }
+            while fall_low < fall_high && floats.first().is_none_or(|(first, _)| falls[fall_low].0 <= *first) {
+                fall_low += 1;
+            }
+            let falls = &falls[fall_low..fall_high];
             let histograms = &histograms[histogram_low..histogram_high];
             if floats.is_empty() && histograms.is_empty() {
                 continue;
             }
             let starts = &series.starts;
-            each(step, Window { floats, histograms, starts, start, end, now, edges: self.edges, labels: &series.labels, place })?;
+            each(
+                step,
+                Window { floats, histograms, falls, starts, start, end, now, edges: self.edges, labels: &series.labels, place },
+            )?;
         }
         Ok(())
     }

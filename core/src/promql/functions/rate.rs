@@ -98,6 +98,10 @@ fn float_growth(window: &Window<'_>, notes: &Notes, is_counter: bool, from_zero:
     if !is_counter {
         return growth;
     }
+    if window.starts.is_empty() {
+        // In this order, and not summed up front: adding floats does not associate.
+        return window.falls.iter().fold(growth, |growth, (_, before)| growth + before);
+    }
     for pair in floats.windows(2) {
         let [(before_at, before), (at, value)] = [pair[0], pair[1]];
         if window.overlaps(before_at, at) {

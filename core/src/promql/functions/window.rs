@@ -16,6 +16,8 @@ use crate::promql::evaluate::{EvalError, Notes, Point};
 pub(crate) struct Window<'a> {
     pub floats: &'a [(i64, f64)],
     pub histograms: &'a [(i64, Arc<Histogram>)],
+    /// Where a float is lower than the one before it in the window: its time, and the value before.
+    pub falls: &'a [(i64, f64)],
     /// As `Series::starts`, of the whole series.
     pub starts: &'a [(i64, i64)],
     pub start: i64,

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use tocsin_core::model::sample::STALE_BITS;
-use tocsin_core::model::{Cell, LabelSet, MatchOp, Matcher, Row, Select, SeriesRef, Source, SourceError};
+use tocsin_core::model::{Cell, LabelSet, MatchOp, Matcher, Row, Select, Series, SeriesRef, Source, SourceError};
 use tocsin_core::store::{AppendError, Appended, Cut, ReadAt, Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
@@ -138,11 +138,21 @@ impl World {
         self.truncate(self.model.horizon.saturating_add(RETENTION));
     }
 
+    /// Selects, and sorts what the store gives in an order of its own.
+    fn select(&self, request: &Select<'_>) -> Vec<Series> {
+        let mut found = self.store.select(request).unwrap();
+        found.sort_by(|left, right| left.labels.cmp(&right.labels));
+        found
+    }
+
     fn check(&self, matchers: &[Matcher], start: i64, end: i64) {
-        let request = Select { matchers, start: Timestamp(start), end: Timestamp(end), samples_max: usize::MAX };
-        let found = self.store.select(&request).unwrap();
+        let request =
+            Select { matchers, start: Timestamp(start), end: Timestamp(end), samples_max: usize::MAX, newest_only: false };
+        let found = self.select(&request);
         let expected = self.model.select(matchers, start, end);
         assert_eq!(spell(&found), spell(&expected), "{matchers:?} {start} {end}");
+        let newest = self.select(&Select { newest_only: true, ..request.clone() });
+        assert_eq!(spell(&last_samples(&newest)), spell(&last_samples(&expected)), "{matchers:?} {start} {end}");
         let samples: usize = expected.iter().map(|series| series.floats.len() + series.histograms.len()).sum();
         if samples > 0 {
             assert!(self.store.select(&Select { samples_max: samples, ..request.clone() }).is_ok());
@@ -164,6 +174,21 @@ impl World {
             assert_eq!(values, own);
         }
     }
+}
+
+/// Cuts all but the newest sample from each series.
+fn last_samples(series: &[Series]) -> Vec<Series> {
+    let last = |series: &Series| {
+        let float = series.floats.last().map(|(at, _)| *at);
+        let histogram = series.histograms.last().map(|(at, _)| *at);
+        Series {
+            labels: series.labels.clone(),
+            floats: series.floats.last().filter(|_| float > histogram).copied().into_iter().collect(),
+            histograms: series.histograms.last().filter(|_| histogram > float).cloned().into_iter().collect(),
+            starts: Vec::new(),
+        }
+    };
+    series.iter().map(last).collect()
 }
 
 fn labels(dice: &mut Dice, generation: u64) -> LabelSet {

@@ -47,8 +47,9 @@ impl Drop for Busy<'_> {
     }
 }
 
-fn read(source: &impl Source, matchers: &[Matcher]) -> Vec<Series> {
-    source.select(&Select { matchers, start: Timestamp::MIN, end: Timestamp::MAX, samples_max: usize::MAX }).unwrap()
+fn read(source: &impl Source, matchers: &[Matcher], newest_only: bool) -> Vec<Series> {
+    let (start, end) = (Timestamp::MIN, Timestamp::MAX);
+    source.select(&Select { matchers, start, end, samples_max: usize::MAX, newest_only }).unwrap()
 }
 
 /// Checks that the answers hold the same rows; returns how many.
@@ -56,15 +57,18 @@ fn check(store: &Store, writer: usize) -> usize {
     let snapshot = store.snapshot();
     let own = Matcher::equal("writer", writer.to_string());
     let name = |kind: &str| [own.clone(), Matcher::equal("__name__", kind)];
-    let owns = read(&snapshot, &name("own"));
-    let steady = read(&snapshot, &name("steady"));
-    let late = read(&snapshot, &name("late"));
+    let owns = read(&snapshot, &name("own"), false);
+    let steady = read(&snapshot, &name("steady"), false);
+    let late = read(&snapshot, &name("late"), false);
+    let newest = read(&snapshot, &name("steady"), true);
+    let last = |series: &[Series]| -> Vec<_> { series.iter().map(|series| series.floats.last().copied()).collect() };
+    assert_eq!(last(&newest), last(&steady));
     let rows = owns.len();
     let lens: Vec<usize> = steady.iter().map(|series| series.floats.len()).collect();
     assert!(lens.iter().all(|len| *len == rows), "{rows} rows, but series of {lens:?}");
     assert_eq!(late.iter().map(|series| series.floats.len()).sum::<usize>(), rows);
     assert!(rows == 0 || steady.len() == SERIES);
-    let all = read(&snapshot, std::slice::from_ref(&own));
+    let all = read(&snapshot, std::slice::from_ref(&own), false);
     assert_eq!(all.iter().map(|series| series.floats.len()).sum::<usize>(), rows * (SERIES + 2));
     rows
 }
