@@ -5,7 +5,8 @@
 //! <data>/metrics/wal/00000007              a segment of the log; the highest number is written to
 //! <data>/metrics/wal/checkpoint-00000006   replaces the segments up to 6
 //! <data>/metrics/wal/00000005.damaged      kept aside for people to look at
-//! <data>/metrics/blocks/00000042           chunks that have left memory
+//! <data>/metrics/blocks/00000042           samples that have left memory
+//! <data>/metrics/blocks/00000003-00000041  blocks that were merged into one
 //! <data>/metrics/remote/00000003           what is sent to other servers, see `queue`
 //! ```
 //!
@@ -40,15 +41,19 @@ use log::Log;
 pub struct DiskOptions {
     /// A segment of the log is closed at this length.
     pub segment_bytes_max: u64,
-    /// A checkpoint is due once the log has grown this much since the last one.
+    /// A checkpoint is due once the log has grown this much since the last one,
     pub log_bytes_max: u64,
+    /// or this much, when that is as long as what the checkpoint would take.
+    pub log_bytes_min: u64,
+    /// or when the last one is so old.
+    pub log_span: Span,
     /// How many damaged files are kept aside in each folder; the oldest go first.
     pub damaged_files_max: usize,
     /// Samples stay in memory for this long at least.
     pub memory_span: Span,
-    /// Samples move to blocks once this much more of them is there.
-    pub block_span: Span,
-    /// A block is closed at about this length.
+    /// All of memory is gone through once in this time, a part of it at each maintenance.
+    pub cut_period: Span,
+    /// So many bytes of chunks become one block.
     pub block_bytes_max: usize,
     /// The blocks' length in total; the oldest go first.
     pub blocks_bytes_max: u64,
@@ -59,14 +64,21 @@ impl Default for DiskOptions {
         DiskOptions {
             segment_bytes_max: 128 << 20,
             log_bytes_max: 1 << 30,
+            log_bytes_min: 64 << 20,
+            log_span: Span::from_mins(2 * 60),
             damaged_files_max: 8,
-            memory_span: Span::from_mins(60),
-            block_span: Span::from_mins(120),
-            block_bytes_max: 64 << 20,
+            memory_span: Span::from_mins(20),
+            cut_period: Span::from_mins(30),
+            block_bytes_max: 8 << 20,
             blocks_bytes_max: u64::MAX,
         }
     }
 }
+
+/// What a checkpoint takes for a series beside its chunks, about.
+const SERIES_BYTES: u64 = 200;
+/// A merged block takes no more than this part of the room for blocks, so that not too much is forgotten with one.
+const MERGED_PART: u64 = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
@@ -79,7 +91,7 @@ pub enum DiskError {
         #[source]
         cause: io::Error,
     },
-    #[error("cannot use the block {} that was just written", path.display())]
+    #[error("cannot use the block {}", path.display())]
     Block {
         path: PathBuf,
         #[source]
@@ -142,6 +154,10 @@ impl Disk {
         let mut report = RecoveryReport::default();
         let blocks = Blocks::open(&folder.join("blocks"), store, options.damaged_files_max, &mut report)?;
         let log = recovery::recover(&wal, store, &mut report, options.segment_bytes_max)?;
+        let doubles = store.drop_doubles();
+        if doubles > 0 {
+            info!(bytes = doubles, "samples dropped from memory, for blocks hold them");
+        }
         let disk = Disk {
             folder,
             options,
@@ -230,8 +246,8 @@ impl Disk {
         }
     }
 
-    /// Forgets what is beyond the retention, moves what has aged to blocks, and writes a checkpoint when one is due: chunks have moved,
-    /// the log has grown long, or it is suspended. To be called every minute or so; it may take seconds, and holds up nobody.
+    /// Forgets what is beyond the retention, moves to blocks what has aged of the pages whose turn it is, and writes a checkpoint when one
+    /// is due: the log has grown long or old, or it is suspended. To be called every minute or so; it may take seconds, and holds up nobody.
     ///
     /// Errors: `Io` when a file cannot be written. All data stays as it is.
     pub fn maintain(&self, store: &Store, now: Timestamp) -> Result<Maintained, DiskError> {
@@ -242,25 +258,44 @@ impl Disk {
         if self.leaves_room.load(Ordering::Acquire) {
             return Ok(Maintained { truncated, blocks: 0, checkpoint: false });
         }
-        let written = match self.cut_due(&blocks, now) {
-            Some(before) => blocks.cut(store, before, self.options.block_bytes_max)?,
-            None => 0,
-        };
-        let checkpoint = {
-            let log = self.log();
-            written > 0 || log.is_suspended() || log.grown_bytes() > self.options.log_bytes_max
-        };
+        let written = blocks.cut(store, now, &self.options)?;
+        let checkpoint = self.is_checkpoint_due(store) || now - *blocks.log_since.get_or_insert(now) >= self.options.log_span;
         if checkpoint {
             self.replace_log(&mut blocks, store, &[])?;
+            blocks.log_since = Some(now);
         }
         Ok(Maintained { truncated, blocks: written, checkpoint })
     }
 
-    /// Returns the instant before which samples should move to blocks now, if they have not.
-    fn cut_due(&self, blocks: &Blocks, now: Timestamp) -> Option<Timestamp> {
-        let span = self.options.block_span.0.max(1);
-        let before = Timestamp((now - self.options.memory_span).0.div_euclid(span) * span);
-        (before > blocks.cut_before()).then_some(before)
+    /// A checkpoint holds what memory holds, which no cut of blocks shortens by much. So one is written when the log has grown by as much
+    /// as it would take: writing both costs twice the log at most, and a start never reads more than that.
+    fn is_checkpoint_due(&self, store: &Store) -> bool {
+        let stats = store.stats(0);
+        let length = stats.chunks_bytes + stats.series as u64 * SERIES_BYTES;
+        let log = self.log();
+        log.is_suspended() || log.grown_bytes() > length.clamp(self.options.log_bytes_min, self.options.log_bytes_max)
+    }
+
+    /// Merges blocks where that is due; `pause` is called every hundred thousand samples or so. Returns how many blocks came of it. To be
+    /// called every minute or so; it may take minutes, and holds up neither writers nor maintenance.
+    ///
+    /// Errors: `Io` when a file cannot be written, `Block` when one cannot be read. All data stays as it is.
+    pub fn merge(&self, store: &Store, now: Timestamp, pause: &mut dyn FnMut()) -> Result<usize, DiskError> {
+        let merger = self.blocks().merger();
+        let mut count = 0;
+        while !self.leaves_room.load(Ordering::Acquire)
+            && let Some(merge) = store.merge_due(now, self.options.blocks_bytes_max / MERGED_PART)
+        {
+            let len = merger.write(&merge, pause)?;
+            // Nobody deletes blocks meanwhile.
+            let _blocks = self.blocks();
+            if let Some(gone) = merger.commit(store, &merge, len)? {
+                info!(block = %merge.id(), bytes = len, merged = gone.len(), "blocks merged");
+                merger.delete(&gone)?;
+                count += 1;
+            }
+        }
+        Ok(count)
     }
 
     /// Writes a checkpoint, and deletes the log before it. A suspended log resumes.

@@ -2,3 +2,4 @@
 
 pub mod discovery;
 pub mod fetch;
+mod plain;

@@ -129,7 +129,7 @@ fn main() {
             .unwrap()
     });
     println!("checkpoint: {} B per series", bytes / (TARGETS * PER_TARGET));
-    let (mut cut, mut blocks, mut aged) = (Cut::default(), 0, 0);
+    let (mut cut, mut blocks, mut aged) = (Cut::of_all(), 0, 0);
     timed("draft blocks, a series", TARGETS * PER_TARGET, || {
         while let Some(draft) = store.draft(end, 64 << 20, &mut cut) {
             blocks += 1;

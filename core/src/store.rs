@@ -10,13 +10,19 @@
 mod append;
 mod bits;
 mod block;
+mod build;
 mod chunk;
+mod cluster;
 mod codec;
+mod column;
 mod cut;
 mod exemplars;
+mod group;
 mod head;
 mod index;
+mod ints;
 mod labels;
+mod merge;
 mod pages;
 mod record;
 mod retain;
@@ -35,11 +41,12 @@ use crate::model::{LabelSet, SeriesRef};
 use crate::time::Span;
 
 pub use append::{AppendError, Appended, LeftOut, Log, Replayed};
-pub use block::{BlockError, ReadAt};
+pub use block::{BlockError, BlockId, ReadAt};
 pub use codec::Damaged;
-pub use cut::{Cut, Draft};
+pub use cut::{Cut, Draft, TURNS};
 pub use exemplars::AddedExemplars;
 pub use head::Lateness;
+pub use merge::{Merge, MergeError};
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
 pub use select::{Listing, Snapshot};
@@ -119,7 +126,7 @@ pub struct Store {
     pages: Pages,
     rows: Mutex<Rows>,
     exemplars: Mutex<Exemplars>,
-    /// In order of their identifiers.
+    /// In order of their names.
     blocks: RwLock<Arc<[Arc<Block>]>>,
     /// Nothing older is visible or accepted.
     horizon: AtomicI64,

@@ -1,5 +1,6 @@
 //! The files of blocks.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,40 +8,46 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use tocsin_core::store::{BlockError, Cut, ReadAt, Store};
-use tocsin_core::time::Timestamp;
-use tracing::info;
+use tocsin_core::store::{BlockError, BlockId, Cut, Merge, MergeError, ReadAt, Store, TURNS};
+use tocsin_core::time::{Span, Timestamp};
+use tracing::{debug, info};
 
-use super::DiskError;
 use super::files::{UNFINISHED_SUFFIX, keep_aside, write_whole};
 use super::recovery::{RecoveryReport, report_damage};
+use super::{DiskError, DiskOptions};
+
+/// A cut is made so often.
+const CUT_EVERY: Span = Span::from_mins(1);
 
 /// So many block files are kept open.
 const OPEN_FILES_MAX: usize = 64;
 
 pub(super) struct Blocks {
     files: Arc<OpenFiles>,
-    /// The identifier of the next block.
+    /// The number of the next cut.
     next: u64,
-    cut_before: Timestamp,
+    /// When the last cut was.
+    cut_at: Option<Timestamp>,
+    /// When the last checkpoint was written, or the first maintenance was.
+    pub log_since: Option<Timestamp>,
 }
 
 /// The block files that were read last.
 struct OpenFiles {
     folder: PathBuf,
-    open: Mutex<VecDeque<(u64, Arc<File>)>>,
+    open: Mutex<VecDeque<(BlockId, Arc<File>)>>,
 }
 
 impl OpenFiles {
-    fn path(&self, id: u64) -> PathBuf {
-        self.folder.join(format!("{id:08}"))
+    fn path(&self, id: BlockId) -> PathBuf {
+        self.folder.join(id.to_string())
     }
 
-    fn list(&self) -> std::sync::MutexGuard<'_, VecDeque<(u64, Arc<File>)>> {
+    fn list(&self) -> std::sync::MutexGuard<'_, VecDeque<(BlockId, Arc<File>)>> {
         self.open.lock().expect("no thread panics while it holds the open files")
     }
 
-    fn get(&self, id: u64) -> io::Result<Arc<File>> {
+    fn get(&self, id: BlockId) -> io::Result<Arc<File>> {
         let mut open = self.list();
         let file = match open.iter().position(|(own, _)| *own == id) {
             Some(place) => open.remove(place).expect("the place was found above").1,
@@ -51,18 +58,30 @@ impl OpenFiles {
         Ok(file)
     }
 
-    fn forget(&self, id: u64) {
+    fn delete<'a>(&self, ids: impl IntoIterator<Item = &'a BlockId>) -> Result<(), DiskError> {
+        for id in ids {
+            self.forget(*id);
+            let path = self.path(*id);
+            match fs::remove_file(&path) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(DiskError::of("delete", &path)(cause)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self, id: BlockId) {
         self.list().retain(|(own, _)| *own != id);
     }
 }
 
-fn reader(files: &Arc<OpenFiles>, id: u64) -> ReadAt {
+fn reader(files: &Arc<OpenFiles>, id: BlockId) -> ReadAt {
     let files = files.clone();
     Box::new(move |at, out| files.get(id)?.read_exact_at(out, at))
 }
 
 impl Blocks {
-    /// Gives the store the blocks in a folder. Damaged ones are reported and kept aside.
+    /// Gives the store the blocks in a folder. Damaged ones are reported and kept aside; those that a merged block replaces are deleted.
     pub fn open(folder: &Path, store: &Store, damaged_max: usize, report: &mut RecoveryReport) -> Result<Blocks, DiskError> {
         fs::create_dir_all(folder).map_err(DiskError::of("create the folder", folder))?;
         let mut ids = Vec::new();
@@ -71,61 +90,120 @@ impl Blocks {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             if name.ends_with(UNFINISHED_SUFFIX) {
                 fs::remove_file(&path).map_err(DiskError::of("delete", &path))?;
-            } else if let Ok(id) = name.parse::<u64>() {
+            } else if let Some(id) = BlockId::parse(name) {
                 ids.push(id);
             }
         }
-        ids.sort_unstable();
+        let next = ids.iter().map(|id| id.last + 1).max().unwrap_or(1);
+        // What replaces others comes before them.
+        ids.sort_unstable_by_key(|id| (id.first, Reverse(id.last)));
         let files = Arc::new(OpenFiles { folder: folder.to_owned(), open: Mutex::default() });
-        for id in &ids {
-            let path = files.path(*id);
+        let blocks = Blocks { files, next, cut_at: None, log_since: None };
+        let mut attached: Vec<BlockId> = Vec::new();
+        for id in ids {
+            if attached.iter().any(|own| own.replaces(id)) {
+                info!(block = %id, "block deleted, for it has been merged with others");
+                blocks.delete([&id])?;
+                continue;
+            }
+            let path = blocks.files.path(id);
             let len = fs::metadata(&path).map_err(DiskError::of("read", &path))?.len();
-            match store.attach(*id, len, reader(&files, *id)) {
-                Ok(()) => report.blocks += 1,
+            match store.attach(id, len, reader(&blocks.files, id)) {
+                Ok(()) => attached.push(id),
                 Err(BlockError::Damaged(damage)) => {
                     report_damage(report, &path, 0, damage.to_string());
-                    files.forget(*id);
+                    blocks.files.forget(id);
                 }
                 Err(BlockError::Io(cause)) => return Err(DiskError::of("read", &path)(cause)),
             }
         }
+        report.blocks = attached.len();
         keep_aside(folder, report.damage.iter().map(|damage| damage.file.as_path()), damaged_max)?;
-        Ok(Blocks { files, next: ids.last().map_or(1, |last| last + 1), cut_before: Timestamp::MIN })
+        Ok(blocks)
     }
 
-    /// Returns the instant before which all chunks have moved to blocks.
-    pub fn cut_before(&self) -> Timestamp {
-        self.cut_before
-    }
-
-    /// Moves the chunks that end before an instant from memory to blocks; returns how many blocks that makes.
-    pub fn cut(&mut self, store: &Store, before: Timestamp, bytes_max: usize) -> Result<usize, DiskError> {
-        let (mut cut, mut count) = (Cut::default(), 0);
-        while let Some(draft) = store.draft(before, bytes_max, &mut cut) {
-            let (id, path) = (self.next, self.files.path(self.next));
-            self.next += 1;
-            write_whole(&path, |out| out.write_all(draft.bytes()))?;
-            info!(block = id, bytes = draft.bytes().len(), %before, "block written");
-            if let Err(cause) = store.commit(&draft, id, reader(&self.files, id)) {
-                self.delete([&id])?;
-                return Err(DiskError::Block { path, cause });
+    /// Moves the chunks that end before an instant from memory to blocks, of the pages whose turn has come since the last cut; returns
+    /// how many blocks that makes.
+    pub fn cut(&mut self, store: &Store, now: Timestamp, options: &DiskOptions) -> Result<usize, DiskError> {
+        let period = options.cut_period.0.max(1);
+        // The first cut after a start has the turns of a minute.
+        let since = self.cut_at.map_or(CUT_EVERY, |at| now - at);
+        let turn = |at: Timestamp| (i128::from(at.0.rem_euclid(period)) * i128::from(TURNS) / i128::from(period)) as u32;
+        let cuts = match (turn(now - since), turn(now)) {
+            _ if since.0 < 0 || since.0 >= period => vec![Cut::of_all()],
+            (from, to) if from <= to => vec![Cut::of_turns(from..to)],
+            (from, to) => vec![Cut::of_turns(from..TURNS), Cut::of_turns(0..to)],
+        };
+        let mut count = 0;
+        for mut cut in cuts {
+            while let Some(draft) = store.draft(now - options.memory_span, options.block_bytes_max, &mut cut) {
+                let id = BlockId::of_cut(self.next);
+                let path = self.files.path(id);
+                self.next += 1;
+                write_whole(&path, |out| out.write_all(draft.bytes()))?;
+                debug!(block = %id, bytes = draft.bytes().len(), "block written");
+                if let Err(cause) = store.commit(&draft, id, reader(&self.files, id)) {
+                    self.delete([&id])?;
+                    return Err(DiskError::Block { path, cause });
+                }
+                count += 1;
             }
-            count += 1;
         }
-        self.cut_before = before;
+        self.cut_at = Some(now);
         Ok(count)
     }
 
     /// Deletes blocks that the store has given up.
-    pub fn delete<'a>(&self, ids: impl IntoIterator<Item = &'a u64>) -> Result<(), DiskError> {
-        for id in ids {
-            self.files.forget(*id);
-            let path = self.files.path(*id);
-            match fs::remove_file(&path) {
-                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(DiskError::of("delete", &path)(cause)),
-                Ok(()) | Err(_) => {}
+    pub fn delete<'a>(&self, ids: impl IntoIterator<Item = &'a BlockId>) -> Result<(), DiskError> {
+        self.files.delete(ids)
+    }
+
+    /// Returns what merging needs, so that cutting can go on meanwhile.
+    pub fn merger(&self) -> Merger {
+        Merger { files: self.files.clone() }
+    }
+}
+
+/// Merges block files.
+pub(super) struct Merger {
+    files: Arc<OpenFiles>,
+}
+
+impl Merger {
+    /// Writes the merged block aside and gives it its name; returns its length.
+    pub fn write(&self, merge: &Merge, pause: &mut dyn FnMut()) -> Result<u64, DiskError> {
+        let path = self.files.path(merge.id());
+        let mut unread = None;
+        let done = write_whole(&path, |out| {
+            merge.write(&mut |bytes| out.write_all(bytes), pause).map(drop).map_err(|error| match error {
+                MergeError::Write(cause) => cause,
+                MergeError::Read { id, cause } => {
+                    unread = Some((id, cause));
+                    io::Error::other("a block that is merged cannot be read")
+                }
+            })
+        });
+        match unread {
+            Some((id, cause)) => Err(DiskError::Block { path: self.files.path(id), cause }),
+            None => done,
+        }
+    }
+
+    /// Puts a merged block, which `write` wrote, in the place of those that it was made of; returns these.
+    pub fn commit(&self, store: &Store, merge: &Merge, len: u64) -> Result<Option<Vec<BlockId>>, DiskError> {
+        let (id, path) = (merge.id(), self.files.path(merge.id()));
+        match store.commit_merge(merge, len, reader(&self.files, id)) {
+            Ok(Some(gone)) => Ok(Some(gone)),
+            Ok(None) => self.delete([&id]).map(|()| None),
+            Err(cause) => {
+                self.delete([&id])?;
+                Err(DiskError::Block { path, cause })
             }
         }
-        Ok(())
+    }
+
+    /// Deletes blocks that a merged one has replaced.
+    pub fn delete<'a>(&self, ids: impl IntoIterator<Item = &'a BlockId>) -> Result<(), DiskError> {
+        self.files.delete(ids)
     }
 }

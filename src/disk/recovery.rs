@@ -54,9 +54,9 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
             report_damage(report, path, good, reason);
         }
     }
-    let is_whole = checkpoint.is_some() && report.damage.is_empty();
+    let is_whole = report.damage.is_empty() && (checkpoint.is_some() || files.segments.first().is_some_and(|own| own.0 == 1));
     if report.blocks > 0 && !is_whole {
-        // Blocks are never without a checkpoint that names their series.
+        // Blocks are never without a checkpoint that names their series, or a log from the beginning.
         let (adopted, unreadable) = store.adopt_series();
         report.adopted = adopted;
         warn!(

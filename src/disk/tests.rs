@@ -88,6 +88,11 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
+/// Gives each page its turn once.
+fn cut_all(store: &Store, disk: &Disk, now: Timestamp) {
+    (0..30).for_each(|minute| drop(disk.maintain(store, now + Span::from_mins(minute)).unwrap()));
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -281,7 +286,7 @@ fn aged_samples_move_to_blocks_and_leave_with_the_retention() {
 #[test]
 fn blocks_keep_to_their_size() {
     let data = tempfile::tempdir().unwrap();
-    let options = DiskOptions { blocks_bytes_max: 40_000, ..DiskOptions::default() };
+    let options = DiskOptions { blocks_bytes_max: 4000, ..DiskOptions::default() };
     let (store, disk, _) = open_with(data.path(), options);
     for number in 0..2000 {
         append(&store, &disk, number);
@@ -291,7 +296,7 @@ fn blocks_keep_to_their_size() {
     }
     disk.maintain(&store, at(2000)).unwrap();
     let (stats, left) = (store.stats(0), rows(&store));
-    assert!(stats.blocks > 0 && stats.blocks_bytes <= 40_000, "{stats:?}");
+    assert!(stats.blocks > 0 && stats.blocks_bytes <= 4000, "{stats:?}");
     assert!(left.len() > 500 && left.len() < 2000, "{} rows left", left.len());
     assert_eq!(left, (2000 - left.len() as i64..2000).collect::<Vec<_>>());
 }
@@ -301,7 +306,7 @@ fn blocks_outlive_the_loss_of_the_log() {
     let data = tempfile::tempdir().unwrap();
     let (store, disk, _) = open(data.path());
     (0..2000).for_each(|number| drop(append(&store, &disk, number)));
-    disk.maintain(&store, at(2000)).unwrap();
+    cut_all(&store, &disk, at(2000));
     let moved = store.stats(0).blocks_samples;
     drop((store, disk));
     fs::remove_dir_all(data.path().join("metrics/wal")).unwrap();
@@ -323,4 +328,125 @@ fn blocks_outlive_the_loss_of_the_log() {
     assert_eq!((report.damage.len(), report.blocks, store.stats(0).series), (1, 0, series));
     assert_eq!(rows(&store), [3000]);
     assert_eq!(names(&data.path().join("metrics/blocks")).len(), 1);
+}
+
+#[test]
+fn samples_leave_memory_little_by_little_and_none_is_there_twice_after_a_kill() {
+    let data = tempfile::tempdir().unwrap();
+    let (store, disk, _) = open(data.path());
+    let mut most = 0;
+    for number in 0..4000 {
+        append(&store, &disk, number);
+        if number % 4 == 0 {
+            disk.maintain(&store, at(number)).unwrap();
+            most = most.max(store.stats(0).chunks_bytes);
+        }
+    }
+    let (stats, before) = (store.stats(0), content(&store));
+    // An hour or so of the five series, and of the others that are not spent.
+    assert!(stats.blocks_samples > 19_000 && most < 12_000, "{stats:?}, {most} bytes at most");
+    drop((store, disk));
+    let (store, disk, report) = open(data.path());
+    assert!(report.replayed.samples as u64 > stats.samples_total - stats.blocks_samples);
+    assert_eq!((report.damage, content(&store)), (vec![], before));
+    let doubles = store.stats(0).chunks_bytes - stats.chunks_bytes;
+    assert!(doubles < 1000, "{doubles} bytes are in memory twice");
+    drop(disk);
+}
+
+/// Returns a folder whose blocks are due to be merged, and what it holds.
+fn before_a_merge(data: &Path) -> Vec<String> {
+    let (store, disk, _) = open(data);
+    for number in 0..1600 {
+        append(&store, &disk, number);
+        if number % 40 == 0 {
+            disk.maintain(&store, at(number)).unwrap();
+        }
+    }
+    content(&store)
+}
+
+/// When blocks of `before_a_merge` are due.
+fn later() -> Timestamp {
+    at(1600) + Span::from_mins(60)
+}
+
+#[test]
+fn blocks_are_merged_and_say_the_same() {
+    let data = tempfile::tempdir().unwrap();
+    let expected = before_a_merge(data.path());
+    let folder = data.path().join("metrics/blocks");
+    let (store, disk, _) = open(data.path());
+    let before = (names(&folder).len(), store.stats(0).blocks_bytes);
+    let mut pauses = 0;
+    assert!(disk.merge(&store, later(), &mut || pauses += 1).unwrap() > 1);
+    let after = (names(&folder).len(), store.stats(0).blocks_bytes);
+    assert!(after.0 < before.0 && after.1 < before.1, "{before:?} became {after:?}");
+    assert_eq!(disk.merge(&store, later(), &mut || ()).unwrap(), 0);
+    assert_eq!(content(&store), expected);
+    assert!(disk.merge(&store, later() + Span::from_mins(3 * 24 * 60), &mut || ()).unwrap() > 0);
+    assert!(names(&folder).len() <= 2);
+    assert_eq!(content(&store), expected);
+    drop((store, disk));
+    let (store, _disk, report) = open(data.path());
+    assert_eq!((report.damage, content(&store)), (vec![], expected));
+}
+
+#[test]
+fn a_death_at_any_step_of_a_merge_keeps_every_sample_once() {
+    let data = tempfile::tempdir().unwrap();
+    let expected = before_a_merge(data.path());
+    let merged = tempfile::tempdir().unwrap();
+    copy_tree(data.path(), merged.path());
+    let (store, disk, _) = open(merged.path());
+    disk.merge(&store, later(), &mut || ()).unwrap();
+    drop((store, disk));
+    let [inputs, outputs] = [data.path(), merged.path()].map(|path| names(&path.join("metrics/blocks")));
+    let name = outputs.iter().find(|name| name.contains('-')).unwrap();
+    let whole = fs::read(merged.path().join("metrics/blocks").join(name)).unwrap();
+    let replaced: Vec<&String> = inputs.iter().filter(|own| !outputs.contains(own)).collect();
+    let first = replaced.iter().take_while(|own| own.as_str() <= &name[9..]).count();
+    assert!(first > 1, "{name} replaces {replaced:?}");
+
+    let check = |what: &str, change: &dyn Fn(&Path)| {
+        let own = tempfile::tempdir().unwrap();
+        copy_tree(data.path(), own.path());
+        let folder = own.path().join("metrics/blocks");
+        change(&folder);
+        let (store, disk, report) = open(own.path());
+        assert_eq!((report.damage.len(), content(&store)), (usize::from(what == "damaged"), expected.clone()), "{what}");
+        assert!(names(&folder).iter().all(|name| !name.ends_with(".tmp")), "{what}");
+        disk.merge(&store, later(), &mut || ()).unwrap();
+        let blocks: Vec<String> = names(&folder).into_iter().filter(|name| !name.ends_with(".damaged")).collect();
+        assert_eq!((blocks, content(&store)), (outputs.clone(), expected.clone()), "{what}");
+    };
+    for part in [0, whole.len() / 2, whole.len()] {
+        check("unfinished", &|folder| fs::write(folder.join(format!("{name}.tmp")), &whole[..part]).unwrap());
+    }
+    for gone in 0..=first {
+        check("replaced", &|folder| {
+            fs::write(folder.join(name), &whole).unwrap();
+            replaced[..gone].iter().for_each(|own| fs::remove_file(folder.join(own)).unwrap());
+        });
+    }
+    check("damaged", &|folder| fs::write(folder.join(name), &whole[..whole.len() - 9]).unwrap());
+}
+
+#[test]
+fn a_block_that_cannot_be_read_is_merged_with_no_other_and_is_kept() {
+    let data = tempfile::tempdir().unwrap();
+    before_a_merge(data.path());
+    let folder = data.path().join("metrics/blocks");
+    let all = names(&folder);
+    let bad = folder.join(&all[3]);
+    let mut bytes = fs::read(&bad).unwrap();
+    bytes[10] ^= 1;
+    fs::write(&bad, &bytes).unwrap();
+    let (store, disk, report) = open(data.path());
+    assert_eq!(report.damage, []);
+    assert!(matches!(disk.merge(&store, later(), &mut || ()), Err(DiskError::Block { path, .. }) if path == bad));
+    assert!(disk.merge(&store, later(), &mut || ()).unwrap() > 1);
+    let left = names(&folder);
+    assert!(left.len() < all.len() && left.contains(&all[3]), "{left:?}");
+    assert_eq!(fs::read(&bad).unwrap(), bytes);
 }

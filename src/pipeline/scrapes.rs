@@ -14,6 +14,7 @@ use tocsin_core::scrape::job::Job;
 use tocsin_core::scrape::lists::Lists;
 use tocsin_core::scrape::target::Target;
 use tocsin_core::time::Timestamp;
+use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
@@ -144,6 +145,9 @@ type Views = RwLock<Vec<(String, Arc<Mutex<JobState>>)>>;
 /// All jobs.
 pub struct Scrapes {
     parts: Parts,
+    /// A thread of its own, which no query holds up and no other thread has to be woken for; one keeps up with millions of samples a
+    /// second. None once it is let go of.
+    runtime: Option<Runtime>,
     jobs: tokio::sync::Mutex<Vec<JobWork>>,
     views: Arc<Views>,
     known: Arc<watch::Sender<Arc<BTreeMap<TargetId, TargetLabels>>>>,
@@ -155,17 +159,21 @@ pub struct Scrapes {
 }
 
 impl Scrapes {
-    pub fn new(parts: Parts) -> Scrapes {
-        Scrapes {
+    /// Errors: no thread can be started.
+    pub fn new(parts: Parts) -> std::io::Result<Scrapes> {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("scrapes").enable_all().build()?;
+        Ok(Scrapes {
             collects: Collects::new(parts.ingest.clone(), parts.hub.clone()),
             parts,
+            runtime: Some(runtime),
             jobs: tokio::sync::Mutex::default(),
             views: Arc::default(),
             known: Arc::new(watch::Sender::new(Arc::default())),
             metadata: MetadataBook::default(),
             next_id: Arc::default(),
             beside: Beside::default(),
-        }
+        })
     }
 
     /// Returns a number that no target has, for what lands beside the targets.
@@ -275,7 +283,16 @@ impl Scrapes {
             metadata: self.metadata.clone(),
             next_id: self.next_id.clone(),
         };
-        JobWork { job, state, task: tokio::spawn(finder.run()) }
+        let runtime = self.runtime.as_ref().expect("it is let go of with the scrapes");
+        JobWork { job, state, task: runtime.spawn(finder.run()) }
+    }
+}
+
+impl Drop for Scrapes {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tocsin_core::scrape::job::Job;
 use tocsin_core::scrape::media::TIMEOUT_HEADER;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::plain::{Answer, Plain};
 use crate::client::{self, ClientError};
 
 /// No body may be larger than this when unpacked, whatever the configuration says; it bounds memory, not honest exporters.
@@ -37,7 +38,7 @@ pub struct Fetched {
 
 /// The part that one body has of what all bodies may take.
 #[derive(Debug, Default)]
-struct Room {
+pub(super) struct Room {
     permit: Option<SemaphorePermit<'static>>,
 }
 
@@ -45,7 +46,7 @@ impl Room {
     const UNIT_BYTES: usize = 1 << 20;
 
     /// Waits until there is room for so many bytes in all. A body alone has room however big it is.
-    async fn grow(&mut self, bytes: usize) {
+    pub async fn grow(&mut self, bytes: usize) {
         const UNITS: usize = BODIES_BYTES_MAX / Room::UNIT_BYTES;
         static ROOM: Semaphore = Semaphore::const_new(UNITS);
         let has = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
@@ -70,8 +71,18 @@ pub enum FetchError {
     Transport(#[from] reqwest::Error),
     #[error("context deadline exceeded: no whole answer within {0:?}")]
     Timeout(Duration),
-    #[error("server returned HTTP status {0}")]
-    Status(reqwest::StatusCode),
+    #[error("cannot connect to {address}: {cause}")]
+    Connect {
+        address: String,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("the connection broke: {0}")]
+    Exchange(#[source] std::io::Error),
+    #[error("the answer cannot be read: {0}")]
+    Malformed(&'static str),
+    #[error("server returned HTTP status {}", status_text(*.0))]
+    Status(u16),
     #[error("body size limit exceeded: more than {0} bytes (body_size_limit)")]
     TooLarge(usize),
     #[error("the body is not the gzip that its header promises")]
@@ -88,46 +99,100 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Fetches a target's text.
-///
-/// `accept` is the value of the Accept header, `timeout` bounds the whole exchange.
-pub async fn fetch(http: &reqwest::Client, url: &str, job: &Job, accept: &str, timeout: Duration) -> Result<Fetched, FetchError> {
-    match tokio::time::timeout(timeout, exchange(http, url, job, accept, timeout)).await {
-        Ok(result) => result,
-        Err(_) => Err(FetchError::Timeout(timeout)),
-    }
+/// Returns a status with its words, where it has some.
+fn status_text(status: u16) -> String {
+    reqwest::StatusCode::from_u16(status).map_or(status.to_string(), |status| status.to_string())
 }
 
-async fn exchange(http: &reqwest::Client, url: &str, job: &Job, accept: &str, timeout: Duration) -> Result<Fetched, FetchError> {
-    let mut request = http.get(url).header(header::ACCEPT, accept).header(TIMEOUT_HEADER, timeout.as_secs_f64().to_string());
-    if job.enable_compression {
-        request = request.header(header::ACCEPT_ENCODING, "gzip");
-    }
-    let response = client::authorise(request, &job.client).await?.send().await?;
-    if response.status() != reqwest::StatusCode::OK {
-        return Err(FetchError::Status(response.status()));
-    }
-    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (content_type, encoding) = (text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING));
-    let limit = match usize::try_from(job.limits.body_bytes) {
+/// What the head of an answer says about the body.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub status: u16,
+    content_type: Option<String>,
+    encoding: Option<String>,
+}
+
+/// Returns what matters of a head; `value` finds a line by its name.
+pub(super) fn head_of<'a>(status: u16, value: impl Fn(&str) -> Option<&'a str>) -> Head {
+    let text = |name: header::HeaderName| value(name.as_str()).map(str::to_owned);
+    Head { status, content_type: text(header::CONTENT_TYPE), encoding: text(header::CONTENT_ENCODING) }
+}
+
+/// Returns how long a job's bodies may be, in bytes, packed or not.
+pub(super) fn body_limit(job: &Job) -> usize {
+    match usize::try_from(job.limits.body_bytes) {
         Ok(0) => BODY_BYTES_DEFAULT,
         Err(_) => BODY_BYTES_MAX,
         Ok(limit) => limit.min(BODY_BYTES_MAX),
-    };
-    let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(1 << 20) as usize);
-    let (mut pieces, mut room) = (response.bytes_stream(), Room::default());
-    while let Some(piece) = pieces.next().await {
-        let piece = piece?;
-        if body.len() + piece.len() > limit {
-            return Err(FetchError::TooLarge(limit));
+    }
+}
+
+/// How one target is asked, again and again.
+pub struct Fetcher {
+    url: String,
+    /// Bounds a whole exchange.
+    timeout: Duration,
+    /// What is asked for, and for how long.
+    headers: Vec<(&'static str, String)>,
+    plain: Option<Plain>,
+}
+
+impl Fetcher {
+    /// `accept` is the value of the Accept header.
+    pub fn new(url: &str, job: &Job, accept: &str, timeout: Duration) -> Fetcher {
+        let mut headers = vec![("Accept", accept.to_owned()), (TIMEOUT_HEADER, timeout.as_secs_f64().to_string())];
+        if job.enable_compression {
+            headers.push(("Accept-Encoding", "gzip".to_owned()));
         }
-        room.grow(body.len() + piece.len()).await;
-        body.extend_from_slice(&piece);
+        let borrowed: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Fetcher { url: url.to_owned(), timeout, plain: Plain::new(url, &job.client, &borrowed), headers }
     }
-    if encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")) {
-        body = unpack(&body, limit, &mut room).await?;
+
+    /// Fetches the target's text.
+    pub async fn fetch(&mut self, http: &client::Kept, job: &Job) -> Result<Fetched, FetchError> {
+        match tokio::time::timeout(self.timeout, self.exchange(http, job)).await {
+            Ok(result) => result,
+            Err(_) => Err(FetchError::Timeout(self.timeout)),
+        }
     }
-    Ok(Fetched { body, content_type, _room: room })
+
+    async fn exchange(&mut self, http: &client::Kept, job: &Job) -> Result<Fetched, FetchError> {
+        if let Some(plain) = &mut self.plain {
+            match plain.get(body_limit(job)).await? {
+                Answer::Body { head, body, room } => return unpacked(head, body, room, job).await,
+                Answer::Redirect => self.plain = None,
+            }
+        }
+        let mut request = http.get().await?.get(&self.url);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let response = client::authorise(request, &job.client).await?.send().await?;
+        let value = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let head = head_of(response.status().as_u16(), value);
+        if head.status != 200 {
+            return Err(FetchError::Status(head.status));
+        }
+        let limit = body_limit(job);
+        let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(1 << 20) as usize);
+        let (mut pieces, mut room) = (response.bytes_stream(), Room::default());
+        while let Some(piece) = pieces.next().await {
+            let piece = piece?;
+            if body.len() + piece.len() > limit {
+                return Err(FetchError::TooLarge(limit));
+            }
+            room.grow(body.len() + piece.len()).await;
+            body.extend_from_slice(&piece);
+        }
+        unpacked(head, body, room, job).await
+    }
+}
+
+async fn unpacked(head: Head, mut body: Vec<u8>, mut room: Room, job: &Job) -> Result<Fetched, FetchError> {
+    if head.encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")) {
+        body = unpack(&body, body_limit(job), &mut room).await?;
+    }
+    Ok(Fetched { body, content_type: head.content_type, _room: room })
 }
 
 /// What each member of a gzip file begins with.

@@ -21,6 +21,9 @@ use crate::telemetry::Metrics;
 pub const ALIVE_EVERY: Duration = Duration::from_secs(5);
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+const MERGE_EVERY: Duration = Duration::from_secs(60);
+/// What was written in vain is not tried again at once.
+const MERGE_AGAIN: Duration = Duration::from_secs(600);
 const LINK_EVERY: Duration = Duration::from_secs(5);
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
@@ -49,11 +52,13 @@ impl Chores {
             Pulse::new("the sync of samples", STILL),
             Pulse::new("the sign of life", STILL),
             Pulse::new("the maintenance of samples", MAINTENANCE_STILL),
+            Pulse::new("the merging of blocks", MAINTENANCE_STILL),
         ];
-        let [sync, alive, maintain] = pulses.clone();
+        let [sync, alive, maintain, merge] = pulses.clone();
         tasks.start("chores", self.clone().sync(sync));
         tasks.start("chores", self.clone().stay_alive(alive));
         tasks.start("chores", self.clone().maintain(maintain));
+        tasks.start("chores", self.clone().merge(merge));
         tasks.start("chores", self.clone().sweep());
         tasks.start("chores", self.clone().link());
         tasks.start("chores", self.clone().count_runs());
@@ -98,6 +103,28 @@ impl Chores {
             let maintained = tokio::task::spawn_blocking(move || disk.maintain(&store, clock::now())).await;
             if let Err(error) = maintained.expect("the maintenance of samples ends without a fault") {
                 tracing::error!(error = with_causes(&error), "the store cannot be tidied");
+            }
+        }
+    }
+
+    /// Merges blocks, at half the speed at which it could. A fault in it ends the service: blocks would pile up.
+    async fn merge(self, pulse: Pulse) {
+        let mut timer = every(MERGE_EVERY);
+        loop {
+            timer.tick().await;
+            pulse.beat();
+            let (disk, store, pulse) = (self.disk.clone(), self.store.clone(), pulse.clone());
+            let merged = tokio::task::spawn_blocking(move || {
+                let mut worked = clock::Stopwatch::start();
+                disk.merge(&store, clock::now(), &mut || {
+                    pulse.beat();
+                    std::thread::sleep(worked.elapsed());
+                    worked = clock::Stopwatch::start();
+                })
+            });
+            if let Err(error) = merged.await.expect("the merging of blocks ends without a fault") {
+                tracing::error!(error = with_causes(&error), "blocks cannot be merged");
+                tokio::time::sleep(MERGE_AGAIN).await;
             }
         }
     }

@@ -112,13 +112,14 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     tasks.start("watch", watching);
 
     let (landed, _) = broadcast::channel(LANDED_MAX);
-    let scrapes = Arc::new(Scrapes::new(scrapes::Parts {
+    let scrapes = Scrapes::new(scrapes::Parts {
         ingest: ingest.clone(),
         hub: hub.clone(),
         metrics: metrics.clone(),
         landed: landed.clone(),
         seed: 0,
-    }));
+    });
+    let scrapes = Arc::new(scrapes.context("cannot start the thread of the scrapes")?);
     let journeys = Journeys::new(journeys::Parts {
         ingest: ingest.clone(),
         hub: hub.clone(),

@@ -95,6 +95,29 @@ impl<'a> BitReader<'a> {
         bits
     }
 
+    /// Reads a number in a Rice code: zeros, a one, and the lowest `width` bits; as many zeros as `escape`, and all 64 bits.
+    ///
+    /// Errors: `Damaged` when there are more zeros than that, as there are behind the end.
+    #[inline]
+    pub fn rice(&mut self, width: u32, escape: u32) -> Result<u64, Damaged> {
+        let ahead = self.ahead();
+        let zeros = ahead.leading_zeros();
+        if zeros >= escape {
+            if zeros > escape {
+                return Err(Damaged("a run of zero bits does not end"));
+            }
+            self.skip(zeros + 1);
+            return Ok(self.take(64));
+        }
+        let top = u64::from(zeros) << width;
+        if zeros + 1 + width <= AHEAD {
+            self.skip(zeros + 1 + width);
+            return Ok(top | (ahead << (zeros + 1)).checked_shr(64 - width).unwrap_or(0));
+        }
+        self.skip(zeros + 1);
+        Ok(top | self.take(width))
+    }
+
     /// Errors: `Damaged` when more was read than there is.
     #[inline]
     pub fn check(&self) -> Result<(), Damaged> {
@@ -131,5 +154,23 @@ mod tests {
             reader.take(8);
             assert!(reader.check().is_err());
         }
+    }
+
+    #[test]
+    fn rice_codes_end_or_are_damage() {
+        let mut writer = BitWriter::default();
+        (0..24).for_each(|zeros| writer.put(1 << 3 | 5, zeros + 4));
+        writer.put(1, 25);
+        writer.put(u64::MAX, 64);
+        writer.put(1, 24);
+        writer.put((1 << 50) - 1, 50);
+        let mut bytes = Vec::new();
+        writer.copy_to(&mut bytes);
+        let mut reader = BitReader::new(&bytes);
+        (0..24).for_each(|zeros| assert_eq!(reader.rice(3, 24), Ok(zeros << 3 | 5)));
+        assert_eq!(reader.rice(3, 24), Ok(u64::MAX));
+        assert_eq!(reader.rice(50, 24), Ok((23 << 50) + (1 << 50) - 1));
+        assert!(reader.check().is_ok() && reader.rice(3, 24).is_err());
+        assert!(BitReader::new(&[0; 9]).rice(0, 24).is_err());
     }
 }

@@ -1,22 +1,81 @@
-//! Blocks: chunks that have left memory, as the bytes of one immutable file.
+//! Blocks: samples that have left memory, as the bytes of one immutable file.
 //!
-//! Layout: mark, runs of chunks by series number, index groups of 64 series, labels, directory of the groups, footer. The directory is
-//! all that stays in memory. Every part carries a checksum. Labels are there for the day that the log is lost; otherwise the series
-//! numbers say whose runs they are.
+//! Layout: mark, groups, directory, footer. A group holds up to about 512 series, which follow each other in the order of
+//! [`cluster`](super::cluster): lists of instants, each of which many series share, columns of values, an index that says whose they
+//! are, and the labels. Only the directory stays in memory. Every part carries a checksum. Labels are there for merging, and for the
+//! day that the log is lost.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use zstd::bulk::Decompressor;
 
 use crate::model::LabelSet;
 
-use super::chunk::{Chunk, Chunks};
-use super::codec::{Damaged, Reader, put_signed, put_varint};
+use super::chunk::Decoded;
+use super::cluster::Wanted;
+use super::codec::{Damaged, Reader};
+use super::group::{Columns, Entry, Index, Instants, List, take_index};
+use super::ints;
 
-const MARK: &[u8; 8] = b"TOCSBLK1";
-const GROUP_LEN: usize = 64;
-const FOOTER_BYTES: usize = 8 * 8 + 4 + 8;
+pub(super) const MARK: &[u8; 8] = b"TOCSBLK2";
+/// A group ends with the series that fills it.
+pub(super) const GROUP_LEN: usize = 512;
+pub(super) const FOOTER_BYTES: usize = 7 * 8 + 4 + 8;
+/// The longest inflated part: an index, labels, a directory.
+const PART_BYTES_MAX: u64 = 256 << 20;
+/// Columns that lie closer together are read in one go.
+const GAP_BYTES: u64 = 4096;
+
+/// So many instants are kept while a block is read.
+pub(super) const INSTANTS_MAX: usize = 1 << 20;
+
+thread_local! {
+    /// Making one takes longer than inflating an index.
+    static INFLATER: RefCell<Decompressor<'static>> = RefCell::new(Decompressor::new().expect("there is memory for it"));
+}
 
 /// Fills the buffer with the block's bytes from an offset on.
 pub type ReadAt = Box<dyn Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync>;
+
+/// A block's name: the numbers of the cuts that it holds, first to last. A block that was merged from others holds what they held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockId {
+    pub first: u64,
+    pub last: u64,
+}
+
+impl BlockId {
+    /// Returns the name of the block that a cut makes.
+    pub fn of_cut(number: u64) -> BlockId {
+        BlockId { first: number, last: number }
+    }
+
+    /// Returns whether this block stands in place of another.
+    pub fn replaces(self, other: BlockId) -> bool {
+        self != other && self.first <= other.first && self.last >= other.last
+    }
+
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Option<BlockId> {
+        let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+        match text.split_once('-') {
+            None => number(text).map(BlockId::of_cut),
+            Some((first, last)) => Some(BlockId { first: number(first)?, last: number(last)? }).filter(|id| id.first < id.last),
+        }
+    }
+}
+
+impl fmt::Display for BlockId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08}", self.first)?;
+        if self.first == self.last { Ok(()) } else { write!(f, "-{:08}", self.last) }
+    }
+}
 
 /// Why a block cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,321 +86,316 @@ pub enum BlockError {
     Damaged(#[from] Damaged),
 }
 
-/// A series in a block's index.
+/// Some series of a block's directory.
+#[derive(Debug)]
+struct Group {
+    /// Where the text ends, in the directory's keys, that is behind the keys of the groups before, and not behind those of this one.
+    key_end: usize,
+    /// Where the lists of instants begin; columns, index and labels follow.
+    at: u64,
+    instants_len: u64,
+    columns_len: u64,
+    index: Part,
+    labels: Part,
+}
+
+/// A compressed part.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    series: u32,
-    len: u32,
-    first: i64,
-    last: i64,
+struct Part {
+    len: u64,
+    inflated: u64,
     checksum: u32,
 }
 
-/// 64 series of a block's directory.
-#[derive(Debug)]
-struct Group {
-    first: u32,
-    /// Where the runs begin.
-    data: u64,
-    /// Where the entries stand.
-    index: u64,
-    index_len: u32,
-    checksum: u32,
+impl Group {
+    fn columns_at(&self) -> u64 {
+        self.at + self.instants_len
+    }
+
+    fn index_at(&self) -> u64 {
+        self.columns_at() + self.columns_len
+    }
+
+    fn labels_at(&self) -> u64 {
+        self.index_at() + self.index.len
+    }
 }
 
 /// An open block.
 pub(super) struct Block {
-    pub id: u64,
+    pub id: BlockId,
     pub len: u64,
     pub first: i64,
     pub last: i64,
     pub series: usize,
     pub samples: u64,
-    last_series: u32,
-    labels: (u64, u32, u32),
+    pub last_series: u32,
+    /// It cannot be read, so it is merged with no other.
+    pub is_faulty: AtomicBool,
+    keys: Vec<u8>,
     groups: Vec<Group>,
     read: ReadAt,
 }
 
-/// A block under construction.
-pub(super) struct BlockWriter {
-    bytes: Vec<u8>,
-    entries: Vec<Entry>,
-    labels: Vec<u8>,
-    last_labels: Vec<u8>,
-    samples: u64,
-}
-
-impl BlockWriter {
-    pub fn new() -> BlockWriter {
-        BlockWriter { bytes: MARK.to_vec(), entries: Vec::new(), labels: Vec::new(), last_labels: Vec::new(), samples: 0 }
-    }
-
-    pub fn len_bytes(&self) -> usize {
-        self.bytes.len() + self.labels.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Appends a series; numbers come in order. An empty run is left out.
-    pub fn put(&mut self, series: u32, labels: &LabelSet, run: &[u8]) {
-        let (mut first, mut last, mut samples) = (i64::MAX, i64::MIN, 0);
-        for chunk in Chunks::of(run).flatten() {
-            first = first.min(chunk.first);
-            last = last.max(chunk.last);
-            samples += u64::from(chunk.count);
-        }
-        if samples == 0 {
-            return;
-        }
-        self.samples += samples;
-        self.bytes.extend_from_slice(run);
-        self.entries.push(Entry { series, len: run.len() as u32, first, last, checksum: crc32fast::hash(run) });
-        // Neighbours share most of their labels.
-        let packed = labels.packed();
-        let front = packed.iter().zip(&self.last_labels).take_while(|(left, right)| left == right).count();
-        put_varint(&mut self.labels, front as u64);
-        put_varint(&mut self.labels, (packed.len() - front) as u64);
-        self.labels.extend_from_slice(&packed[front..]);
-        packed.clone_into(&mut self.last_labels);
-    }
-
-    /// Returns the whole block.
-    pub fn end(mut self) -> Vec<u8> {
-        let out = &mut self.bytes;
-        let (mut directory, mut data) = (Vec::new(), MARK.len() as u64);
-        for group in self.entries.chunks(GROUP_LEN) {
-            let index = out.len();
-            let mut last = group[0].series;
-            for entry in group {
-                put_varint(out, u64::from(entry.series - last));
-                put_varint(out, u64::from(entry.len));
-                put_signed(out, entry.first);
-                put_varint(out, entry.last.wrapping_sub(entry.first) as u64);
-                out.extend_from_slice(&entry.checksum.to_le_bytes());
-                last = entry.series;
-            }
-            put_varint(&mut directory, u64::from(group[0].series));
-            put_varint(&mut directory, data);
-            put_varint(&mut directory, index as u64);
-            put_varint(&mut directory, (out.len() - index) as u64);
-            directory.extend_from_slice(&crc32fast::hash(&out[index..]).to_le_bytes());
-            data += group.iter().map(|entry| u64::from(entry.len)).sum::<u64>();
-        }
-        let labels_at = out.len() as u64;
-        out.extend_from_slice(&self.labels);
-        let directory_at = out.len() as u64;
-        out.extend_from_slice(&directory);
-        let footer_at = out.len();
-        let first = self.entries.iter().map(|entry| entry.first).min().unwrap_or(i64::MAX);
-        let last = self.entries.iter().map(|entry| entry.last).max().unwrap_or(i64::MIN);
-        let last_series = self.entries.last().map_or(0, |entry| entry.series);
-        for number in [
-            labels_at,
-            self.labels.len() as u64 | u64::from(crc32fast::hash(&self.labels)) << 32,
-            directory_at,
-            directory.len() as u64 | u64::from(crc32fast::hash(&directory)) << 32,
-            first as u64,
-            last as u64,
-            self.entries.len() as u64 | u64::from(last_series) << 32,
-            self.samples,
-        ] {
-            out.extend_from_slice(&number.to_le_bytes());
-        }
-        let checksum = crc32fast::hash(&out[footer_at..]);
-        out.extend_from_slice(&checksum.to_le_bytes());
-        out.extend_from_slice(MARK);
-        self.bytes
-    }
-
-    /// Returns each series with the place of its run in the whole block.
-    pub fn runs(&self) -> Vec<(u32, std::ops::Range<usize>)> {
-        let mut at = MARK.len();
-        let place = |entry: &Entry| {
-            let from = at;
-            at += entry.len as usize;
-            (entry.series, from..at)
-        };
-        self.entries.iter().map(place).collect()
-    }
-}
-
 impl Block {
     /// Opens a block of so many bytes.
-    pub fn open(id: u64, len: u64, read: ReadAt) -> Result<Block, BlockError> {
+    pub fn open(id: BlockId, len: u64, read: ReadAt) -> Result<Block, BlockError> {
         let short = Damaged("a block is too short");
         let footer_at = len.checked_sub(FOOTER_BYTES as u64).ok_or(short)?;
-        let footer = fetch(&read, footer_at, FOOTER_BYTES as u64, None)?;
-        let (numbers, rest) = footer.as_chunks::<8>().0.split_at_checked(8).ok_or(short)?;
-        let checksum = u32::from_le_bytes(footer[64..68].try_into().expect("the footer has its length"));
-        if &footer[68..] != MARK || rest.is_empty() || crc32fast::hash(&footer[..64]) != checksum {
+        let footer = fetch(&read, footer_at, FOOTER_BYTES as u64)?;
+        let numbers = footer.as_chunks::<8>().0;
+        let number = |index: usize| u64::from_le_bytes(numbers[index]);
+        let checksum = u32::from_le_bytes(footer[56..60].try_into().expect("the footer has its length"));
+        if &footer[60..] != MARK || crc32fast::hash(&footer[..56]) != checksum {
             return Err(Damaged("a block's footer is wrong").into());
         }
-        let number = |index: usize| u64::from_le_bytes(numbers[index]);
-        let halves = |index: usize| (number(index) as u32, (number(index) >> 32) as u32);
-        let (directory_len, directory_checksum) = halves(3);
-        if number(2).checked_add(u64::from(directory_len)) != Some(footer_at) {
+        let directory = Part { len: number(0), inflated: number(1) >> 32, checksum: number(1) as u32 };
+        let directory_at = footer_at.checked_sub(directory.len).ok_or(short)?;
+        let (keys, groups) = take_groups(&inflate(&fetch(&read, directory_at, directory.len)?, directory)?)?;
+        let end = groups.last().map_or(MARK.len() as u64, |group| group.labels_at() + group.labels.len);
+        if end != directory_at {
             return Err(Damaged("a block's directory lies elsewhere").into());
         }
-        let directory = fetch(&read, number(2), u64::from(directory_len), Some(directory_checksum))?;
-        let (labels_len, labels_checksum) = halves(1);
-        let (series, last_series) = halves(6);
         Ok(Block {
             id,
             len,
-            first: number(4) as i64,
-            last: number(5) as i64,
-            series: series as usize,
-            samples: number(7),
-            last_series,
-            labels: (number(0), labels_len, labels_checksum),
-            groups: take_groups(&directory)?,
+            first: number(2) as i64,
+            last: number(3) as i64,
+            series: number(4) as usize,
+            samples: number(5),
+            last_series: number(6) as u32,
+            is_faulty: AtomicBool::new(false),
+            keys,
+            groups,
             read,
         })
-    }
-
-    /// Returns the highest series number.
-    pub fn last_series(&self) -> u32 {
-        self.last_series
     }
 
     pub fn overlaps(&self, start: i64, end: i64) -> bool {
         self.first <= end && self.last >= start
     }
 
-    /// Hands out the chunks of the wanted series, sorted by number, that overlap `start ..= end`, with the place of their series among
-    /// the wanted.
-    pub fn chunks(
-        &self,
-        wanted: &[u32],
-        start: i64,
-        end: i64,
-        mut take: impl FnMut(usize, Chunk<'_>) -> Result<(), Damaged>,
-    ) -> Result<(), BlockError> {
-        let mut from = wanted.partition_point(|series| self.groups.first().is_some_and(|group| *series < group.first));
-        for (index, group) in self.groups.iter().enumerate() {
-            let next = self.groups.get(index + 1).map(|group| group.first);
-            let to = next.map_or(wanted.len(), |next| from + wanted[from..].partition_point(|series| *series < next));
+    /// Returns the number of groups.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn key(&self, group: usize) -> &[u8] {
+        let from = if group == 0 { 0 } else { self.groups[group - 1].key_end };
+        &self.keys[from..self.groups[group].key_end]
+    }
+
+    /// Returns the groups that may hold wanted series, each with these.
+    pub fn groups_of(&self, wanted: &Wanted) -> Vec<(usize, Range<usize>)> {
+        let (mut found, mut from) = (Vec::new(), 0);
+        for group in 0..self.groups.len() {
+            if from == wanted.len() {
+                break;
+            }
+            let own = self.key(group);
+            from = wanted.behind(from, |key| key < own);
+            // Series with the same key may stand on both sides of a border.
+            let to =
+                if group + 1 < self.groups.len() { wanted.behind(from, |key| key <= self.key(group + 1)) } else { wanted.len() };
             if from < to {
-                let hits = self.hits(group, wanted, from..to, start, end)?;
-                self.read_hits(&hits, |place, chunk| if chunk.overlaps(start, end) { take(place, chunk) } else { Ok(()) })?;
+                found.push((group, from..to));
             }
-            from = to;
         }
-        Ok(())
+        found
     }
 
-    /// Returns the wanted series of a group: their places among the wanted, entries, and where their runs lie.
-    fn hits(
+    /// Appends the samples in `start ..= end` of wanted series in one group; returns how many came.
+    pub fn read_group(
         &self,
-        group: &Group,
-        wanted: &[u32],
-        range: std::ops::Range<usize>,
-        start: i64,
-        end: i64,
-    ) -> Result<Vec<(usize, Entry, u64)>, BlockError> {
-        let (mut hits, mut place, mut at) = (Vec::new(), range.start, group.data);
-        for entry in self.entries(group)? {
-            while place < range.end && wanted[place] < entry.series {
-                place += 1;
+        group: usize,
+        wanted: &[(u32, usize)],
+        (start, end): (i64, i64),
+        instants: &mut Instants,
+        out: &mut [Decoded],
+    ) -> Result<usize, BlockError> {
+        let index = self.index(group)?;
+        let mut hits = Vec::new();
+        for (place, entry) in index.entries.iter().enumerate() {
+            let Ok(own) = wanted.binary_search_by_key(&entry.series, |(series, _)| *series) else { continue };
+            let list = self.instants(index.lists[entry.instants], instants)?;
+            let rows = list.partition_point(|at| *at < start)..list.partition_point(|at| *at <= end);
+            if !rows.is_empty() {
+                hits.push((place, wanted[own].1, list, rows));
             }
-            if place < range.end && wanted[place] == entry.series && entry.first <= end && entry.last >= start {
-                hits.push((place, entry, at));
-            }
-            at += u64::from(entry.len);
         }
-        Ok(hits)
+        let columns = self.columns(group, &index, hits.iter().map(|(place, ..)| *place))?;
+        let (mut leader, mut count) = (None, 0);
+        for (place, out_place, list, rows) in hits {
+            index.decode(place, &columns, &list, rows.clone(), &mut leader, &mut out[out_place])?;
+            count += rows.len();
+        }
+        Ok(count)
     }
 
-    /// Reads the runs in one go where they lie close together.
-    fn read_hits(
-        &self,
-        hits: &[(usize, Entry, u64)],
-        mut take: impl FnMut(usize, Chunk<'_>) -> Result<(), Damaged>,
-    ) -> Result<(), BlockError> {
-        let close = |left: &(usize, Entry, u64), right: &(usize, Entry, u64)| right.2 - left.2 - u64::from(left.1.len) <= 4096;
-        for batch in hits.chunk_by(close) {
-            let (from, last) = (batch[0].2, &batch[batch.len() - 1]);
-            let bytes = fetch(&self.read, from, last.2 + u64::from(last.1.len) - from, None)?;
-            for (place, entry, at) in batch {
-                let at = (at - from) as usize;
-                let run = &bytes[at..at + entry.len as usize];
-                if crc32fast::hash(run) != entry.checksum {
-                    return Err(Damaged("a run's checksum is wrong").into());
-                }
-                for chunk in Chunks::of(run) {
-                    take(*place, chunk?)?;
-                }
-            }
-        }
-        Ok(())
+    /// Reads the index of a group.
+    pub fn index(&self, group: usize) -> Result<Index, BlockError> {
+        let group = &self.groups[group];
+        let bytes = inflate(&fetch(&self.read, group.index_at(), group.index.len)?, group.index)?;
+        let (lists, entries) = take_index(&bytes, (group.columns_at(), group.columns_len))?;
+        Ok(Index { bytes, lists, entries })
     }
 
-    fn entries(&self, group: &Group) -> Result<Vec<Entry>, BlockError> {
-        let bytes = fetch(&self.read, group.index, u64::from(group.index_len), Some(group.checksum))?;
-        let (mut reader, mut entries, mut series) = (Reader(&bytes), Vec::with_capacity(GROUP_LEN), group.first);
-        while !reader.is_empty() {
-            series = series.checked_add(reader.series()?).ok_or(Damaged("a series number is too large"))?;
-            let len = u32::try_from(reader.varint()?).map_err(|_| Damaged("a run is too long"))?;
-            let first = reader.signed()?;
-            let last = first.wrapping_add(reader.varint()? as i64);
-            entries.push(Entry { series, len, first, last, checksum: u32::from_le_bytes(reader.array()?) });
+    /// Reads the labels of a group's entries, in order.
+    pub fn labels(&self, group: usize, entries: &[Entry]) -> Result<Vec<LabelSet>, BlockError> {
+        let group = &self.groups[group];
+        let bytes = inflate(&fetch(&self.read, group.labels_at(), group.labels.len)?, group.labels)?;
+        let (mut reader, mut packed, mut all) = (Reader(&bytes), Vec::new(), Vec::<LabelSet>::with_capacity(entries.len()));
+        for (place, entry) in entries.iter().enumerate() {
+            if place > 0 && entries[place - 1].series == entry.series {
+                all.push(all[place - 1].clone());
+                continue;
+            }
+            let front = reader.varint()?;
+            let len = reader.count()?;
+            if front > packed.len() as u64 {
+                return Err(Damaged("a label set cannot be read").into());
+            }
+            packed.truncate(front as usize);
+            packed.extend_from_slice(reader.take(len)?);
+            all.push(LabelSet::from_packed(&packed).ok_or(Damaged("a label set cannot be read"))?);
         }
-        Ok(entries)
+        Ok(all)
+    }
+
+    /// Returns the instants of a column.
+    pub fn instants_of(&self, index: &Index, place: usize, instants: &mut Instants) -> Result<Arc<[i64]>, BlockError> {
+        self.instants(index.lists[index.entries[place].instants], instants)
+    }
+
+    fn instants(&self, list: List, known: &mut Instants) -> Result<Arc<[i64]>, BlockError> {
+        if let Some(own) = known.lists.get(&list.at).filter(|own| own.len() == list.len) {
+            return Ok(own.clone());
+        }
+        let bytes = fetch(&self.read, list.at, list.bytes)?;
+        let (checksum, body) = bytes.split_first_chunk::<4>().ok_or(Damaged("a list of instants is too short"))?;
+        if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
+            return Err(Damaged("a list's checksum is wrong").into());
+        }
+        let own: Arc<[i64]> = ints::take(body, list.len, list.len, None)?.into();
+        if !own.is_sorted_by(|left, right| left < right) {
+            return Err(Damaged("instants are out of order").into());
+        }
+        if known.len + own.len() > known.max {
+            *known = Instants::new(known.max);
+        }
+        known.len += own.len();
+        known.lists.insert(list.at, own.clone());
+        Ok(own)
+    }
+
+    /// Reads columns, and those that they follow; their places in the index come in order.
+    pub fn columns(&self, group: usize, index: &Index, places: impl Iterator<Item = usize>) -> Result<Columns, BlockError> {
+        let group = &self.groups[group];
+        let mut needed: Vec<usize> = places.flat_map(|place| index.entries[place].leader.into_iter().chain([place])).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        needed.retain(|place| !index.entries[*place].is_inline);
+        let mut columns = Columns { bytes: Vec::new(), places: Vec::with_capacity(needed.len()) };
+        let close = |left: &usize, right: &usize| {
+            let (left, right) = (&index.entries[*left], &index.entries[*right]);
+            right.at - (left.at + left.len) <= GAP_BYTES
+        };
+        for batch in needed.chunk_by(close) {
+            let (first, last) = (&index.entries[batch[0]], &index.entries[batch[batch.len() - 1]]);
+            let from = columns.bytes.len();
+            columns.bytes.resize(from + (last.at + last.len - first.at) as usize, 0);
+            (self.read)(group.columns_at() + first.at, &mut columns.bytes[from..])?;
+            for place in batch {
+                let entry = &index.entries[*place];
+                let at = from + (entry.at - first.at) as usize;
+                let range = at..at + entry.len as usize;
+                if crc32fast::hash(&columns.bytes[range.clone()]) != entry.checksum {
+                    return Err(Damaged("a column's checksum is wrong").into());
+                }
+                columns.places.push((*place, range));
+            }
+        }
+        Ok(columns)
     }
 
     /// Returns every series with its labels, and the span of its samples here.
     pub fn catalogue(&self) -> Result<Vec<(u32, LabelSet, i64, i64)>, BlockError> {
-        let (at, len, checksum) = self.labels;
-        let bytes = fetch(&self.read, at, u64::from(len), Some(checksum))?;
-        let (mut reader, mut packed, mut all) = (Reader(&bytes), Vec::new(), Vec::with_capacity(self.series));
-        for group in &self.groups {
-            for entry in self.entries(group)? {
-                let front = reader.varint()? as usize;
-                let len = reader.count()?;
-                if front > packed.len() {
-                    return Err(Damaged("a label set cannot be read").into());
+        let (mut all, mut instants) = (Vec::with_capacity(self.series.min(1 << 20)), Instants::new(INSTANTS_MAX));
+        for group in 0..self.groups.len() {
+            let index = self.index(group)?;
+            for (place, labels) in self.labels(group, &index.entries)?.into_iter().enumerate() {
+                let list = self.instants_of(&index, place, &mut instants)?;
+                if let (Some(first), Some(last)) = (list.first(), list.last()) {
+                    all.push((index.entries[place].series, labels, *first, *last));
                 }
-                packed.truncate(front);
-                packed.extend_from_slice(reader.take(len)?);
-                let labels = LabelSet::from_packed(&packed).ok_or(Damaged("a label set cannot be read"))?;
-                all.push((entry.series, labels, entry.first, entry.last));
             }
         }
         Ok(all)
     }
 }
 
-fn take_groups(directory: &[u8]) -> Result<Vec<Group>, Damaged> {
-    let (mut reader, mut groups) = (Reader(directory), Vec::new());
+fn take_groups(directory: &[u8]) -> Result<(Vec<u8>, Vec<Group>), Damaged> {
+    let (mut reader, mut keys, mut groups) = (Reader(directory), Vec::new(), Vec::<Group>::new());
+    let (mut at, mut from) = (MARK.len() as u64, 0);
+    let long = Damaged("a group is too long");
     while !reader.is_empty() {
-        let first = reader.series()?;
-        let (data, index) = (reader.varint()?, reader.varint()?);
-        let index_len = u32::try_from(reader.varint()?).map_err(|_| Damaged("a group is too long"))?;
-        groups.push(Group { first, data, index, index_len, checksum: u32::from_le_bytes(reader.array()?) });
+        let front = reader.varint()?;
+        let len = reader.count()?;
+        let last = from..keys.len();
+        if front > last.len() as u64 {
+            return Err(Damaged("a group's key cannot be read"));
+        }
+        from = keys.len();
+        keys.extend_from_within(last.start..last.start + front as usize);
+        keys.extend_from_slice(reader.take(len)?);
+        if !groups.is_empty() && keys[from..] < keys[last] {
+            return Err(Damaged("a block's groups are out of order"));
+        }
+        let (instants_len, columns_len) = (reader.varint()?, reader.varint()?);
+        let mut part = || {
+            Ok::<_, Damaged>(Part {
+                len: reader.varint()?,
+                inflated: reader.varint()?,
+                checksum: u32::from_le_bytes(reader.array()?),
+            })
+        };
+        let (index, labels) = (part()?, part()?);
+        let group = Group { key_end: keys.len(), at, instants_len, columns_len, index, labels };
+        let parts = [instants_len, columns_len, index.len, labels.len];
+        at = parts.into_iter().try_fold(at, u64::checked_add).ok_or(long)?;
+        groups.push(group);
     }
-    if !groups.is_sorted_by(|left, right| left.first < right.first) {
-        return Err(Damaged("a block's groups are out of order"));
-    }
-    Ok(groups)
+    Ok((keys, groups))
 }
 
-fn fetch(read: &ReadAt, at: u64, len: u64, checksum: Option<u32>) -> Result<Vec<u8>, BlockError> {
-    let mut bytes = vec![0; usize::try_from(len).map_err(|_| Damaged("a part of a block is too long"))?];
-    read(at, &mut bytes)?;
-    match checksum {
-        Some(checksum) if crc32fast::hash(&bytes) != checksum => Err(Damaged("a block's checksum is wrong").into()),
-        Some(_) | None => Ok(bytes),
+fn fetch(read: &ReadAt, at: u64, len: u64) -> Result<Vec<u8>, BlockError> {
+    if len > PART_BYTES_MAX {
+        return Err(Damaged("a part of a block is too long").into());
     }
+    let mut bytes = vec![0; len as usize];
+    read(at, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Returns what a part was before it was compressed.
+fn inflate(bytes: &[u8], part: Part) -> Result<Vec<u8>, Damaged> {
+    if crc32fast::hash(bytes) != part.checksum {
+        return Err(Damaged("a block's checksum is wrong"));
+    }
+    if part.inflated > PART_BYTES_MAX {
+        return Err(Damaged("a part of a block is too long"));
+    }
+    let inflated = INFLATER.with_borrow_mut(|inflater| inflater.decompress(bytes, part.inflated as usize));
+    let inflated = inflated.map_err(|_| Damaged("a part of a block cannot be inflated"))?;
+    if inflated.len() as u64 == part.inflated { Ok(inflated) } else { Err(Damaged("a part of a block has another length")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Value;
-    use crate::store::chunk::{Decoded, seal_samples};
+    use crate::model::histogram::Histogram;
+    use crate::store::build::BlockWriter;
+    use crate::store::cluster::put_key;
 
     fn memory(bytes: Vec<u8>) -> ReadAt {
         Box::new(move |at, out| {
@@ -353,60 +407,133 @@ mod tests {
     }
 
     fn labels(series: u32) -> LabelSet {
-        LabelSet::from_pairs([("__name__", format!("metric_{}", series % 7)), ("series", series.to_string())])
+        let name = if series % 7 < 2 { "all_bucket".to_owned() } else { format!("metric_{}", series % 7) };
+        let set = [("__name__", name), ("series", (series / 12).to_string()), ("le", (series % 12).to_string())];
+        LabelSet::from_pairs(set.into_iter().filter(|(name, _)| *name != "le" || series % 7 < 2))
     }
 
-    /// Two samples for every third series.
-    fn build() -> Vec<u8> {
-        let mut writer = BlockWriter::new();
-        for series in (0..600).step_by(3) {
-            let values = [Value::Float(f64::from(series)), Value::Float(0.5)];
-            let mut run = Vec::new();
-            seal_samples(&mut run, values.iter().enumerate().map(|(index, value)| (i64::from(series) + index as i64, value)));
-            writer.put(series, &labels(series), &run);
+    fn samples(series: u32) -> Decoded {
+        let mut own = Decoded::default();
+        for row in 0..3 {
+            own.floats.push((i64::from(series / 100 + row * 10), f64::from(series * row)));
         }
-        writer.end()
+        if series.is_multiple_of(30) {
+            own.histograms.push((9999, Arc::new(Histogram { count: f64::from(series), ..Histogram::default() })));
+        }
+        own
     }
 
-    fn read(block: &Block, wanted: &[u32], start: i64, end: i64) -> Result<Vec<(usize, f64)>, BlockError> {
-        let mut found = Vec::new();
-        block.chunks(wanted, start, end, |place, chunk| {
-            let mut samples = Decoded::default();
-            chunk.decode(start, end, &mut samples)?;
-            found.extend(samples.floats.iter().map(|(_, value)| (place, *value)));
-            Ok(())
-        })?;
-        Ok(found)
+    /// Three samples for every third series.
+    fn build(count: u32) -> Vec<u8> {
+        let mut all: Vec<(Vec<u8>, u32)> = (0..count).step_by(3).map(|series| (Vec::new(), series)).collect();
+        for (key, series) in &mut all {
+            put_key(key, &labels(*series));
+        }
+        all.sort();
+        let (mut writer, mut bytes) = (BlockWriter::new(), Vec::new());
+        for (_, series) in all {
+            writer.put(series, &labels(series), samples(series));
+            let mut take = |part: &[u8]| {
+                bytes.extend_from_slice(part);
+                Ok(())
+            };
+            writer.drain(1000, &mut take).unwrap();
+        }
+        let (rest, len) = writer.end();
+        bytes.extend_from_slice(&rest);
+        assert_eq!(bytes.len() as u64, len);
+        bytes
+    }
+
+    fn open(bytes: &[u8]) -> Result<Block, BlockError> {
+        Block::open(BlockId::of_cut(4), bytes.len() as u64, memory(bytes.to_vec()))
+    }
+
+    fn read(block: &Block, wanted: &[u32], start: i64, end: i64) -> Result<Vec<Decoded>, BlockError> {
+        let sets: Vec<LabelSet> = wanted.iter().map(|series| labels(*series)).collect();
+        let keys = Wanted::new(wanted.iter().copied().zip(&sets));
+        let (mut out, mut instants) = (vec![Decoded::default(); wanted.len()], Instants::new(100));
+        for (group, range) in block.groups_of(&keys) {
+            block.read_group(group, &keys.numbers(range), (start, end), &mut instants, &mut out)?;
+        }
+        Ok(out)
     }
 
     #[test]
     fn what_was_put_in_comes_out() {
-        let bytes = build();
-        let block = Block::open(4, bytes.len() as u64, memory(bytes)).unwrap();
-        assert_eq!((block.first, block.last, block.series, block.samples, block.last_series()), (0, 598, 200, 400, 597));
-        let all: Vec<u32> = (0..700).collect();
-        assert_eq!(read(&block, &all, i64::MIN, i64::MAX).unwrap().len(), 400);
-        assert_eq!(read(&block, &[2, 3, 300, 301, 597, 598], 300, 600).unwrap(), [(2, 300.0), (2, 0.5), (4, 597.0), (4, 0.5)]);
-        assert_eq!(read(&block, &[], i64::MIN, i64::MAX).unwrap(), []);
+        let block = open(&build(9000)).unwrap();
+        assert!(block.groups() > 3);
+        assert_eq!((block.first, block.last, block.series, block.last_series), (0, 9999, 3000, 8997));
+        assert_eq!(block.samples, 3000 * 3 + 300);
+        let all: Vec<u32> = (0..9100).collect();
+        for (series, own) in read(&block, &all, i64::MIN, i64::MAX).unwrap().iter().enumerate() {
+            let expected = if series % 3 == 0 && series < 9000 { samples(series as u32) } else { Decoded::default() };
+            assert_eq!((&own.floats, own.histograms.len()), (&expected.floats, expected.histograms.len()), "series {series}");
+        }
+        for series in [3, 6, 12, 4500, 8997] {
+            let own = &read(&block, &[series], i64::from(series / 100 + 5), i64::from(series / 100 + 15)).unwrap()[0];
+            assert_eq!(own.floats, samples(series).floats[1..2]);
+        }
         let catalogue = block.catalogue().unwrap();
-        assert!(catalogue.iter().zip((0..600).step_by(3)).all(|(own, series)| own.0 == series && own.1 == labels(series)));
+        assert_eq!(catalogue.len(), 3000 + 300);
+        assert!(catalogue.iter().all(|(series, own, ..)| *own == labels(*series)));
     }
 
     #[test]
     fn damaged_blocks_are_noticed() {
-        let bytes = build();
-        let all: Vec<u32> = (0..700).collect();
+        let bytes = build(150);
+        let all: Vec<u32> = (0..150).collect();
         for at in 8..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 0x10;
-            let noticed = match Block::open(4, bad.len() as u64, memory(bad)) {
+            let noticed = match open(&bad) {
                 Ok(block) => read(&block, &all, i64::MIN, i64::MAX).is_err() || block.catalogue().is_err(),
                 Err(_) => true,
             };
             assert!(noticed, "byte {at} was changed");
         }
         for len in 0..bytes.len() {
-            assert!(Block::open(4, len as u64, memory(bytes[..len].to_vec())).is_err());
+            assert!(open(&bytes[..len]).is_err());
+        }
+    }
+
+    /// Whoever writes a wrong index gives it the right checksum.
+    #[test]
+    fn parts_with_good_checksums_and_bad_content_never_panic() {
+        let block = open(&build(600)).unwrap();
+        let index = block.index(0).unwrap();
+        let columns = block.columns(0, &index, 0..index.entries.len()).unwrap();
+        let mut seed = 88_172_645_463_325_252u64;
+        for _ in 0..20_000 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            let mut bad = index.bytes.clone();
+            let at = seed as usize % bad.len();
+            bad[at] = (seed >> 32) as u8;
+            let Ok((lists, entries)) = take_index(&bad, (block.groups[0].columns_at(), block.groups[0].columns_len)) else {
+                continue;
+            };
+            let bad = Index { bytes: bad, lists, entries };
+            let (mut leader, mut out) = (None, Decoded::default());
+            for place in 0..bad.entries.len() {
+                let list = [1, 2, 3];
+                let _ = bad.decode(place, &columns, &list, 0..3, &mut leader, &mut out);
+            }
+        }
+    }
+
+    #[test]
+    fn names_say_what_is_replaced() {
+        let id = |text: &str| BlockId::parse(text).unwrap();
+        assert_eq!(
+            (id("00000007").to_string(), id("3-0042").to_string()),
+            ("00000007".to_owned(), "00000003-00000042".to_owned())
+        );
+        assert!(id("3-42").replaces(id("3")) && id("3-42").replaces(id("4-42")) && id("3-42").replaces(id("42")));
+        assert!(!id("3-42").replaces(id("3-42")) && !id("3-42").replaces(id("43")) && !id("4").replaces(id("3-42")));
+        for bad in ["", "x", "-", "3-", "-3", "4-3", "4-4", "+3", "3.tmp", "00000003.damaged"] {
+            assert_eq!(BlockId::parse(bad), None, "{bad}");
         }
     }
 }

@@ -186,6 +186,28 @@ fn take_tagged(reader: &mut Reader<'_>) -> Result<f64, Damaged> {
 }
 
 pub(super) fn put_histogram(out: &mut Vec<u8>, histogram: &Histogram) {
+    put_layout(out, histogram);
+    for value in [histogram.zero_count, histogram.count, histogram.sum] {
+        put_tagged(out, value);
+    }
+    for value in histogram.positive_buckets.iter().chain(&histogram.negative_buckets) {
+        put_tagged(out, *value);
+    }
+}
+
+pub(super) fn take_histogram(reader: &mut Reader<'_>) -> Result<Histogram, Damaged> {
+    let mut histogram = take_layout(reader)?;
+    histogram.zero_count = take_tagged(reader)?;
+    histogram.count = take_tagged(reader)?;
+    histogram.sum = take_tagged(reader)?;
+    for value in histogram.positive_buckets.iter_mut().chain(&mut histogram.negative_buckets) {
+        *value = take_tagged(reader)?;
+    }
+    Ok(histogram)
+}
+
+/// Appends what a histogram says beside its counts and its sum: which buckets there are, first of all.
+pub(super) fn put_layout(out: &mut Vec<u8>, histogram: &Histogram) {
     out.push(match histogram.reset_hint {
         ResetHint::Unknown => 0,
         ResetHint::Reset => 1,
@@ -193,9 +215,7 @@ pub(super) fn put_histogram(out: &mut Vec<u8>, histogram: &Histogram) {
         ResetHint::Gauge => 3,
     });
     put_signed(out, i64::from(histogram.schema));
-    for value in [histogram.zero_threshold, histogram.zero_count, histogram.count, histogram.sum] {
-        put_tagged(out, value);
-    }
+    put_tagged(out, histogram.zero_threshold);
     for spans in [&histogram.positive_spans, &histogram.negative_spans] {
         put_varint(out, spans.len() as u64);
         for span in spans {
@@ -203,15 +223,16 @@ pub(super) fn put_histogram(out: &mut Vec<u8>, histogram: &Histogram) {
             put_varint(out, u64::from(span.length));
         }
     }
-    for values in [&histogram.positive_buckets, &histogram.negative_buckets, &histogram.custom_values] {
-        put_varint(out, values.len() as u64);
-        for value in values {
-            put_tagged(out, *value);
-        }
+    put_varint(out, histogram.custom_values.len() as u64);
+    for value in &histogram.custom_values {
+        put_tagged(out, *value);
     }
+    put_varint(out, histogram.positive_buckets.len() as u64);
+    put_varint(out, histogram.negative_buckets.len() as u64);
 }
 
-pub(super) fn take_histogram(reader: &mut Reader<'_>) -> Result<Histogram, Damaged> {
+/// Returns a histogram without counts. Each bucket takes a byte at least of what follows.
+pub(super) fn take_layout(reader: &mut Reader<'_>) -> Result<Histogram, Damaged> {
     let reset_hint = match reader.byte()? {
         0 => ResetHint::Unknown,
         1 => ResetHint::Reset,
@@ -222,15 +243,25 @@ pub(super) fn take_histogram(reader: &mut Reader<'_>) -> Result<Histogram, Damag
     let schema = i32::try_from(reader.signed()?).map_err(|_| Damaged("a histogram's schema is out of range"))?;
     let mut histogram = Histogram { reset_hint, schema, ..Histogram::default() };
     histogram.zero_threshold = take_tagged(reader)?;
-    histogram.zero_count = take_tagged(reader)?;
-    histogram.count = take_tagged(reader)?;
-    histogram.sum = take_tagged(reader)?;
     histogram.positive_spans = take_spans(reader)?;
     histogram.negative_spans = take_spans(reader)?;
-    histogram.positive_buckets = take_values(reader)?;
-    histogram.negative_buckets = take_values(reader)?;
-    histogram.custom_values = take_values(reader)?;
+    histogram.custom_values = (0..reader.count()?).map(|_| take_tagged(reader)).collect::<Result<_, _>>()?;
+    histogram.positive_buckets = vec![0.0; reader.count()?];
+    histogram.negative_buckets = vec![0.0; reader.count()?];
     Ok(histogram)
+}
+
+/// Returns whether `put_layout` writes the same for both.
+pub(super) fn same_layout(left: &Histogram, right: &Histogram) -> bool {
+    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<u64>>();
+    left.reset_hint == right.reset_hint
+        && left.schema == right.schema
+        && left.zero_threshold.to_bits() == right.zero_threshold.to_bits()
+        && left.positive_spans == right.positive_spans
+        && left.negative_spans == right.negative_spans
+        && left.positive_buckets.len() == right.positive_buckets.len()
+        && left.negative_buckets.len() == right.negative_buckets.len()
+        && bits(&left.custom_values) == bits(&right.custom_values)
 }
 
 fn take_spans(reader: &mut Reader<'_>) -> Result<Vec<BucketSpan>, Damaged> {
@@ -242,10 +273,6 @@ fn take_spans(reader: &mut Reader<'_>) -> Result<Vec<BucketSpan>, Damaged> {
             Ok(BucketSpan { offset, length })
         })
         .collect()
-}
-
-fn take_values(reader: &mut Reader<'_>) -> Result<Vec<f64>, Damaged> {
-    (0..reader.count()?).map(|_| take_tagged(reader)).collect()
 }
 
 /// Returns whether two values are the same to the last bit.

@@ -4,6 +4,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use crate::model::histogram::Histogram;
 use crate::model::sample::Value;
 
 use super::chunk::{Chunk, Chunks, Decoded, Kind, Open, seal_samples};
@@ -318,6 +319,29 @@ impl Head {
         });
     }
 
+    /// Returns the time of the oldest sample in a chunk in memory.
+    pub fn first_in_chunks(&self) -> Option<i64> {
+        let open = (self.open.count > 0).then_some(self.open.first);
+        self.run.iter().flat_map(|run| Chunks::of(run)).flatten().map(|chunk| chunk.first).chain(open).min()
+    }
+
+    /// Returns whether memory may hold a chunk with samples in `start ..= end`.
+    pub fn has_chunks_in(&self, start: i64, end: i64) -> bool {
+        let is_open = self.open.count > 0 && self.open.first <= end && self.open.last >= start;
+        is_open || self.run.iter().flat_map(|run| Chunks::of(run)).flatten().any(|chunk| chunk.overlaps(start, end))
+    }
+
+    /// Drops the chunks of which every sample stands in a block, bit for bit.
+    pub fn drop_covered(&mut self, block: &Decoded) {
+        let mut open = Vec::new();
+        self.open.copy_bits(&mut open);
+        let Open { kind, count, first, last, .. } = self.open;
+        if count > 0 && is_covered(&Chunk { kind, count, first, last, bits: &open }, block) {
+            self.open.seal(&mut Vec::new());
+        }
+        self.keep_chunks(|chunk| !is_covered(chunk, block));
+    }
+
     /// Appends everything that memory holds to `out` as a run, the open chunk last, and returns the bounds.
     pub fn dump(&self, out: &mut Vec<u8>) -> Bounds {
         if let Some(run) = &self.run {
@@ -359,6 +383,22 @@ impl Head {
         self.open.value = bounds.value.unwrap_or(self.open.value);
         Ok(count)
     }
+}
+
+/// Returns whether every sample of a chunk is among others, which are in order of time.
+fn is_covered(chunk: &Chunk<'_>, by: &Decoded) -> bool {
+    let mut own = Decoded::default();
+    if chunk.decode(i64::MIN, i64::MAX, &mut own).is_err() {
+        return false;
+    }
+    let float = |(at, value): &(i64, f64)| {
+        by.floats.binary_search_by_key(at, |(at, _)| *at).is_ok_and(|place| by.floats[place].1.to_bits() == value.to_bits())
+    };
+    let histogram = |(at, value): &(i64, Arc<Histogram>)| {
+        let same = |other: &Arc<Histogram>| same_value(&Value::Histogram(value.clone()), &Value::Histogram(other.clone()));
+        by.histograms.binary_search_by_key(at, |(at, _)| *at).is_ok_and(|place| same(&by.histograms[place].1))
+    };
+    own.floats.iter().all(float) && own.histograms.iter().all(histogram)
 }
 
 impl View {

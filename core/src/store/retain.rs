@@ -7,6 +7,7 @@ use crate::model::LabelSet;
 use crate::time::Timestamp;
 
 use super::Store;
+use super::block::BlockId;
 use super::chunk::Chunks;
 use super::pages::{PAGE_LEN, Page, page_of, slot_of};
 use super::record::{put_dump, put_next, put_series};
@@ -16,7 +17,7 @@ use super::record::{put_dump, put_next, put_series};
 pub struct Truncated {
     pub series: usize,
     /// The blocks that the store has no more use for.
-    pub blocks: Vec<u64>,
+    pub blocks: Vec<BlockId>,
 }
 
 /// So many series are buried under one hold of the writer.

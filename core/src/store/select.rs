@@ -8,7 +8,10 @@ use crate::model::{LabelSet, Matcher, Select, Series, Source, SourceError};
 use crate::time::Timestamp;
 
 use super::Store;
+use super::block::{BlockError, INSTANTS_MAX};
 use super::chunk::Decoded;
+use super::cluster::Wanted;
+use super::group::Instants;
 use super::head::View;
 use super::pages::{page_of, slot_of};
 use super::rows::Brought;
@@ -29,7 +32,7 @@ pub struct Listing<T> {
     pub cut: bool,
 }
 
-/// How often a select starts again when more is appended than the traces can hold.
+/// How often a select starts again when more is appended than the traces can hold, or a block that it reads is merged.
 const ATTEMPTS_MAX: usize = 3;
 
 /// One series of the answer to be.
@@ -60,7 +63,7 @@ impl Source for Snapshot<'_> {
                 return Ok(series);
             }
         }
-        Err(SourceError::Unreadable("samples arrive faster than the query can read".to_owned()))
+        Err(SourceError::Unreadable("the store changes faster than the query can read".to_owned()))
     }
 }
 
@@ -98,7 +101,9 @@ impl Snapshot<'_> {
                 }
             }
         }
-        store.read_blocks(&mut found, start, end, request.samples_max)?;
+        if !store.read_blocks(&mut found, start, end, request.samples_max)? {
+            return Ok(None);
+        }
         let Some(mut hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
         let unseen = split_hidden(&mut newest, &hidden);
         if !unseen.is_empty() {
@@ -106,7 +111,9 @@ impl Snapshot<'_> {
             for run in unseen.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
                 store.read_page(run, start, end, &mut scratch, &mut whole)?;
             }
-            store.read_blocks(&mut whole, start, end, request.samples_max)?;
+            if !store.read_blocks(&mut whole, start, end, request.samples_max)? {
+                return Ok(None);
+            }
             found.append(&mut whole);
             found.sort_unstable_by_key(|found| found.series);
             match store.rows().hidden(self.row, began) {
@@ -251,24 +258,31 @@ impl Store {
         Ok(count)
     }
 
-    /// Puts what blocks hold of the series in front of what memory gave.
-    fn read_blocks(&self, found: &mut [Found], start: i64, end: i64, samples_max: usize) -> Result<(), SourceError> {
+    /// Puts what blocks hold of the series in front of what memory gave; returns whether all of it could be read, and not a block went
+    /// away meanwhile.
+    fn read_blocks(&self, found: &mut [Found], start: i64, end: i64, samples_max: usize) -> Result<bool, SourceError> {
         let blocks = self.blocks();
-        let mut numbers = Vec::new();
-        let (mut older, mut count) = (Vec::new(), 0);
+        let (mut wanted, mut older, mut count) = (None, Vec::new(), 0);
         for block in blocks.iter().filter(|block| block.overlaps(start, end)) {
-            if numbers.is_empty() {
-                numbers = found.iter().map(|found| found.series).collect();
+            let wanted = wanted.get_or_insert_with(|| {
                 older.resize_with(found.len(), Decoded::default);
-            }
-            let unreadable = |error| SourceError::Unreadable(format!("block {}: {}", block.id, chain(&error)));
-            count += self.read_block(block, &numbers, start, end, &mut older).map_err(unreadable)?;
-            if count > samples_max {
-                // Late samples may stand in two blocks at one instant.
-                older.iter_mut().for_each(Decoded::settle);
-                count = older.iter().map(Decoded::len).sum();
+                Wanted::new(found.iter().map(|found| (found.series, &found.labels)))
+            });
+            let mut instants = Instants::new(INSTANTS_MAX);
+            for (group, range) in block.groups_of(wanted) {
+                match block.read_group(group, &wanted.numbers(range), (start, end), &mut instants, &mut older) {
+                    Ok(read) => count += read,
+                    // It was merged with others, or nothing of it is within the retention any more.
+                    Err(BlockError::Io(_)) if !self.blocks().iter().any(|own| own.id == block.id) => return Ok(false),
+                    Err(error) => return Err(SourceError::Unreadable(format!("block {}: {}", block.id, chain(&error)))),
+                }
                 if count > samples_max {
-                    return Err(SourceError::TooManySamples { limit: samples_max });
+                    // Samples may stand in two blocks.
+                    older.iter_mut().for_each(Decoded::settle);
+                    count = older.iter().map(Decoded::len).sum();
+                    if count > samples_max {
+                        return Err(SourceError::TooManySamples { limit: samples_max });
+                    }
                 }
             }
         }
@@ -280,7 +294,7 @@ impl Store {
                 found.samples = older;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Returns the living series that satisfy any of the matcher sets, all without sets, and may have samples in `start ..= end`.

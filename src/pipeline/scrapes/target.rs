@@ -16,7 +16,7 @@ use super::{Landed, METADATA_MAX, MetadataBook, Parts, Stop, TargetId, TargetSta
 use crate::client;
 use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
-use crate::scrape::fetch::{Fetched, fetch};
+use crate::scrape::fetch::{Fetched, Fetcher};
 
 /// Bodies longer than this are read away from the threads that drive the network.
 const BIG_BODY_BYTES: usize = 256 << 10;
@@ -70,7 +70,8 @@ impl TargetWork {
     }
 
     async fn work(&self, state: &mut TargetState, stop: &mut watch::Receiver<Stop>) -> Stop {
-        let accept = accept_header(&self.job);
+        let timeout = self.target.timeout.to_std();
+        let mut fetcher = Fetcher::new(&self.target.url, &self.job, &accept_header(&self.job), timeout);
         let mut due = self.target.next_due(clock::now(), self.parts.seed);
         loop {
             tokio::select! {
@@ -79,7 +80,7 @@ impl TargetWork {
             }
             tokio::select! {
                 word = told(stop) => return word,
-                () = self.scrape(state, &accept, due) => {}
+                () = self.scrape(state, &mut fetcher, due) => {}
             }
             due = self.target.due_after(due, clock::now(), self.parts.seed);
         }
@@ -89,24 +90,22 @@ impl TargetWork {
         self.parts.ingest.resolve(labels).ok_or_else(|| "the store has no room for another series".to_owned())
     }
 
-    async fn scrape(&self, state: &mut TargetState, accept: &str, due: Timestamp) {
+    async fn scrape(&self, state: &mut TargetState, fetcher: &mut Fetcher, due: Timestamp) {
         let (now, watch) = (clock::now(), Stopwatch::start());
         // Within a small tolerance the time that was due is taken, so that the distances between samples are all alike and small to store.
         let tolerance = Span(2).min(Span(self.target.interval.0 / 100));
         let at = if now.since(due).0.abs() <= tolerance.0 { due } else { now };
-        let fetched = self.fetch(accept).await;
+        let fetched = self.fetch(fetcher).await;
         crash::fault("in-scrape");
         self.parts.metrics.scrapes.inc();
         self.take(state, &fetched, at, watch.seconds());
     }
 
-    async fn fetch(&self, accept: &str) -> Result<Fetched, String> {
+    async fn fetch(&self, fetcher: &mut Fetcher) -> Result<Fetched, String> {
         if let Some(refusal) = &*self.refusal.read().expect("no holder of this lock panics") {
             return Err(refusal.clone());
         }
-        let http = self.client.get().await.map_err(|error| with_causes(&error))?;
-        let timeout = self.target.timeout.to_std();
-        fetch(&http, &self.target.url, &self.job, accept, timeout).await.map_err(|error| with_causes(&error))
+        fetcher.fetch(&self.client, &self.job).await.map_err(|error| with_causes(&error))
     }
 
     /// Takes what a scrape brought into the store.

@@ -92,6 +92,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rust_embed", &["http"]),
     ("argon2", &["http"]),
     ("hyper_util", &["http"]),
+    ("httparse", &["scrape"]),
     ("aws_sigv4", &["cloudwatch"]),
     ("aws_credential_types", &["cloudwatch"]),
     ("reqwest", &["act", "atlas", "cli", "client", "cloudwatch", "demo", "main", "notify", "pipeline", "scrape"]),
