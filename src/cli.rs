@@ -5,6 +5,7 @@ pub mod run;
 pub mod runbook;
 pub mod slo;
 pub mod test;
+pub mod tsdb;
 
 use std::path::PathBuf;
 

@@ -70,6 +70,8 @@ pub async fn build(settings: &HttpClient, connect_timeout: Duration) -> Result<r
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Connections {
     Kept,
+    /// As `Kept`, for what is posted and must arrive.
+    Posting,
     /// Each request opens its own, as a new user does, so that it goes where the name leads now.
     Fresh,
 }
@@ -196,6 +198,11 @@ impl Kept {
         Kept { connections: Connections::Fresh, ..Kept::new(settings, connect_timeout) }
     }
 
+    /// Returns a client that posts what must arrive, as `build_for_posts` does.
+    pub fn for_posts(settings: HttpClient, connect_timeout: Duration) -> Kept {
+        Kept { connections: Connections::Posting, ..Kept::new(settings, connect_timeout) }
+    }
+
     /// Returns whether the client is built from these settings.
     pub fn is_of(&self, settings: &HttpClient) -> bool {
         self.settings == *settings
@@ -214,6 +221,7 @@ impl Kept {
         }
         let anew = match self.connections {
             Connections::Kept => build(&self.settings, self.connect_timeout).await,
+            Connections::Posting => build_for_posts(&self.settings, self.connect_timeout).await,
             Connections::Fresh => build_for_probes(&self.settings, self.connect_timeout).await,
         };
         match (anew, &mut *built) {

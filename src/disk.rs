@@ -7,6 +7,7 @@
 //! <data>/metrics/wal/00000005.damaged      kept aside for people to look at
 //! <data>/metrics/blocks/00000042           samples that have left memory
 //! <data>/metrics/blocks/00000003-00000041  blocks that were merged into one
+//! <data>/metrics/remote/00000003           what is sent to other servers, see `queue`
 //! ```
 //!
 //! A record is handed to the operating system before its row becomes visible, so the death of the process loses nothing that anyone
@@ -16,6 +17,7 @@
 mod blocks;
 mod files;
 mod log;
+pub mod queue;
 mod recovery;
 mod segment;
 
@@ -26,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tocsin_core::model::Row;
-use tocsin_core::store::{AppendError, Appended, BlockError, Store, Truncated};
+use tocsin_core::store::{AppendError, Appended, BlockError, Lateness, Store, Truncated};
 use tocsin_core::time::{Span, Timestamp};
 use tracing::{info, warn};
 
@@ -222,6 +224,16 @@ impl Disk {
     pub fn append(&self, store: &Store, row: &Row) -> Result<Written, AppendError> {
         match store.append(row, &|record| self.write(record)) {
             Err(AppendError::Log(error)) => Ok(Written { appended: store.append_unlogged(row)?, unlogged: Some(error) }),
+            done => done.map(|appended| Written { appended, unlogged: None }),
+        }
+    }
+
+    /// Appends a row as `append` does, with another limit on how late its samples may be.
+    pub fn append_late(&self, store: &Store, row: &Row, lateness: Lateness) -> Result<Written, AppendError> {
+        match store.append_late(row, lateness, &|record| self.write(record)) {
+            Err(AppendError::Log(error)) => {
+                Ok(Written { appended: store.append_late_unlogged(row, lateness)?, unlogged: Some(error) })
+            }
             done => done.map(|appended| Written { appended, unlogged: None }),
         }
     }

@@ -38,6 +38,7 @@ use crate::pipeline::hub::Hub;
 use crate::pipeline::journeys::Journeys;
 use crate::pipeline::objectives::Handle;
 use crate::pipeline::pulse::Pulse;
+use crate::pipeline::receive::Receiver;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::scrapes::Scrapes;
 use crate::pipeline::watch::Watch;
@@ -54,6 +55,7 @@ pub struct Front {
     pub hub: Hub,
     pub db: Db,
     pub queries: Queries,
+    pub receiver: Receiver,
     pub rules: Arc<Rules>,
     pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
@@ -157,6 +159,7 @@ pub fn router(front: Front) -> Router {
         .merge(stream::routes(front.hub))
         .merge(prometheus::exemplars::routes(front.queries.clone()))
         .merge(prometheus::query::routes(front.queries))
+        .merge(prometheus::write::routes(front.receiver))
         .merge(prometheus::series::routes(series))
         .merge(prometheus::rules::routes(rules))
         .merge(prometheus::status::routes(status))

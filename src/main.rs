@@ -15,6 +15,7 @@ use tocsin::cli::run::Run;
 use tocsin::cli::runbook::{Drill, Experiment, Runbook};
 use tocsin::cli::slo::Slo;
 use tocsin::cli::test::{self, Test};
+use tocsin::cli::tsdb::{self, Tsdb};
 use tocsin::cli::{self, Remote};
 use tocsin::config::{self, Sources};
 use tocsin::demo::{self, Choices, Kind, Platform};
@@ -91,6 +92,11 @@ enum Command {
         #[command(subcommand)]
         what: Experiment,
     },
+    /// Imports samples from files.
+    Tsdb {
+        #[command(subcommand)]
+        what: Tsdb,
+    },
     /// Prints the OpenAPI document of Tocsin's own API.
     Openapi,
     /// Watches over one program of a run; the service starts these.
@@ -163,6 +169,9 @@ struct ServeArgs {
     /// Trust every caller. Refused unless every listener is loopback.
     #[arg(long)]
     no_auth: bool,
+    /// Take samples that other servers write, also where web.remote_write_receiver says no.
+    #[arg(long = "web.enable-remote-write-receiver")]
+    remote_write_receiver: bool,
     /// Die at a named point, to prove that a crash loses nothing.
     #[arg(long, hide = true, value_name = "POINT[:N]")]
     crash_at: Option<String>,
@@ -293,6 +302,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 listen: args.listen,
                 auth: !args.no_auth,
                 platform: None,
+                remote_write_receiver: args.remote_write_receiver,
             })
             .await?;
             Ok(ExitCode::SUCCESS)
@@ -324,6 +334,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run { what } => cli::run::run(what).await,
         Command::Drill { what } => cli::runbook::drill(what).await,
         Command::Experiment { what } => cli::runbook::experiment(what).await,
+        Command::Tsdb { what } => tsdb::run(what).await.map(|()| ExitCode::SUCCESS),
         Command::Openapi => {
             print!("{}", http::openapi::document());
             Ok(ExitCode::SUCCESS)
@@ -362,6 +373,7 @@ async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
         listen: vec![args.listen],
         auth: !args.no_auth,
         platform: Some(platform.clone()),
+        remote_write_receiver: false,
     });
     tokio::select! {
         result = service => result?,

@@ -3,7 +3,8 @@
 //! 1. `scrapes` finds the targets, fetches each on its own time and has its body read into a row;
 //!    `collect` asks the sources that have an API of their own, whose points may be late;
 //!    `journeys` tries what users do, at a beat that nothing else holds up;
-//! 2. `ingest` writes the row to the log and makes it visible in the store;
+//!    `receive` takes what other servers write;
+//! 2. `ingest` writes the row to the log and makes it visible in the store; `remote` sends it on to other servers;
 //! 3. `rules` evaluates the groups at their slots, and looks early at alerting rules that the scrape touches;
 //!    `objectives` counts what was promised, and judges how fast it is broken;
 //! 4. `watch` owns the state: `ledger` moves the alerts of our rules, the plane of core routes them and opens pages; all that
@@ -24,6 +25,8 @@ pub mod objectives;
 pub mod outbox;
 pub mod picture;
 pub mod pulse;
+pub mod receive;
+pub mod remote;
 pub mod rules;
 pub mod scrapes;
 pub mod watch;

@@ -30,6 +30,8 @@ pub struct Args {
     pub listen: Vec<SocketAddr>,
     pub auth: bool,
     pub platform: Option<Arc<Platform>>,
+    /// Other servers may write samples, whatever the configuration says.
+    pub remote_write_receiver: bool,
 }
 
 /// Runs the service until a signal asks it to stop.

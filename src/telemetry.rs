@@ -1,5 +1,7 @@
 //! Logs, and our own metrics.
 
+pub mod remote;
+
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
 
@@ -14,6 +16,7 @@ use tocsin_core::run::record::RunState;
 use tracing_subscriber::EnvFilter;
 
 use crate::db::deliveries::DeliveryState;
+use remote::Sending;
 
 /// Starts logging to standard error: one line an event, or one JSON object.
 ///
@@ -61,6 +64,17 @@ struct StateLabels {
     state: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    protocol: &'static str,
+    code: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
 /// The figures that the program keeps of itself.
 pub struct Metrics {
     registry: Registry,
@@ -95,11 +109,17 @@ pub struct Metrics {
     deliveries: Family<StateLabels, Counter<u64, AtomicU64>>,
     runs: Family<RunLabels, Gauge>,
     runs_ended: Family<RunLabels, Counter<u64, AtomicU64>>,
+    writes: Family<WriteLabels, Counter<u64, AtomicU64>>,
+    writes_refused: Family<ReasonLabels, Counter<u64, AtomicU64>>,
+    /// What is sent to other servers.
+    pub sending: Sending,
+    pub remote_queue_errors: Counter<u64, AtomicU64>,
 }
 
 impl Metrics {
     pub fn new() -> Arc<Metrics> {
         let seconds = || Histogram::new(exponential_buckets(0.0005, 2.0, 16));
+        let mut registry = Registry::default();
         let mut metrics = Metrics {
             registry: Registry::default(),
             samples: Counter::default(),
@@ -132,8 +152,11 @@ impl Metrics {
             deliveries: Family::default(),
             runs: Family::default(),
             runs_ended: Family::default(),
+            writes: Family::default(),
+            writes_refused: Family::default(),
+            sending: Sending::register(&mut registry),
+            remote_queue_errors: Counter::default(),
         };
-        let mut registry = Registry::default();
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
         registry.register("tocsin_build", "The version of this program", Info::new(version));
         registry.register("tocsin_panics", "Faults of this program that ended a task or a request", PANICS.clone());
@@ -171,6 +194,9 @@ impl Metrics {
             "tocsin_delivery_attempt_seconds", "How long an attempt to deliver took", attempt_seconds;
             "tocsin_deliveries", "Deliveries that ended, by channel and state", deliveries;
             "tocsin_runs", "Runs that are open, by state", runs;
+            "tocsin_remote_write_received_requests", "Requests of other servers that write samples, by protocol and status code", writes;
+            "tocsin_remote_write_received_samples_refused", "Samples and exemplars in them that were refused, by reason", writes_refused;
+            "tocsin_remote_write_queue_errors", "Rows that could not be written to the queue to other servers", remote_queue_errors;
             "tocsin_runs_ended", "Runs that ended, by state", runs_ended;
         }
         metrics.config_reload_successful.set(1);
@@ -190,6 +216,18 @@ impl Metrics {
 
     pub fn delivery_ended(&self, channel: &str, state: DeliveryState) {
         self.deliveries.get_or_create(&StateLabels { channel: channel.to_owned(), state: state.word().to_owned() }).inc();
+    }
+
+    /// Counts an answer to another server that writes samples.
+    pub fn write_answered(&self, protocol: &'static str, code: u16) {
+        self.writes.get_or_create(&WriteLabels { protocol, code: code.into() }).inc();
+    }
+
+    /// Counts what was refused of such a request.
+    pub fn write_refused(&self, reason: &'static str, count: usize) {
+        if count > 0 {
+            self.writes_refused.get_or_create(&ReasonLabels { reason }).inc_by(count as u64);
+        }
     }
 
     /// Takes in how many runs are open; states that are not listed have none.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a person or a token is trusted with.
 ///
-/// Shape: viewer < responder < operator < sre-lead, each holding what the one before holds; author and auditor stand beside.
+/// Shape: viewer < responder < operator < sre-lead, each holding what the one before holds; author, auditor and writer stand beside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -23,6 +23,8 @@ pub enum Role {
     Author,
     /// Reads everything, the audit included.
     Auditor,
+    /// Hands samples and alerts to us, and reads nothing: for other servers.
+    Writer,
 }
 
 /// One kind of thing that a request does.
@@ -33,6 +35,8 @@ pub enum Permission {
     Silence,
     /// Hand alerts to us as a rule engine does.
     SendAlerts,
+    /// Hand samples to us as another Prometheus does.
+    WriteSamples,
     /// Start runs of what their class admits, vote, and do what runs ask of people.
     Run,
     Disrupt,
@@ -42,11 +46,12 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 9] = [
+    pub const ALL: [Permission; 10] = [
         Permission::Read,
         Permission::Acknowledge,
         Permission::Silence,
         Permission::SendAlerts,
+        Permission::WriteSamples,
         Permission::Run,
         Permission::Disrupt,
         Permission::Reload,
@@ -56,7 +61,8 @@ impl Permission {
 }
 
 impl Role {
-    pub const ALL: [Role; 6] = [Role::Viewer, Role::Responder, Role::Operator, Role::SreLead, Role::Author, Role::Auditor];
+    pub const ALL: [Role; 7] =
+        [Role::Viewer, Role::Responder, Role::Operator, Role::SreLead, Role::Author, Role::Auditor, Role::Writer];
 
     /// Returns the word that requests, tables and pages use.
     pub fn word(self) -> &'static str {
@@ -67,6 +73,7 @@ impl Role {
             Role::SreLead => "sre-lead",
             Role::Author => "author",
             Role::Auditor => "auditor",
+            Role::Writer => "writer",
         }
     }
 
@@ -81,8 +88,11 @@ impl Role {
 
     pub fn may(self, permission: Permission) -> bool {
         match permission {
-            Permission::Read => true,
-            Permission::Acknowledge | Permission::Silence | Permission::SendAlerts | Permission::Run => {
+            Permission::Read => self != Role::Writer,
+            Permission::SendAlerts | Permission::WriteSamples => {
+                matches!(self, Role::Responder | Role::Operator | Role::SreLead | Role::Writer)
+            }
+            Permission::Acknowledge | Permission::Silence | Permission::Run => {
                 matches!(self, Role::Responder | Role::Operator | Role::SreLead)
             }
             Permission::Disrupt => matches!(self, Role::Operator | Role::SreLead),
@@ -100,16 +110,18 @@ mod tests {
     fn words_round_trip_and_ranks_hold() {
         for role in Role::ALL {
             assert_eq!(Role::parse(role.word()), Some(role));
-            assert!(role.may(Permission::Read));
+            assert_eq!(role.may(Permission::Read), role != Role::Writer);
         }
         assert!(!Role::Viewer.may(Permission::Acknowledge) && Role::Responder.may(Permission::Acknowledge));
         assert!(!Role::Responder.may(Permission::Disrupt) && !Role::Operator.may(Permission::ManageAccounts));
         assert!(Role::Auditor.may(Permission::ReadAudit) && !Role::Auditor.may(Permission::Silence));
         assert!(!Role::Author.may(Permission::Acknowledge));
         for role in Role::ALL {
-            assert!(role.is_within(role) && role.is_within(Role::SreLead) && Role::Viewer.is_within(role));
+            assert!(role.is_within(role) && role.is_within(Role::SreLead));
+            assert!(Role::Viewer.is_within(role) || role == Role::Writer);
         }
         assert!(Role::Responder.is_within(Role::Operator) && !Role::Operator.is_within(Role::Responder));
+        assert!(Role::Writer.is_within(Role::Responder) && !Role::Writer.is_within(Role::Auditor));
         assert!(!Role::Auditor.is_within(Role::Operator) && Role::Author.is_within(Role::Viewer));
     }
 }

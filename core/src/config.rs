@@ -23,6 +23,7 @@ mod source;
 use crate::journey::Journey;
 use crate::model::relabel::RelabelRule;
 use crate::problem::{Problem, has_errors};
+use crate::remote::send::Endpoint;
 use crate::route::tree::Routing;
 use crate::scrape::job::Job;
 use crate::yaml::{self, Problems, Table};
@@ -66,6 +67,8 @@ pub struct Config {
     pub templates: Vec<String>,
     /// What happens to the labels of our own alerts before they are routed.
     pub alert_relabel: Vec<RelabelRule>,
+    /// Other servers that samples are sent to.
+    pub remote_write: Vec<Endpoint>,
     pub storage: Storage,
     pub language: Language,
     pub tocsin: Tocsin,
@@ -162,13 +165,13 @@ fn read_main(
         routing: routing::read(table, &defaults, &folder),
         templates: templates(table, &folder),
         alert_relabel: sections::alerting(table, &folder, global.classic_names_only),
+        remote_write: remote::write(table, &folder, &global),
         storage: sections::storage(table),
         language: sections::language(table),
         tocsin: sections::tocsin(table, &folder),
         job_names,
         global,
     };
-    remote::write(table, &folder, config.global.classic_names_only);
     remote::read(table, &folder);
     sections::tracing(table, &folder);
     sections::otlp(table, config.global.classic_names_only);

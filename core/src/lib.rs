@@ -22,6 +22,7 @@
 //! | `cloudwatch` | which metrics to ask Amazon CloudWatch for, and what its answers mean |
 //! | `atlas` | which measurements to ask MongoDB Atlas for, and what its answers mean |
 //! | `slo` | objectives: what is counted, how much budget is left, and when to alert |
+//! | `remote` | remote write: what requests of others bring, and what is told to others |
 //! | `run` | runbooks, and the one durable machine that carries them out |
 //! | `journey` | what a user does, tried at a steady beat: requests, judgements, series |
 //! | `config` | configuration files → settings, and every fault in them |
@@ -39,6 +40,7 @@ pub mod page;
 pub mod plane;
 pub mod problem;
 pub mod promql;
+pub mod remote;
 pub mod route;
 pub mod rule;
 pub mod run;

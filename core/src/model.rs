@@ -8,6 +8,7 @@ pub mod matcher;
 pub mod relabel;
 pub mod sample;
 pub mod source;
+pub(crate) mod wire;
 
 pub use exemplar::Exemplar;
 pub use histogram::Histogram;

@@ -40,11 +40,12 @@ use hashbrown::HashTable;
 use crate::model::{LabelSet, SeriesRef};
 use crate::time::Span;
 
-pub use append::{AppendError, Appended, Log, Replayed};
+pub use append::{AppendError, Appended, LeftOut, Log, Replayed};
 pub use block::{BlockError, BlockId, ReadAt};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft, TURNS};
 pub use exemplars::AddedExemplars;
+pub use head::Lateness;
 pub use merge::{Merge, MergeError};
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;

@@ -26,7 +26,7 @@ pub enum Access {
 }
 
 use Access::{Needs, Open, Signature};
-use Permission::{Acknowledge, Disrupt, ManageAccounts, Read, ReadAudit, Reload, Run, SendAlerts, Silence};
+use Permission::{Acknowledge, Disrupt, ManageAccounts, Read, ReadAudit, Reload, Run, SendAlerts, Silence, WriteSamples};
 
 /// Every route with what it asks. A route that is missing here is refused.
 pub const ROUTES: &[(&str, &str, Access)] = &[
@@ -104,6 +104,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/format_query", Needs(Read)),
     ("GET", "/api/v1/parse_query", Needs(Read)),
     ("POST", "/api/v1/parse_query", Needs(Read)),
+    ("POST", "/api/v1/write", Needs(WriteSamples)),
     ("GET", "/api/v1/rules", Needs(Read)),
     ("GET", "/api/v1/alerts", Needs(Read)),
     ("GET", "/api/v1/targets", Needs(Read)),

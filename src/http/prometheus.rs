@@ -7,6 +7,7 @@ pub mod rules;
 pub mod series;
 pub mod status;
 pub mod tree;
+pub mod write;
 
 use std::collections::BTreeMap;
 

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use tocsin_core::model::{Cell, Exemplar, LabelSet, Row, STALE, SeriesRef, Value};
-use tocsin_core::store::{AppendError, Store};
+use tocsin_core::store::{AddedExemplars, AppendError, Lateness, Store};
 use tocsin_core::time::Timestamp;
 
+use super::remote::Remote;
 use crate::client::answer::with_causes;
-use crate::disk::Disk;
+use crate::disk::{Disk, Written};
 use crate::telemetry::Metrics;
 
 pub struct Ingest {
     pub store: Arc<Store>,
     pub disk: Arc<Disk>,
     pub metrics: Arc<Metrics>,
+    pub remote: Arc<Remote>,
 }
 
 impl Ingest {
@@ -30,11 +32,18 @@ impl Ingest {
     ///
     /// Returns false when the store has forgotten a series of the row, so that the caller must resolve its series anew.
     pub fn append(&self, row: &Row) -> bool {
+        self.append_with(row, Vec::new())
+    }
+
+    /// Appends a row as `append` does, and adds the exemplars that came with it.
+    pub fn append_with(&self, row: &Row, exemplars: Vec<(SeriesRef, Exemplar)>) -> bool {
         if row.cells.is_empty() {
             return true;
         }
         match self.disk.append(&self.store, row) {
             Ok(written) => {
+                self.remote.offer(&self.store, row, &written.appended.left_out, &exemplars);
+                self.add_exemplars(exemplars);
                 if written.unlogged.is_some() {
                     self.metrics.wal_errors.inc();
                 }
@@ -52,14 +61,33 @@ impl Ingest {
         }
     }
 
+    /// Appends a row with another limit on how late its samples may be. `exemplars` came with it, and are only sent on.
+    ///
+    /// Errors: `Dead` and `TooLarge`, as the store says.
+    pub fn append_late(
+        &self,
+        row: &Row,
+        lateness: Lateness,
+        exemplars: &[(SeriesRef, Exemplar)],
+    ) -> Result<Written, AppendError> {
+        let written = self.disk.append_late(&self.store, row, lateness)?;
+        self.remote.offer(&self.store, row, &written.appended.left_out, exemplars);
+        if written.unlogged.is_some() {
+            self.metrics.wal_errors.inc();
+        }
+        self.metrics.samples.inc_by(written.appended.samples as u64);
+        Ok(written)
+    }
+
     /// Adds exemplars, once the row that they came with is in the store.
-    pub fn add_exemplars(&self, exemplars: Vec<(SeriesRef, Exemplar)>) {
+    pub fn add_exemplars(&self, exemplars: Vec<(SeriesRef, Exemplar)>) -> AddedExemplars {
         if exemplars.is_empty() {
-            return;
+            return AddedExemplars::default();
         }
         let done = self.store.add_exemplars(exemplars);
         self.metrics.exemplars.inc_by(done.added as u64);
         self.metrics.exemplars_refused.inc_by((done.out_of_order + done.too_long) as u64);
+        done
     }
 
     /// Appends rows whose points may lie behind those that are there, as `append` does one. A point that is there already stays as it is.
@@ -67,21 +95,18 @@ impl Ingest {
     /// Returns how many points are new; None when the store has forgotten a series of the rows, so that the caller must resolve its
     /// series anew.
     pub fn append_bulk(&self, rows: &[Row]) -> Option<usize> {
-        match self.disk.append_bulk(&self.store, rows) {
-            Ok(written) => {
-                if written.unlogged.is_some() {
-                    self.metrics.wal_errors.inc();
+        let mut new = 0;
+        for row in rows {
+            match self.append_late(row, Lateness::Any, &[]) {
+                Ok(written) => {
+                    new += written.appended.samples;
+                    self.metrics.samples_refused.inc_by(written.appended.too_old as u64);
                 }
-                self.metrics.samples.inc_by(written.appended.samples as u64);
-                self.metrics.samples_refused.inc_by(written.appended.too_old as u64);
-                Some(written.appended.samples)
-            }
-            Err(AppendError::Dead { .. }) => None,
-            Err(error) => {
-                tracing::error!(error = with_causes(&error), "rows of samples were refused");
-                Some(0)
+                Err(AppendError::Dead { .. }) => return None,
+                Err(error) => tracing::error!(error = with_causes(&error), "a row of samples was refused"),
             }
         }
+        Some(new)
     }
 
     /// Appends staleness markers: these series have ended.

@@ -39,7 +39,7 @@ pub struct Landed {
 }
 
 /// Kept of the names of metrics with their types and helps.
-const METADATA_MAX: usize = 50_000;
+pub const METADATA_MAX: usize = 50_000;
 /// Dropped targets that are shown for each job.
 const DROPPED_SHOWN: usize = 1000;
 /// Nothing bounds connecting but the time that a target has for the whole exchange.

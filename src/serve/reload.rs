@@ -25,6 +25,7 @@ use crate::pipeline::journeys::Journeys;
 use crate::pipeline::ledger::Outward;
 use crate::pipeline::objectives::Objectives;
 use crate::pipeline::outbox::Addressees;
+use crate::pipeline::remote::Remote;
 use crate::pipeline::rules::{self, Rules};
 use crate::pipeline::scrapes::Scrapes;
 use crate::pipeline::watch::Watch;
@@ -35,6 +36,7 @@ pub struct Live {
     pub sources: Sources,
     pub watch: Watch,
     pub scrapes: Arc<Scrapes>,
+    pub remote: Arc<Remote>,
     pub journeys: Arc<Journeys>,
     pub rules: Arc<Rules>,
     pub objectives: Objectives,
@@ -138,6 +140,8 @@ impl Live {
         // Before the rules, so that none that is gone is judged once its alerts have ended.
         let judged_elsewhere = self.objectives.replace(objectives, settings.options.clone()).await;
         self.rules.replace(groups, judged_elsewhere, &settings).await;
+        // Before the first scrape, so that none is missing there.
+        self.remote.replace(config.remote_write, &self.scrapes.metadata).await;
         self.scrapes.keep_exemplars(config.storage.exemplars_max.unwrap_or(EXEMPLARS_MAX));
         self.scrapes.replace(config.jobs).await;
         self.scrapes.collects.replace(config.cloudwatch, config.atlas).await;

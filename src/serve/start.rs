@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::load;
 use crate::db::Db;
 use crate::disk::Disk;
+use crate::disk::queue::Queue;
 use crate::http::access::Guard;
 use crate::http::prometheus::query::Queries;
 use crate::http::{self, Front};
@@ -31,6 +32,8 @@ use crate::pipeline::journeys::{self, Journeys};
 use crate::pipeline::objectives::{self, Objectives};
 use crate::pipeline::outbox::Outbox;
 use crate::pipeline::pulse::Pulse;
+use crate::pipeline::receive::Receiver;
+use crate::pipeline::remote::Remote;
 use crate::pipeline::rules::{self, Rules};
 use crate::pipeline::scrapes::{self, Scrapes};
 use crate::pipeline::watch::{self as watch_room, Watch};
@@ -88,7 +91,10 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let metrics = Metrics::new();
     metrics.config_taken_at_ms.set(started_at.0);
     let hub = Hub::new(u64::try_from(started_at.0).unwrap_or(1));
-    let ingest = Arc::new(Ingest { store: store.clone(), disk: disk.clone(), metrics: metrics.clone() });
+    let queue = Arc::new(Queue::open(&args.data, storage.remote_write_queue_bytes)?);
+    let remote = Arc::new(Remote::new(queue, metrics.clone()));
+    tasks.start("chores", remote.clone().keep());
+    let ingest = Arc::new(Ingest { store: store.clone(), disk: disk.clone(), metrics: metrics.clone(), remote: remote.clone() });
     let wake = Arc::new(Notify::new());
 
     let (watch_pulse, outbox_pulse) = (Pulse::new("the watch", STILL), Pulse::new("the outbox", STILL));
@@ -183,12 +189,19 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let (routing_sender, routing) = watch::channel(routing_of(&loaded));
     let (reload, reloads) = mpsc::channel(RELOADS_MAX);
     let ready = Arc::new(AtomicBool::new(false));
+    let receiver = Receiver::new(
+        ingest.clone(),
+        scrapes.metadata.clone(),
+        storage.remote_out_of_order_window,
+        args.remote_write_receiver || loaded.config.tocsin.web.remote_write_receiver,
+    );
     let front = http::router(Front {
         guard: Arc::new(Guard { db: db.clone(), asks: args.auth, external_url: external_url.clone() }),
         watch: watch.clone(),
         hub: hub.clone(),
         db: db.clone(),
         queries: Queries::new(store, language),
+        receiver,
         rules: rules.clone(),
         objectives: objectives.handle(),
         scrapes: scrapes.clone(),
@@ -211,6 +224,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         sources: args.sources,
         watch: watch.clone(),
         scrapes,
+        remote,
         journeys,
         rules: rules.clone(),
         objectives,

@@ -46,6 +46,8 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
         live.journeys.stop().await;
         live.scrapes.stop().await;
         live.rules.stop().await;
+        // Last, so that what was appended until now is in its queue.
+        live.remote.stop().await;
     });
     let counting = tasks.take("objectives");
     let counted = timeout(WORK_MAX, async move {

@@ -11,7 +11,10 @@ pub mod scene;
 pub mod service;
 pub mod shop;
 pub mod smtp;
+
 pub mod stand_in;
+pub mod write_target;
+pub mod writes;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

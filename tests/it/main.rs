@@ -25,6 +25,7 @@ mod parity;
 mod postgres;
 mod prometheus_api;
 mod reloading;
+mod remote_write;
 mod rule_lints;
 mod runs;
 mod scraping;

@@ -17,7 +17,7 @@ use super::relabel;
 use super::remote::{check_sigv4, quietly};
 
 /// How long samples stay, and how late they may come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Storage {
     /// None: the default of the store.
     pub retention: Option<Span>,
@@ -25,9 +25,32 @@ pub struct Storage {
     pub retention_bytes: Option<u64>,
     /// Samples may be this much older than the newest of their series; zero: not at all.
     pub out_of_order_window: Span,
+    /// The same for samples that other servers write.
+    pub remote_out_of_order_window: Span,
     /// Exemplars that are kept; zero: none. None: the default of the store.
     pub exemplars_max: Option<usize>,
+    /// The length of what waits on the disk for other servers, at which the oldest of it goes.
+    pub remote_write_queue_bytes: u64,
 }
+
+/// How late samples of other servers may be by default: a sender cuts one scrape into several requests, which overtake each other.
+const REMOTE_WINDOW: Span = Span::from_mins(5);
+
+impl Default for Storage {
+    fn default() -> Storage {
+        Storage {
+            retention: None,
+            retention_bytes: None,
+            out_of_order_window: Span::ZERO,
+            remote_out_of_order_window: REMOTE_WINDOW,
+            exemplars_max: None,
+            remote_write_queue_bytes: REMOTE_QUEUE_BYTES,
+        }
+    }
+}
+
+const REMOTE_QUEUE_BYTES: u64 = 2 << 30;
+const REMOTE_QUEUE_BYTES_MIN: u64 = 64 << 20;
 
 /// What queries and rules may say beyond what Prometheus 3.5 takes without flags. Objectives and runbooks speak the stable language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,12 +93,20 @@ pub struct Tocsin {
     pub database: Option<Secret>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Web {
     /// `address:port` each; empty: the default of the program.
     pub listen: Vec<String>,
     /// Where people reach us from outside, for links in notifications; no slash at the end.
     pub external_url: Option<String>,
+    /// Whether other servers may write samples.
+    pub remote_write_receiver: bool,
+}
+
+impl Default for Web {
+    fn default() -> Web {
+        Web { listen: Vec::new(), external_url: None, remote_write_receiver: true }
+    }
 }
 
 /// Reads `alerting`: the relabelling of our own alerts. Other Alertmanagers are checked and not used.
@@ -218,8 +249,18 @@ pub(super) fn storage(table: &mut Table<'_, '_>) -> Storage {
     let mut storage = Storage::default();
     let Some(mut table) = table.table("storage") else { return storage };
     storage.retention = positive_span(&mut table, "retention");
+    if let Some(size) = table.value("remote_write_queue_size")
+        && let Some(bytes) = size.bytes()
+    {
+        if bytes < REMOTE_QUEUE_BYTES_MIN {
+            size.error("the queue to other servers needs room for 64MB at least");
+        }
+        storage.remote_write_queue_bytes = bytes;
+    }
     if let Some(mut tsdb) = table.table("tsdb") {
-        storage.out_of_order_window = tsdb.span("out_of_order_time_window").unwrap_or_default();
+        if let Some(window) = tsdb.span("out_of_order_time_window") {
+            (storage.out_of_order_window, storage.remote_out_of_order_window) = (window, window);
+        }
         if let Some(mut retention) = tsdb.table("retention") {
             let time = positive_span(&mut retention, "time");
             storage.retention = storage.retention.or(time);
@@ -337,6 +378,7 @@ fn web(mut table: Table<'_, '_>) -> Web {
         }
         web.external_url = Some(text.trim_end_matches('/').to_owned());
     }
+    web.remote_write_receiver = table.boolean("remote_write_receiver").unwrap_or(true);
     table.finish();
     web
 }

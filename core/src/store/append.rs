@@ -22,8 +22,18 @@ const SCRATCH_BYTES_MAX: usize = 1 << 20;
 /// How to write a record to the log; it returns once the operating system has the bytes.
 pub type Log<'a> = &'a dyn Fn(&[u8]) -> io::Result<()>;
 
+/// Why a cell of a row brought nothing new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftOut {
+    /// The series has this value at that instant already.
+    Same,
+    OutOfOrder,
+    TooOld,
+    Duplicate,
+}
+
 /// What became of a row's cells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
     /// Samples that are new in the store.
     pub samples: usize,
@@ -33,6 +43,8 @@ pub struct Appended {
     pub too_old: usize,
     /// Refused: the series has another value at that instant. The same value again is counted nowhere.
     pub duplicate: usize,
+    /// The cells that are not new, by their places in the row. A sum over several rows has none.
+    pub left_out: Vec<(u32, LeftOut)>,
 }
 
 impl AddAssign for Appended {
@@ -41,6 +53,7 @@ impl AddAssign for Appended {
         self.out_of_order += other.out_of_order;
         self.too_old += other.too_old;
         self.duplicate += other.duplicate;
+        self.left_out.clear();
     }
 }
 
@@ -110,6 +123,16 @@ impl Judged {
         head.judge(at, value, newest, lateness, horizon)
     }
 
+    fn leave_out(&mut self, place: u32, why: LeftOut) {
+        match why {
+            LeftOut::Same => {}
+            LeftOut::OutOfOrder => self.appended.out_of_order += 1,
+            LeftOut::TooOld => self.appended.too_old += 1,
+            LeftOut::Duplicate => self.appended.duplicate += 1,
+        }
+        self.appended.left_out.push((place, why));
+    }
+
     fn accept(&mut self, own: Brought, logged: bool) {
         if let Some(named) = &mut self.named {
             named.insert((own.series, own.at), own.cell);
@@ -147,6 +170,16 @@ impl Store {
     /// Appends as `append_bulk` does, to memory only.
     pub fn append_bulk_unlogged(&self, rows: &[Row]) -> Result<Appended, AppendError> {
         self.bring_all(rows, None)
+    }
+
+    /// Appends a row as `append` does, with another limit on how late its samples may be.
+    pub fn append_late(&self, row: &Row, lateness: Lateness, log: Log<'_>) -> Result<Appended, AppendError> {
+        self.bring(row, lateness, Some(log))
+    }
+
+    /// Appends as `append_late` does, to memory only.
+    pub fn append_late_unlogged(&self, row: &Row, lateness: Lateness) -> Result<Appended, AppendError> {
+        self.bring(row, lateness, None)
     }
 
     fn bring_all(&self, rows: &[Row], log: Option<Log<'_>>) -> Result<Appended, AppendError> {
@@ -224,10 +257,10 @@ impl Store {
                         }
                         judged.accept(own, head.logged);
                     }
-                    Verdict::Same => {}
-                    Verdict::Duplicate => judged.appended.duplicate += 1,
-                    Verdict::OutOfOrder => judged.appended.out_of_order += 1,
-                    Verdict::TooOld => judged.appended.too_old += 1,
+                    Verdict::Same => judged.leave_out(place, LeftOut::Same),
+                    Verdict::Duplicate => judged.leave_out(place, LeftOut::Duplicate),
+                    Verdict::OutOfOrder => judged.leave_out(place, LeftOut::OutOfOrder),
+                    Verdict::TooOld => judged.leave_out(place, LeftOut::TooOld),
                 }
                 place += 1;
             }

@@ -139,6 +139,11 @@ impl Store {
         self.exemplars.lock().expect(POISONED)
     }
 
+    /// Returns whether exemplars are kept at all.
+    pub fn keeps_exemplars(&self) -> bool {
+        self.exemplars().max > 0
+    }
+
     /// Sets how many exemplars are kept; zero keeps none.
     pub fn keep_exemplars(&self, max: usize) {
         self.exemplars().resize(max);

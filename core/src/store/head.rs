@@ -12,7 +12,8 @@ use super::codec::{Damaged, same_value};
 
 /// How far behind its series' newest sample a sample may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lateness {
+pub enum Lateness {
+    /// In milliseconds; zero: no late samples.
     Within(i64),
     Any,
 }

@@ -117,9 +117,8 @@ impl TargetWork {
         };
         let big = fetched.as_ref().is_ok_and(|body| body.body.len() > BIG_BODY_BYTES);
         let mut outcome = if big { tokio::task::block_in_place(&mut digest) } else { digest() };
-        if self.parts.ingest.append(&outcome.row) {
-            self.parts.ingest.add_exemplars(std::mem::take(&mut outcome.exemplars));
-        } else {
+        let exemplars = std::mem::take(&mut outcome.exemplars);
+        if !self.parts.ingest.append_with(&outcome.row, exemplars) {
             // The store has forgotten some of the series; the next scrape resolves all of them anew.
             *state = TargetState::new(&self.target, self.job.clone());
         }

@@ -40,9 +40,16 @@ pub async fn version(program: &str) -> (u32, u32) {
 
 /// A peer that runs until it is let go of.
 pub struct Peer {
-    _process: Child,
+    process: Child,
     /// `host:port`.
     pub address: String,
+}
+
+impl Peer {
+    /// Kills it as a power switch would.
+    pub async fn kill(mut self) {
+        self.process.kill().await.expect("a child of ours");
+    }
 }
 
 async fn start(program: &str, arguments: &[String], address: String, ready: &str) -> Peer {
@@ -55,7 +62,7 @@ async fn start(program: &str, arguments: &[String], address: String, ready: &str
     let client = http();
     let url = format!("http://{address}{ready}");
     soon(program, async || client.get(&url).send().await.ok().filter(|answer| answer.status().is_success())).await;
-    Peer { _process: process, address }
+    Peer { process, address }
 }
 
 pub async fn node_exporter() -> Peer {
@@ -70,7 +77,12 @@ pub async fn prometheus(folder: &Path, config: &str) -> Peer {
 
 /// As `prometheus`, with more arguments.
 pub async fn prometheus_with(folder: &Path, config: &str, more: &[&str]) -> Peer {
-    let address = format!("127.0.0.1:{}", free_port());
+    prometheus_at(folder, config, more, free_port()).await
+}
+
+/// As `prometheus_with`, on a port that the configuration may name.
+pub async fn prometheus_at(folder: &Path, config: &str, more: &[&str], port: u16) -> Peer {
+    let address = format!("127.0.0.1:{port}");
     let file = folder.join("prometheus.yml");
     std::fs::write(&file, config).expect("the folder takes files");
     let mut arguments = vec![

@@ -141,7 +141,7 @@ async fn each_role_starts_and_steers_what_it_may_and_a_dry_run_does_nothing() {
         Role::Responder => Some(1),
         Role::Operator => Some(2),
         Role::SreLead => Some(3),
-        Role::Viewer | Role::Author | Role::Auditor => None,
+        Role::Viewer | Role::Author | Role::Auditor | Role::Writer => None,
     };
     let send = async |role: Role, method: Method, path: &str, body: &Value| {
         let request = room.service.client.request(method, room.service.url(path)).bearer_auth(&tokens[role.word()]);

@@ -20,6 +20,7 @@ pub const CORE: Table = &[
     ("store", &["model", "time"]),
     ("promql", &["model", "time"]),
     ("scrape", &["client", "model", "time"]),
+    ("remote", &["client", "model", "scrape", "time"]),
     ("rule", &["model", "problem", "promql", "template", "time", "yaml"]),
     ("alert", &["model", "rule", "time"]),
     ("testing", &["alert", "model", "problem", "promql", "rule", "time", "yaml"]),
@@ -43,6 +44,7 @@ pub const CORE: Table = &[
             "model",
             "problem",
             "promql",
+            "remote",
             "route",
             "run",
             "scrape",
@@ -70,7 +72,7 @@ pub const EDGE: Table = &[
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
     ("act", &["client", "clock", "config", "db", "id", "pipeline", "telemetry"]),
     ("http", &["act", "client", "clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
-    ("cli", &["client", "clock", "config"]),
+    ("cli", &["client", "clock", "config", "disk"]),
     (
         "serve",
         &["act", "client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"],
@@ -81,6 +83,7 @@ pub const EDGE: Table = &[
 /// are programs of their own, so `demo` may name what a program needs.
 const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["act", "db", "demo"]),
+    ("snap", &["cli", "disk", "pipeline"]),
     ("rustix", &["act"]),
     ("lettre", &["notify"]),
     ("handlebars", &["notify"]),

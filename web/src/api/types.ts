@@ -6,7 +6,7 @@ export type AlertState = "pending" | "firing" | "resolved";
 export type AlertView = "firing" | "pending" | "acknowledged" | "silenced" | "inhibited" | "resolved";
 export type PageState = "triggered" | "acknowledged" | "resolved";
 export type DeliveryState = "pending" | "delivered" | "rejected" | "expired";
-export type Role = "viewer" | "responder" | "operator" | "sre-lead" | "author" | "auditor";
+export type Role = "viewer" | "responder" | "operator" | "sre-lead" | "author" | "auditor" | "writer";
 export type Labels = Record<string, string>;
 
 export interface Problem {

@@ -54,4 +54,5 @@ export const ROLES: readonly { value: Role; label: string }[] = [
   { value: "sre-lead", label: "SRE lead: users, tokens, reload" },
   { value: "author", label: "Author: writes rules" },
   { value: "auditor", label: "Auditor: reads the audit" },
+  { value: "writer", label: "Writer: sends samples and alerts, reads nothing" },
 ];

@@ -6,39 +6,16 @@
 
 mod histogram;
 mod metric;
-mod wire;
 
 use std::borrow::Cow;
-use std::fmt;
 
 use super::MetricType;
 use super::series::Label;
-use wire::Message;
+use crate::model::wire::Message;
 
+pub use crate::model::wire::BadMessage;
 pub use histogram::{ClassicBucket, Distribution};
 pub use metric::{Metric, Part, RawExemplar, Summary};
-
-/// Why a body is refused, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadMessage {
-    /// Byte of the body, counted from 0.
-    pub at: usize,
-    pub message: Cow<'static, str>,
-}
-
-impl BadMessage {
-    fn new(at: usize, message: impl Into<Cow<'static, str>>) -> BadMessage {
-        BadMessage { at, message: message.into() }
-    }
-}
-
-impl fmt::Display for BadMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (byte {})", self.message, self.at)
-    }
-}
-
-impl std::error::Error for BadMessage {}
 
 /// The families of a body, in order; ends at the body's end or behind the first error.
 pub struct Families<'a> {

@@ -39,6 +39,16 @@ fn check_side(side: &'static str, spans: &[BucketSpan], buckets: &[f64]) -> Resu
     }
 }
 
+/// Returns each bucket's own count.
+fn whole(deltas: &[i64]) -> Vec<i64> {
+    let mut count = 0i64;
+    let sum = |delta: &i64| {
+        count = count.wrapping_add(*delta);
+        count
+    };
+    deltas.iter().map(sum).collect()
+}
+
 impl Histogram {
     /// Checks that buckets and spans fit each other and that no count is negative. Whether the counts add up is not looked at, since
     /// sums of floats do not.
@@ -50,6 +60,22 @@ impl Histogram {
         }
         check_side("positive", &self.positive_spans, &self.positive_buckets)?;
         check_side("negative", &self.negative_spans, &self.negative_buckets)
+    }
+
+    /// Takes in whole counts, where those of the buckets are each told against the bucket before, and checks the whole as `check` does.
+    ///
+    /// Errors: also counts that do not add up.
+    /// Source: Prometheus `Histogram.Validate`.
+    pub fn fill_whole(&mut self, count: u64, zero_count: u64, positive: &[i64], negative: &[i64]) -> Result<(), BadHistogram> {
+        let (positive, negative) = (whole(positive), whole(negative));
+        (self.count, self.zero_count) = (count as f64, zero_count as f64);
+        self.positive_buckets = positive.iter().map(|count| *count as f64).collect();
+        self.negative_buckets = negative.iter().map(|count| *count as f64).collect();
+        self.check()?;
+        let in_buckets = positive.iter().chain(&negative).fold(zero_count, |sum, count| sum.wrapping_add(*count as u64));
+        // Observations of NaN are in no bucket.
+        let is_complete = if self.sum.is_nan() { in_buckets <= count } else { in_buckets == count };
+        if is_complete { Ok(()) } else { Err(BadHistogram::Count { in_buckets, count }) }
     }
 
     fn check_custom(&self) -> Result<(), BadHistogram> {

@@ -149,7 +149,7 @@ scrape_configs:
     kubernetes_sd_configs: [{role: pod}]
     scrape_protocols: [PrometheusText0.0.4]
 remote_write:
-  - url: https://elsewhere/write
+  - {url: https://elsewhere/write, sigv4: {region: eu-west-1}}
 alerting: {alertmanagers: [{static_configs: [{targets: [am:9093]}]}]}
 route: {receiver: chat}
 receivers:
@@ -162,7 +162,7 @@ receivers:
         printed,
         r#"etc/tocsin.yml:5:28: warning: scrape_configs[0].kubernetes_sd_configs: kubernetes_sd_configs is not served yet; list targets with static_configs, file_sd_configs or http_sd_configs
 etc/tocsin.yml:6:23: warning: scrape_configs[0].scrape_protocols: native histograms come as PrometheusProto only, which scrape_protocols does not list; add it or remove the list
-etc/tocsin.yml:8:3: warning: remote_write: remote_write is not served yet; samples stay on this server
+etc/tocsin.yml:8:5: warning: remote_write[0]: sigv4 is not served yet, so nothing is sent to this server; use authorization or basic_auth
 etc/tocsin.yml:9:27: warning: alerting.alertmanagers: alerts are routed here by route and receivers, and not sent to other Alertmanagers
 etc/tocsin.yml:13:20: warning: receivers[0].slack_configs: slack_configs is not served yet: notifications to it are rejected, visibly; use webhook_configs, pagerduty_configs, email_configs or inbox_configs
 "#

@@ -2,7 +2,9 @@
 
 use tocsin_core::client::{Auth, Secret};
 use tocsin_core::config::{self, Config, File, Language};
+use tocsin_core::model::LabelSet;
 use tocsin_core::promql::parse::Syntax;
+use tocsin_core::remote::{self, send::Queue};
 use tocsin_core::route::receiver::Channel;
 use tocsin_core::route::tree::GroupBy;
 use tocsin_core::scrape::job::{Histograms, Protocol};
@@ -84,6 +86,43 @@ database: {url: "${DATABASE_URL}"}
     );
     assert_eq!(config.tocsin.web.external_url.as_deref(), Some("https://tocsin.example.org"));
     assert_eq!(config.tocsin.database, Some(Secret::Env("DATABASE_URL".to_owned())));
+}
+
+#[test]
+fn servers_that_samples_are_sent_to_have_prometheus_defaults_and_names_that_last() {
+    let config = read(
+        r#"
+global: {external_labels: {region: eu}}
+remote_write:
+  - url: https://one.example/write
+  - url: https://one.example/write
+    protobuf_message: io.prometheus.write.v2.Request
+    headers: {X-Scope-OrgID: team}
+    send_exemplars: true
+    write_relabel_configs: [{source_labels: [__name__], regex: "go_.*", action: drop}]
+    queue_config: {capacity: 5, max_shards: 3, min_shards: 2, max_samples_per_send: 7, min_backoff: 1s, max_backoff: 9s, sample_age_limit: 2h, retry_on_http_429: false}
+    metadata_config: {send: false}
+    authorization: {credentials_file: token}
+  - {url: "https://two.example/write", name: two, remote_timeout: 7s}
+storage: {remote_write_queue_size: 1GB}
+web: {remote_write_receiver: false}
+"#,
+    );
+    let [one, again, two] = config.remote_write.as_slice() else { panic!("{:?}", config.remote_write) };
+    assert_eq!((one.queue.clone(), one.protocol, one.timeout), (Queue::default(), remote::Protocol::V1, Span::from_secs(30)));
+    assert_eq!((again.name.clone(), two.name.as_str()), (format!("{}-2", one.name), "two"));
+    assert_eq!((again.protocol, again.headers["X-Scope-OrgID"].as_str()), (remote::Protocol::V2, "team"));
+    let queue = &again.queue;
+    assert_eq!((queue.capacity, queue.max_shards, queue.min_shards, queue.max_samples_per_send), (5, 3, 2, 7));
+    assert_eq!((queue.sample_age_limit, queue.retry_on_http_429, two.timeout), (Span::from_mins(120), false, Span::from_secs(7)));
+    assert!(again.send_exemplars && !again.metadata.send && one.metadata.send);
+    let labels = |pairs: &[(&str, &str)]| LabelSet::from_pairs(pairs.iter().copied());
+    assert_eq!(again.labels(&labels(&[("__name__", "go_info")])), None);
+    let both = labels(&[("__name__", "up"), ("region", "us")]);
+    assert_eq!(again.labels(&both), Some(both.clone()), "the series' own label stands");
+    assert_eq!(again.labels(&labels(&[("__name__", "up")])).unwrap().get("region"), "eu");
+    assert_eq!(config.storage.remote_write_queue_bytes, 1 << 30);
+    assert!(!config.tocsin.web.remote_write_receiver);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::model::histogram::{BadHistogram, BucketSpan, ClassicHistogram, ResetH
 
 use super::BadMessage;
 use super::metric::{RawExemplar, instant};
-use super::wire::Message;
+use crate::model::wire::Message;
 
 /// The parts of a histogram as they are written.
 #[derive(Debug, Default)]
@@ -48,18 +48,6 @@ impl Side {
         self.spans.clear();
         self.deltas.clear();
         self.counts.clear();
-    }
-
-    /// Returns the whole counts, each bucket's own.
-    fn whole(&self) -> Vec<i64> {
-        let mut count = 0i64;
-        self.deltas
-            .iter()
-            .map(|delta| {
-                count = count.wrapping_add(*delta);
-                count
-            })
-            .collect()
     }
 }
 
@@ -181,17 +169,7 @@ impl<'a> Distribution<'a> {
             histogram.negative_buckets.clone_from(&self.negative.counts);
             histogram.check()?;
         } else {
-            let (positive, negative) = (self.positive.whole(), self.negative.whole());
-            (histogram.count, histogram.zero_count) = (self.count as f64, self.zero_count as f64);
-            histogram.positive_buckets = positive.iter().map(|count| *count as f64).collect();
-            histogram.negative_buckets = negative.iter().map(|count| *count as f64).collect();
-            histogram.check()?;
-            let observed = positive.iter().chain(&negative).fold(self.zero_count, |sum, count| sum.wrapping_add(*count as u64));
-            // Observations of NaN are in no bucket.
-            let is_complete = if self.sum.is_nan() { observed <= self.count } else { observed == self.count };
-            if !is_complete {
-                return Err(BadHistogram::Count { in_buckets: observed, count: self.count });
-            }
+            histogram.fill_whole(self.count, self.zero_count, &self.positive.deltas, &self.negative.deltas)?;
         }
         histogram.compact();
         Ok(histogram)

@@ -9,8 +9,8 @@ use crate::model::labels::METRIC_NAME;
 use crate::time::Timestamp;
 
 use super::histogram::Distribution;
-use super::wire::Message;
 use super::{BadMessage, pair, push_labels};
+use crate::model::wire::Message;
 
 /// Which series of a metric: a summary and a classic histogram are several.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,7 +2,30 @@
 //!
 //! Source: the encoding guide of Protocol Buffers. What is damaged is judged as gogo's generated readers do, which Prometheus uses.
 
-use super::BadMessage;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a body is refused, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadMessage {
+    /// Byte of the body, counted from 0.
+    pub at: usize,
+    pub message: Cow<'static, str>,
+}
+
+impl BadMessage {
+    pub(crate) fn new(at: usize, message: impl Into<Cow<'static, str>>) -> BadMessage {
+        BadMessage { at, message: message.into() }
+    }
+}
+
+impl fmt::Display for BadMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (byte {})", self.message, self.at)
+    }
+}
+
+impl std::error::Error for BadMessage {}
 
 /// How a field's value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,10 +215,29 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
+    /// Appends a repeated unsigned integer of 32 bits, which may be packed; what is above them is cut off.
+    pub fn small_unsigned(&mut self, field: Field, out: &mut Vec<u32>) -> Result<(), BadMessage> {
+        if field.form != Form::Bytes {
+            out.push(self.integer(field)? as u32);
+            return Ok(());
+        }
+        let mut packed = self.run()?;
+        while !packed.is_at_end() {
+            out.push(packed.varint()? as u32);
+        }
+        Ok(())
+    }
+
     /// Reads a signed integer of 32 bits; what is above them is cut off.
     pub fn small_signed(&mut self, field: Field) -> Result<i32, BadMessage> {
         let number = self.integer(field)? as u32;
         Ok((number >> 1) as i32 ^ -((number & 1) as i32))
+    }
+
+    /// Reads a signed integer of 64 bits.
+    pub fn zigzag(&mut self, field: Field) -> Result<i64, BadMessage> {
+        let number = self.integer(field)?;
+        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
     /// Steps over a field that the reader does not know.
