@@ -16,7 +16,7 @@ use tocsin_core::time::Span;
 
 use super::Remote;
 use crate::clock;
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskOptions};
 
 /// So much of a file is in memory at a time.
 const PIECE_BYTES: usize = 4 << 20;
@@ -24,7 +24,7 @@ const PIECE_BYTES: usize = 4 << 20;
 const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Samples of one request.
 const SENT_AT_ONCE: usize = 5_000;
-/// After so many samples the store is closed and opened anew, so that they leave memory for blocks.
+/// After so many samples they leave memory for blocks.
 const HELD_MAX: usize = 4_000_000;
 /// How often a request is sent again that finds the service busy.
 const TRIES_MAX: usize = 20;
@@ -114,7 +114,8 @@ impl Folder {
     fn open(data: &Path) -> anyhow::Result<Folder> {
         // What is too old goes when the service with its retention starts, and not before.
         let store = Store::new(StoreOptions { retention: Span(i64::MAX / 4), ..StoreOptions::default() });
-        let (disk, _) = Disk::open(data, &store)?;
+        // All that is old enough goes to blocks each time, and not a part of it.
+        let (disk, _) = Disk::open_with(data, &store, DiskOptions { cut_period: Span(1), ..DiskOptions::default() })?;
         Ok(Folder { store, disk, held: 0 })
     }
 
@@ -133,6 +134,10 @@ impl Folder {
             return Err(error).context("cannot write to the log");
         }
         self.held += entries.len();
+        if self.held >= HELD_MAX {
+            self.held = 0;
+            self.disk.maintain(&self.store, clock::now())?;
+        }
         Ok(())
     }
 
@@ -145,24 +150,13 @@ impl Folder {
 }
 
 async fn into_folder(file: &Path, data: &Path) -> anyhow::Result<usize> {
-    let (mut count, mut open) = (0, None);
+    let (mut count, mut folder) = (0, Folder::open(data)?);
     read(file, async |entries| {
-        let mut folder = match open.take() {
-            Some(folder) => folder,
-            None => Folder::open(data)?,
-        };
-        folder.append(&entries)?;
         count += entries.len();
-        if folder.held < HELD_MAX {
-            open = Some(folder);
-            return Ok(());
-        }
-        folder.close()
+        folder.append(&entries)
     })
     .await?;
-    if let Some(folder) = open {
-        folder.close()?;
-    }
+    folder.close()?;
     Ok(count)
 }
 
