@@ -5,6 +5,7 @@
 //! <data>/metrics/wal/00000007              a segment of the log; the highest number is written to
 //! <data>/metrics/wal/checkpoint-00000006   replaces the segments up to 6
 //! <data>/metrics/wal/00000005.damaged      kept aside for people to look at
+//! <data>/metrics/horizon               nothing older is there any more, since its blocks made room
 //! <data>/metrics/blocks/00000042           samples that have left memory
 //! <data>/metrics/blocks/00000003-00000041  blocks that were merged into one
 //! <data>/metrics/remote/00000003           what is sent to other servers, see `queue`
@@ -16,6 +17,7 @@
 
 mod blocks;
 mod files;
+mod horizon;
 mod log;
 pub mod queue;
 mod recovery;
@@ -152,6 +154,9 @@ impl Disk {
         fs::create_dir_all(&wal).map_err(DiskError::of("create the folder", &wal))?;
         let lock = lock(&folder.join("lock"))?;
         let mut report = RecoveryReport::default();
+        if let Some(horizon) = horizon::read(&folder)? {
+            store.forget_before(horizon);
+        }
         let blocks = Blocks::open(&folder.join("blocks"), store, options.damaged_files_max, &mut report)?;
         let log = recovery::recover(&wal, store, &mut report, options.segment_bytes_max)?;
         let doubles = store.drop_doubles();
@@ -254,17 +259,32 @@ impl Disk {
         let mut blocks = self.blocks();
         let truncated = store.truncate(now);
         let oversize = store.shrink_blocks(self.options.blocks_bytes_max);
+        if !oversize.is_empty()
+            && let Err(error) = horizon::write(&self.folder, store.horizon())
+        {
+            // The blocks go all the same: they are what makes room.
+            warn!(%error, "after a restart the oldest rows may be there in part");
+        }
         blocks.delete(truncated.blocks.iter().chain(&oversize))?;
         if self.leaves_room.load(Ordering::Acquire) {
             return Ok(Maintained { truncated, blocks: 0, checkpoint: false });
         }
-        let written = blocks.cut(store, now, &self.options)?;
-        let checkpoint = self.is_checkpoint_due(store) || now - *blocks.log_since.get_or_insert(now) >= self.options.log_span;
-        if checkpoint {
+        // While rows are in no log, none of them may reach a block: a crash would leave it there in part.
+        let resumes = self.is_suspended();
+        if resumes {
             self.replace_log(&mut blocks, store, &[])?;
+        }
+        // Nor may a block last longer than the log of its rows.
+        let sync = || self.sync().map_err(DiskError::of("sync the log in", &self.folder));
+        let written = blocks.cut(store, now, &self.options, &sync)?;
+        let due = self.is_checkpoint_due(store) || now - *blocks.log_since.get_or_insert(now) >= self.options.log_span;
+        if due {
+            self.replace_log(&mut blocks, store, &[])?;
+        }
+        if due || resumes {
             blocks.log_since = Some(now);
         }
-        Ok(Maintained { truncated, blocks: written, checkpoint })
+        Ok(Maintained { truncated, blocks: written, checkpoint: due || resumes })
     }
 
     /// A checkpoint holds what memory holds, which no cut of blocks shortens by much. So one is written when the log has grown by as much

@@ -60,12 +60,13 @@ impl OpenFiles {
 
     fn delete<'a>(&self, ids: impl IntoIterator<Item = &'a BlockId>) -> Result<(), DiskError> {
         for id in ids {
-            self.forget(*id);
             let path = self.path(*id);
             match fs::remove_file(&path) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(DiskError::of("delete", &path)(cause)),
                 Ok(()) | Err(_) => {}
             }
+            // A reader that opens it in between would keep its room on the disk.
+            self.forget(*id);
         }
         Ok(())
     }
@@ -123,8 +124,14 @@ impl Blocks {
     }
 
     /// Moves the chunks that end before an instant from memory to blocks, of the pages whose turn has come since the last cut; returns
-    /// how many blocks that makes.
-    pub fn cut(&mut self, store: &Store, now: Timestamp, options: &DiskOptions) -> Result<usize, DiskError> {
+    /// how many blocks that makes. `sync` makes the log of their rows last, before a block does.
+    pub fn cut(
+        &mut self,
+        store: &Store,
+        now: Timestamp,
+        options: &DiskOptions,
+        sync: &dyn Fn() -> Result<(), DiskError>,
+    ) -> Result<usize, DiskError> {
         let period = options.cut_period.0.max(1);
         // The first cut after a start has the turns of a minute.
         let since = self.cut_at.map_or(CUT_EVERY, |at| now - at);
@@ -140,6 +147,7 @@ impl Blocks {
                 let id = BlockId::of_cut(self.next);
                 let path = self.files.path(id);
                 self.next += 1;
+                sync()?;
                 write_whole(&path, |out| out.write_all(draft.bytes()))?;
                 debug!(block = %id, bytes = draft.bytes().len(), "block written");
                 if let Err(cause) = store.commit(&draft, id, reader(&self.files, id)) {
@@ -196,6 +204,7 @@ impl Merger {
             Ok(Some(gone)) => Ok(Some(gone)),
             Ok(None) => self.delete([&id]).map(|()| None),
             Err(cause) => {
+                merge.give_up();
                 self.delete([&id])?;
                 Err(DiskError::Block { path, cause })
             }

@@ -262,8 +262,11 @@ impl Queue {
             let changed = inner.positions != inner.saved;
             (std::mem::take(&mut inner.unsynced), changed.then(|| inner.positions.clone()))
         };
-        for file in unsynced {
-            file.sync_data().map_err(DiskError::of("sync", &self.folder))?;
+        for (index, file) in unsynced.iter().enumerate() {
+            if let Err(cause) = file.sync_data() {
+                self.inner().unsynced.extend(unsynced[index..].iter().cloned());
+                return Err(DiskError::of("sync", &self.folder)(cause));
+            }
         }
         let Some(positions) = positions else { return Ok(()) };
         let line = |(name, at): (&String, &Position)| format!("{} {} {}\t{name}\n", at.segment, at.offset, at.samples);

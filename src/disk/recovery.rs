@@ -55,15 +55,10 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
         }
     }
     let is_whole = report.damage.is_empty() && (checkpoint.is_some() || files.segments.first().is_some_and(|own| own.0 == 1));
-    if report.blocks > 0 && !is_whole {
+    let mut adopted = false;
+    if !is_whole {
         // Blocks are never without a checkpoint that names their series, or a log from the beginning.
-        let (adopted, unreadable) = store.adopt_series();
-        report.adopted = adopted;
-        warn!(
-            adopted,
-            unreadable = unreadable.len(),
-            "series taken from blocks, for the checkpoint that named them is lost or damaged"
-        );
+        adopt(store, report, &mut adopted);
     }
     let segments: Vec<_> = files.segments.into_iter().filter(|(number, _)| *number > covered).collect();
     let (mut number, mut len, mut grown) = (covered + 1, 0, 0);
@@ -71,6 +66,7 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
         if index > 0 && *own != number + 1 {
             let missing = segment_path(wal, number + 1);
             report_damage(report, &missing, 0, format!("segments {} to {} are missing", number + 1, own - 1));
+            adopt(store, report, &mut adopted);
         }
         let (ending, good) = replay(path, store, report)?;
         let file_len = fs::metadata(path).map_err(DiskError::of("read", path))?.len();
@@ -85,6 +81,10 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
             }
             Ending::Torn => report_damage(report, path, good, "the segment is cut short".to_owned()),
             Ending::Damaged(reason) => report_damage(report, path, good, reason),
+        }
+        if report.damage.last().is_some_and(|damage| damage.file == *path) {
+            // What was lost here may have named series whose samples have moved to blocks, and which later segments go on with.
+            adopt(store, report, &mut adopted);
         }
     }
     if report.damage.iter().any(|damage| segments.last().is_some_and(|(_, path)| *path == damage.file)) {
@@ -102,6 +102,16 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
         "store recovered"
     );
     Ok(log)
+}
+
+/// Takes from the blocks, once, the series that the log no longer names.
+fn adopt(store: &Store, report: &mut RecoveryReport, done: &mut bool) {
+    if report.blocks == 0 || std::mem::replace(done, true) {
+        return;
+    }
+    let (adopted, unreadable) = store.adopt_series();
+    report.adopted = adopted;
+    warn!(adopted, unreadable = unreadable.len(), "series taken from blocks, for what named them in the log is lost or damaged");
 }
 
 fn replay(path: &Path, store: &Store, report: &mut RecoveryReport) -> Result<(Ending, u64), DiskError> {

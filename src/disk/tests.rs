@@ -299,6 +299,62 @@ fn blocks_keep_to_their_size() {
     assert!(stats.blocks > 0 && stats.blocks_bytes <= 4000, "{stats:?}");
     assert!(left.len() > 500 && left.len() < 2000, "{} rows left", left.len());
     assert_eq!(left, (2000 - left.len() as i64..2000).collect::<Vec<_>>());
+    // What went for its length stays forgotten, also where other blocks hold parts of the same rows.
+    let horizon = store.horizon();
+    assert!(horizon > at(0));
+    drop((store, disk));
+    let (store, _disk, _) = open(data.path());
+    assert_eq!((store.horizon(), rows(&store)), (horizon, left));
+}
+
+#[test]
+fn a_series_whose_name_the_log_has_lost_keeps_what_blocks_hold() {
+    let data = tempfile::tempdir().unwrap();
+    let options = DiskOptions { segment_bytes_max: 2000, ..DiskOptions::default() };
+    let (store, disk, _) = open_with(data.path(), options.clone());
+    (0..5).for_each(|number| drop(append(&store, &disk, number)));
+    disk.checkpoint(&store).unwrap();
+    (5..400).for_each(|number| drop(append(&store, &disk, number)));
+    cut_all(&store, &disk, at(400));
+    drop((store, disk));
+    let wal = data.path().join("metrics/wal");
+    let segment = wal.join(&names(&wal)[0]);
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    for damaged in [1, 0] {
+        let (store, _disk, report) = open_with(data.path(), options.clone());
+        assert_eq!(report.damage.len(), damaged);
+        let lines = content(&store);
+        for number in [10, 20, 200] {
+            let named = format!("{{__name__=\"fresh\", n=\"{number}\"}} {} ", at(number).0);
+            assert!(lines.iter().any(|line| line.starts_with(&named)), "{named}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_in_no_log_reach_no_block() {
+    let data = tempfile::tempdir().unwrap();
+    let options = DiskOptions { segment_bytes_max: 1000, ..DiskOptions::default() };
+    let (store, disk, _) = open_with(data.path(), options);
+    (0..5).for_each(|number| drop(append(&store, &disk, number)));
+    // Nothing can be made in the folder while a file has its name.
+    let (wal, away) = (data.path().join("metrics/wal"), data.path().join("away"));
+    fs::rename(&wal, &away).unwrap();
+    fs::write(&wal, "").unwrap();
+    (5..400).for_each(|number| drop(append(&store, &disk, number)));
+    assert!(disk.is_suspended());
+    for minute in 0..30 {
+        assert!(disk.maintain(&store, at(400) + Span::from_mins(minute)).is_err());
+    }
+    assert_eq!(store.stats(0).blocks, 0);
+    fs::remove_file(&wal).unwrap();
+    fs::rename(&away, &wal).unwrap();
+    cut_all(&store, &disk, at(520));
+    assert!(store.stats(0).blocks > 0 && !disk.is_suspended());
+    drop((store, disk));
+    assert_eq!(rows(&open(data.path()).0), (0..400).collect::<Vec<_>>());
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use httparse::Status;
 use memchr::memmem;
@@ -21,6 +23,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEAD_LINES_MAX: usize = 96;
 /// The line that begins a chunk may be this long.
 const CHUNK_LINE_MAX: usize = 256;
+/// One of several places of an address has so long to answer.
+const PLACE_MAX: Duration = Duration::from_secs(2);
 /// Read at once where the length of the answer is not known yet.
 const READ_BYTES: usize = 16 << 10;
 /// A first guess at the length of an answer is at most this.
@@ -73,7 +77,10 @@ impl Plain {
 
     /// Asks the target; its answer may have so many bytes. A kept connection that the target has closed meanwhile is replaced.
     pub async fn get(&mut self, limit: usize) -> Result<Answer, FetchError> {
-        if let Some(stream) = self.kept.take() {
+        // A target that spoke unasked, to say that it closes, is asked on a new connection.
+        let is_quiet =
+            |stream: &TcpStream| matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if let Some(stream) = self.kept.take().filter(is_quiet) {
             match self.exchange(stream, limit).await {
                 Err(Failed::Unanswered(_)) => {}
                 Err(Failed::Midway(error)) => return Err(error),
@@ -81,8 +88,7 @@ impl Plain {
             }
         }
         let connect = |cause| FetchError::Connect { address: self.address.clone(), cause };
-        let stream = TcpStream::connect(&self.address).await.map_err(connect)?;
-        stream.set_nodelay(true).map_err(connect)?;
+        let stream = open(&self.address).await.map_err(connect)?;
         self.exchange(stream, limit).await.map_err(|failed| match failed {
             Failed::Unanswered(error) | Failed::Midway(error) => error,
         })
@@ -110,6 +116,33 @@ impl Plain {
         }
         Ok(Answer::Body { head, body: reader.bytes, room: reader.room })
     }
+}
+
+/// Connects to the first of an address's places that answers. Each but the last has its time, so that a dead one does not cost the scrape.
+async fn open(address: &str) -> io::Result<TcpStream> {
+    let places: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for (index, place) in places.iter().enumerate() {
+        let connecting = TcpStream::connect(place);
+        let connected = match index + 1 < places.len() {
+            true => tokio::time::timeout(PLACE_MAX, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            false => connecting.await,
+        };
+        match connected {
+            Ok(stream) => return stream.set_nodelay(true).map(|()| stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+/// Returns where a head ends, from a place on: behind an empty line. Some small targets end lines without a carriage return.
+fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+    memchr::memchr_iter(b'\n', &bytes[from..]).map(|place| from + place + 1).find_map(|next| match bytes[next..] {
+        [b'\n', ..] => Some(next + 1),
+        [b'\r', b'\n', ..] => Some(next + 2),
+        _ => None,
+    })
 }
 
 /// Why an exchange failed.
@@ -161,7 +194,7 @@ impl Reader {
     async fn head(&mut self) -> Result<(Head, Frame), FetchError> {
         let mut looked = 0;
         loop {
-            if let Some(end) = memmem::find(&self.bytes[looked..], b"\r\n\r\n").map(|place| looked + place + 4) {
+            if let Some(end) = head_end(&self.bytes, looked) {
                 let parsed = parse_head(&self.bytes[..end])?;
                 self.bytes.drain(..end);
                 match parsed {
@@ -370,7 +403,11 @@ mod tests {
                 assert_eq!(ask(said, piece, false).await, (vec![Ok("up 1\n".to_owned()); 2], 1), "{said} by {piece}");
                 assert_eq!(ask(said, piece, true).await, (vec![Ok("up 1\n".to_owned()); 2], 2), "{said} by {piece}, closed");
             }
-            for said in ["HTTP/1.1 200 OK\r\n\r\nup 1\n", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nup 1\n"] {
+            for said in [
+                "HTTP/1.1 200 OK\r\n\r\nup 1\n",
+                "HTTP/1.1 200 OK\nServer: x\n\nup 1\n",
+                "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nup 1\n",
+            ] {
                 assert_eq!(ask(said, piece, true).await, (vec![Ok("up 1\n".to_owned()); 2], 2), "{said} by {piece}");
             }
         }

@@ -217,6 +217,16 @@ impl Store {
         self.drop_blocks(horizon)
     }
 
+    /// Returns the instant before which nothing is visible or accepted.
+    pub fn horizon(&self) -> Timestamp {
+        Timestamp(self.horizon.load(Relaxed))
+    }
+
+    /// Hides and refuses everything that is older than an instant.
+    pub fn forget_before(&self, instant: Timestamp) {
+        self.horizon.fetch_max(instant.0, Relaxed);
+    }
+
     /// Takes out the blocks that end before the horizon; returns their identifiers.
     pub(super) fn drop_blocks(&self, horizon: i64) -> Vec<BlockId> {
         let mut blocks = self.blocks_mut();

@@ -70,7 +70,9 @@ impl Store {
             for run in places.chunk_by(|left, right| fit(*left, *right)) {
                 let over = (number(run[0]) + 1).saturating_mul(span.0).saturating_add(LAG.0) <= now.0;
                 let inputs = &blocks[run[0]..=run[run.len() - 1]];
-                if let Some(merge) = over.then(|| self.merge_of(inputs, bytes_max)).flatten() {
+                // A big one in front must not keep those behind it from each other.
+                let merge = || (0..inputs.len()).find_map(|from| self.merge_of(&inputs[from..], bytes_max));
+                if let Some(merge) = over.then(merge).flatten() {
                     return Some(merge);
                 }
             }
@@ -118,6 +120,11 @@ impl Merge {
     /// Returns the name of the merged block.
     pub fn id(&self) -> BlockId {
         self.id
+    }
+
+    /// Leaves the blocks as they are from now on, since what was made of them could not be read back.
+    pub fn give_up(&self) {
+        self.inputs.iter().for_each(|block| block.is_faulty.store(true, Relaxed));
     }
 
     /// Hands out the bytes of the merged block; calls `pause` now and then. Returns their number. It holds a group of each block in
@@ -183,9 +190,9 @@ impl<'a> Cursor<'a> {
         Cursor { block, group: 0, open: None, from: 0, to: 0, instants: Instants::new(INSTANTS_MAX), leader: None }
     }
 
-    /// A block that is damaged is left alone from then on.
+    /// A block that cannot be read is left alone from then on, so that others are merged.
     fn failed(block: &Block, cause: BlockError) -> MergeError {
-        block.is_faulty.store(matches!(cause, BlockError::Damaged(_)), Relaxed);
+        block.is_faulty.store(true, Relaxed);
         MergeError::Read { id: block.id, cause }
     }
 
