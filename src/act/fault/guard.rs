@@ -176,7 +176,11 @@ impl Guard {
                 (self.stop(ttl).map_or_else(|error| Answer::Refused(with_cause(&error)), |()| Answer::Done), true)
             }
             Ask::End => match self.wake() {
-                Ok(()) => (Answer::Done, false),
+                Ok(()) => {
+                    // Whoever asks before we are gone must not find the fault standing.
+                    self.stopped = false;
+                    (Answer::Done, false)
+                }
                 Err(error) => (Answer::Refused(with_cause(&error)), true),
             },
             Ask::Apply { .. } | Ask::Heal { .. } | Ask::Proof { .. } => {
