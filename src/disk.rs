@@ -227,28 +227,20 @@ impl Disk {
     ///
     /// Errors: as the store's `append`, but never `Log`.
     pub fn append(&self, store: &Store, row: &Row) -> Result<Written, AppendError> {
-        match store.append(row, &|record| self.write(record)) {
-            Err(AppendError::Log(error)) => Ok(Written { appended: store.append_unlogged(row)?, unlogged: Some(error) }),
-            done => done.map(|appended| Written { appended, unlogged: None }),
-        }
+        let logged = store.append(row, &|record| self.write(record));
+        written(logged, || store.append_unlogged(row))
     }
 
     /// Appends a row as `append` does, with another limit on how late its samples may be.
     pub fn append_late(&self, store: &Store, row: &Row, lateness: Lateness) -> Result<Written, AppendError> {
-        match store.append_late(row, lateness, &|record| self.write(record)) {
-            Err(AppendError::Log(error)) => {
-                Ok(Written { appended: store.append_late_unlogged(row, lateness)?, unlogged: Some(error) })
-            }
-            done => done.map(|appended| Written { appended, unlogged: None }),
-        }
+        let logged = store.append_late(row, lateness, &|record| self.write(record));
+        written(logged, || store.append_late_unlogged(row, lateness))
     }
 
     /// Appends rows of any age, as `append` does one.
     pub fn append_bulk(&self, store: &Store, rows: &[Row]) -> Result<Written, AppendError> {
-        match store.append_bulk(rows, &|record| self.write(record)) {
-            Err(AppendError::Log(error)) => Ok(Written { appended: store.append_bulk_unlogged(rows)?, unlogged: Some(error) }),
-            done => done.map(|appended| Written { appended, unlogged: None }),
-        }
+        let logged = store.append_bulk(rows, &|record| self.write(record));
+        written(logged, || store.append_bulk_unlogged(rows))
     }
 
     /// Forgets what is beyond the retention, moves to blocks what has aged of the pages whose turn it is, and writes a checkpoint when one
@@ -346,6 +338,17 @@ impl Disk {
                 Err(error)
             }
         }
+    }
+}
+
+/// Returns what became of rows; where the log failed, `unlogged` brings them into memory.
+fn written(
+    logged: Result<Appended, AppendError>,
+    unlogged: impl FnOnce() -> Result<Appended, AppendError>,
+) -> Result<Written, AppendError> {
+    match logged {
+        Err(AppendError::Log(error)) => Ok(Written { appended: unlogged()?, unlogged: Some(error) }),
+        done => done.map(|appended| Written { appended, unlogged: None }),
     }
 }
 

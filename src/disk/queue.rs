@@ -25,6 +25,7 @@ use tracing::warn;
 
 use super::DiskError;
 use super::files::write_whole;
+use super::segment::segment_path;
 
 pub use reader::{Piece, Reader};
 
@@ -65,10 +66,6 @@ pub struct Queue {
     bytes_max: u64,
     is_on: AtomicBool,
     inner: Mutex<Inner>,
-}
-
-fn segment_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:08}"))
 }
 
 /// Reads the positions that `save` wrote; a line that is none is passed over, and its reader begins anew.

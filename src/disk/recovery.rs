@@ -73,19 +73,19 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
         let is_last = index + 1 == segments.len();
         (number, len) = (*own, good);
         grown += good;
-        match ending {
-            Ending::Whole => {}
+        let reason = match ending {
+            Ending::Whole => continue,
             Ending::Torn if is_last => {
                 report.cut_bytes = file_len - good;
                 warn!(file = %path.display(), offset = good, bytes = report.cut_bytes, "incomplete last record cut off");
+                continue;
             }
-            Ending::Torn => report_damage(report, path, good, "the segment is cut short".to_owned()),
-            Ending::Damaged(reason) => report_damage(report, path, good, reason),
-        }
-        if report.damage.last().is_some_and(|damage| damage.file == *path) {
-            // What was lost here may have named series whose samples have moved to blocks, and which later segments go on with.
-            adopt(store, report, &mut adopted);
-        }
+            Ending::Torn => "the segment is cut short".to_owned(),
+            Ending::Damaged(reason) => reason,
+        };
+        report_damage(report, path, good, reason);
+        // What was lost here may have named series whose samples have moved to blocks, and which later segments go on with.
+        adopt(store, report, &mut adopted);
     }
     if report.damage.iter().any(|damage| segments.last().is_some_and(|(_, path)| *path == damage.file)) {
         (number, len) = (number + 1, 0);

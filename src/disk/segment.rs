@@ -23,8 +23,9 @@ pub(super) fn put_frame(out: &mut Vec<u8>, record: &[u8]) {
     out.extend_from_slice(record);
 }
 
-pub(super) fn segment_path(wal: &Path, number: u64) -> PathBuf {
-    wal.join(format!("{number:08}"))
+/// Returns the path of a segment, of the log or of the queue to other servers.
+pub(super) fn segment_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}"))
 }
 
 fn checkpoint_path(wal: &Path, covered: u64) -> PathBuf {

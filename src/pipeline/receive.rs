@@ -11,7 +11,7 @@ use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ingest::Ingest;
-use super::scrapes::{METADATA_MAX, MetadataBook};
+use super::scrapes::{MetadataBook, note_metadata};
 use crate::client::answer::with_causes;
 use crate::clock;
 
@@ -130,7 +130,7 @@ impl Receiver {
 
     fn take(&self, body: &[u8], protocol: Protocol) -> Result<Taken, ReceiveError> {
         let mut request = read(&unpack(body)?, protocol)?;
-        self.note_metadata(std::mem::take(&mut request.metadata));
+        note_metadata(&self.book, std::mem::take(&mut request.metadata));
         let faulty = request.faults.samples + request.faults.exemplars;
         self.ingest.metrics.write_refused("invalid", faulty);
         for _ in 0..TRIES_MAX {
@@ -155,18 +155,6 @@ impl Receiver {
             return Ok(work.taken);
         }
         Err(ReceiveError::Busy("series leave the store; send the request again"))
-    }
-
-    fn note_metadata(&self, metadata: BTreeMap<String, tocsin_core::scrape::body::Metadata>) {
-        if metadata.is_empty() {
-            return;
-        }
-        let mut book = self.book.write().expect("no holder of this lock panics");
-        for (name, said) in metadata {
-            if book.len() < METADATA_MAX || book.contains_key(&name) {
-                book.insert(name, said);
-            }
-        }
     }
 }
 

@@ -288,6 +288,19 @@ impl Scrapes {
     }
 }
 
+/// Notes what is said about metrics; names that are new are passed over once there are too many.
+pub fn note_metadata(book: &MetadataBook, metadata: BTreeMap<String, Metadata>) {
+    if metadata.is_empty() {
+        return;
+    }
+    let mut book = book.write().expect("no holder of this lock panics");
+    for (name, said) in metadata {
+        if book.len() < METADATA_MAX || book.contains_key(&name) {
+            book.insert(name, said);
+        }
+    }
+}
+
 impl Drop for Scrapes {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {

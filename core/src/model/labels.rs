@@ -228,16 +228,7 @@ impl LabelSet {
     /// Puts the packed form of the labels that `keep` names in place of what `out` holds.
     pub fn pack_only(&self, keep: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
         out.clear();
-        let mut rest: &[u8] = &self.0;
-        while !rest.is_empty() {
-            let (name, behind) = take_text(rest);
-            let (len, behind) = take_len(behind);
-            let pair = rest.len() - behind.len() + len;
-            if keep(name) {
-                out.extend_from_slice(&rest[..pair]);
-            }
-            rest = &rest[pair..];
-        }
+        self.packed_texts().filter(|text| keep(take_text(text).0)).for_each(|text| out.extend_from_slice(text));
     }
 
     pub fn builder(&self) -> LabelBuilder {

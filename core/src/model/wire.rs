@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::histogram::BucketSpan;
+
 /// Why a body is refused, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadMessage {
@@ -185,6 +187,32 @@ impl<'a> Message<'a> {
     pub fn inner(&mut self, field: Field) -> Result<Message<'a>, BadMessage> {
         Message::check(field, Form::Bytes)?;
         self.run()
+    }
+
+    /// Reads the message of a label, which several formats have in common: its name and value.
+    pub fn pair(mut self) -> Result<(&'a [u8], &'a [u8]), BadMessage> {
+        let (mut name, mut value): (&[u8], &[u8]) = (b"", b"");
+        while let Some(field) = self.field()? {
+            match field.number {
+                1 => name = self.inner(field)?.bytes(),
+                2 => value = self.inner(field)?.bytes(),
+                _ => self.skip(field)?,
+            }
+        }
+        Ok((name, value))
+    }
+
+    /// Reads the message of a span of buckets, which several formats have in common.
+    pub fn span(mut self) -> Result<BucketSpan, BadMessage> {
+        let mut span = BucketSpan { offset: 0, length: 0 };
+        while let Some(field) = self.field()? {
+            match field.number {
+                1 => span.offset = self.small_signed(field)?,
+                2 => span.length = self.integer(field)? as u32,
+                _ => self.skip(field)?,
+            }
+        }
+        Ok(span)
     }
 
     /// Appends a repeated float, which may be packed.

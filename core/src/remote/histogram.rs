@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, ResetHint};
+use crate::model::histogram::{CUSTOM_BUCKETS_SCHEMA, ResetHint};
 use crate::model::wire::{BadMessage, Message};
 use crate::model::{Histogram, Value};
 
@@ -24,18 +24,6 @@ struct Raw {
 /// A histogram's message may take so many bytes; what it says takes eight times as much.
 const BYTES_MAX: usize = 1 << 20;
 
-fn span(mut message: Message<'_>) -> Result<BucketSpan, BadMessage> {
-    let mut span = BucketSpan { offset: 0, length: 0 };
-    while let Some(field) = message.field()? {
-        match field.number {
-            1 => span.offset = message.small_signed(field)?,
-            2 => span.length = message.integer(field)? as u32,
-            _ => message.skip(field)?,
-        }
-    }
-    Ok(span)
-}
-
 /// Reads a histogram with its instant in milliseconds; the inner error says why it is none.
 ///
 /// Errors: bytes that are no message.
@@ -55,10 +43,10 @@ pub(super) fn read(mut message: Message<'_>) -> Result<(i64, Result<Value, Strin
             5 => own.zero_threshold = message.double(field)?,
             6 => raw.zero_count = message.integer(field)?,
             7 => raw.zero_count_float = message.double(field)?,
-            8 => own.negative_spans.push(span(message.inner(field)?)?),
+            8 => own.negative_spans.push(message.inner(field)?.span()?),
             9 => message.signed(field, &mut raw.negative)?,
             10 => message.doubles(field, &mut own.negative_buckets)?,
-            11 => own.positive_spans.push(span(message.inner(field)?)?),
+            11 => own.positive_spans.push(message.inner(field)?.span()?),
             12 => message.signed(field, &mut raw.positive)?,
             13 => message.doubles(field, &mut own.positive_buckets)?,
             // That there was no reset is true only of samples that all arrive; it is seen in the counts anyway.

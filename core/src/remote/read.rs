@@ -139,18 +139,6 @@ fn check_labels(count: usize) -> Result<(), Fault> {
     if count > max { Err(Fault::TooMuch { what, max }) } else { Ok(()) }
 }
 
-fn pair<'a>(mut message: Message<'a>) -> Result<(&'a [u8], &'a [u8]), BadMessage> {
-    let (mut name, mut value): (&[u8], &[u8]) = (b"", b"");
-    while let Some(field) = message.field()? {
-        match field.number {
-            1 => name = message.inner(field)?.bytes(),
-            2 => value = message.inner(field)?.bytes(),
-            _ => message.skip(field)?,
-        }
-    }
-    Ok((name, value))
-}
-
 fn sample(mut message: Message<'_>) -> Result<(i64, f64), BadMessage> {
     let (mut at, mut value) = (0, 0.0);
     while let Some(field) = message.field()? {
@@ -231,37 +219,47 @@ impl Reader {
         let mut series = Series::default();
         while let Some(field) = message.field()? {
             match field.number {
-                1 => {
-                    let mut inner = message.inner(field)?;
-                    count(&mut self.series, "series")?;
-                    series.clear();
-                    while let Some(field) = inner.field()? {
-                        match field.number {
-                            1 => {
-                                series.pairs.push(pair(inner.inner(field)?)?);
-                                check_labels(series.pairs.len())?;
-                            }
-                            2 => {
-                                count(&mut self.samples, "samples")?;
-                                series.samples.push(sample(inner.inner(field)?)?);
-                            }
-                            3 => {
-                                count(&mut self.exemplars, "exemplars")?;
-                                series.exemplars.push(inner.inner(field)?);
-                            }
-                            4 => {
-                                count(&mut self.samples, "samples")?;
-                                series.histograms.push(inner.inner(field)?);
-                            }
-                            _ => inner.skip(field)?,
-                        }
-                    }
-                    self.take(&mut series, None)?;
-                }
+                1 => self.series_v1(message.inner(field)?, &mut series)?,
                 3 => self.metadata_v1(message.inner(field)?)?,
                 _ => message.skip(field)?,
             }
         }
+        Ok(())
+    }
+
+    fn series_v1<'a>(&mut self, mut message: Message<'a>, series: &mut Series<'a>) -> Result<(), Fault> {
+        count(&mut self.series, "series")?;
+        series.clear();
+        while let Some(field) = message.field()? {
+            match field.number {
+                1 => {
+                    series.pairs.push(message.inner(field)?.pair()?);
+                    check_labels(series.pairs.len())?;
+                }
+                2 => self.hold_sample(message.inner(field)?, series)?,
+                3 => self.hold_exemplar(message.inner(field)?, series)?,
+                4 => self.hold_histogram(message.inner(field)?, series)?,
+                _ => message.skip(field)?,
+            }
+        }
+        self.take(series, None).map(drop)
+    }
+
+    fn hold_sample(&mut self, message: Message<'_>, series: &mut Series<'_>) -> Result<(), Fault> {
+        count(&mut self.samples, "samples")?;
+        series.samples.push(sample(message)?);
+        Ok(())
+    }
+
+    fn hold_histogram<'a>(&mut self, message: Message<'a>, series: &mut Series<'a>) -> Result<(), Fault> {
+        count(&mut self.samples, "samples")?;
+        series.histograms.push(message);
+        Ok(())
+    }
+
+    fn hold_exemplar<'a>(&mut self, message: Message<'a>, series: &mut Series<'a>) -> Result<(), Fault> {
+        count(&mut self.exemplars, "exemplars")?;
+        series.exemplars.push(message);
         Ok(())
     }
 
@@ -302,12 +300,7 @@ impl Reader {
         let (mut rest, mut series, mut refs) = (message, Series::default(), Vec::new());
         while let Some(field) = rest.field()? {
             match field.number {
-                5 => {
-                    let inner = rest.inner(field)?;
-                    count(&mut self.series, "series")?;
-                    series.clear();
-                    self.series_v2(inner, &symbols, &mut series, &mut refs)?;
-                }
+                5 => self.series_v2(rest.inner(field)?, &symbols, &mut series, &mut refs)?,
                 _ => rest.skip(field)?,
             }
         }
@@ -321,23 +314,16 @@ impl Reader {
         series: &mut Series<'a>,
         refs: &mut Vec<u32>,
     ) -> Result<(), Fault> {
+        count(&mut self.series, "series")?;
+        series.clear();
         refs.clear();
         let mut metadata = None;
         while let Some(field) = message.field()? {
             match field.number {
                 1 => message.small_unsigned(field, refs)?,
-                2 => {
-                    count(&mut self.samples, "samples")?;
-                    series.samples.push(sample(message.inner(field)?)?);
-                }
-                3 => {
-                    count(&mut self.samples, "samples")?;
-                    series.histograms.push(message.inner(field)?);
-                }
-                4 => {
-                    count(&mut self.exemplars, "exemplars")?;
-                    series.exemplars.push(message.inner(field)?);
-                }
+                2 => self.hold_sample(message.inner(field)?, series)?,
+                3 => self.hold_histogram(message.inner(field)?, series)?,
+                4 => self.hold_exemplar(message.inner(field)?, series)?,
                 5 => metadata = Some(message.inner(field)?),
                 _ => message.skip(field)?,
             }
@@ -445,7 +431,7 @@ impl Reader {
             match field.number {
                 1 if symbols.is_some() => message.small_unsigned(field, &mut refs)?,
                 1 => {
-                    pairs.push(pair(message.inner(field)?)?);
+                    pairs.push(message.inner(field)?.pair()?);
                     check_labels(pairs.len())?;
                 }
                 2 => value = message.double(field)?,

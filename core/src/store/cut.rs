@@ -78,7 +78,9 @@ impl Store {
                 shrunk += head.bytes();
                 head.aged(before.0, &mut chunks);
                 grown += head.bytes();
-                if let Some(labels) = Some(&chunks).filter(|chunks| chunks.len() > from).and_then(|_| labels.get(slot)) {
+                if chunks.len() > from
+                    && let Some(labels) = labels.get(slot)
+                {
                     let mut key = Vec::new();
                     put_key(&mut key, &labels);
                     keys.push((key, runs.len(), labels));

@@ -218,13 +218,11 @@ impl Index {
         for matcher in matchers.iter().filter(|matcher| is_direct(matcher)) {
             let values = self.names.get(matcher.name.as_str())?;
             let words = matcher.words().expect("direct matchers name their values");
-            let mut hits = words.iter().filter_map(|word| values.by_value.get(word.as_str()));
-            let first = hits.next()?;
-            let rest: Vec<&Postings> = hits.collect();
-            lists.push(if rest.is_empty() {
-                first.list()
-            } else {
-                List::Plain(merge(std::iter::once(first).chain(rest)).into())
+            let hits: Vec<&Postings> = words.iter().filter_map(|word| values.by_value.get(word.as_str())).collect();
+            lists.push(match hits[..] {
+                [] => return None,
+                [only] => only.list(),
+                _ => List::Plain(merge(hits.into_iter()).into()),
             });
         }
         // The short ones first: what they leave of the long ones is soon little.

@@ -32,6 +32,12 @@ pub(super) struct PageLabels {
 
 const VACANT: u32 = u32::MAX;
 
+/// Returns the text of a pair.
+fn text_of<'a>(texts: &'a [u8], ends: &[u32], number: u32) -> &'a [u8] {
+    let start = (number as usize).checked_sub(1).map_or(0, |before| ends[before]);
+    &texts[start as usize..ends[number as usize] as usize]
+}
+
 impl PageLabels {
     /// Returns the labels of a slot, built anew; `None` for a slot without a series.
     pub fn get(&self, slot: usize) -> Option<LabelSet> {
@@ -76,8 +82,7 @@ impl PageLabels {
     }
 
     fn text(&self, number: u32) -> &[u8] {
-        let start = (number as usize).checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.texts[start as usize..self.ends[number as usize] as usize]
+        text_of(&self.texts, &self.ends, number)
     }
 
     fn list(&self, slot: usize) -> Option<impl Iterator<Item = u32>> {
@@ -116,10 +121,7 @@ impl PageLabels {
         self.texts.extend_from_slice(text);
         self.ends.push(self.texts.len() as u32);
         let PageLabels { texts, ends, numbers, hasher, .. } = self;
-        numbers.insert_unique(hash, number, |number| {
-            let start = (*number as usize).checked_sub(1).map_or(0, |before| ends[before]);
-            hasher.hash_one(&texts[start as usize..ends[*number as usize] as usize])
-        });
+        numbers.insert_unique(hash, number, |number| hasher.hash_one(text_of(texts, ends, *number)));
         number
     }
 

@@ -89,6 +89,10 @@ impl Snapshot<'_> {
         let mut newest = Vec::new();
         if request.newest_only {
             store.take_newest(&mut numbers, start, end, &mut newest);
+            // Rows that come from here on cannot have brought what was taken.
+            let Some(hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
+            numbers.extend(split_hidden(&mut newest, &hidden));
+            numbers.sort_unstable();
         }
         let (mut found, mut samples) = (Vec::new(), newest.len());
         let mut scratch = Scratch::default();
@@ -104,23 +108,7 @@ impl Snapshot<'_> {
         if !store.read_blocks(&mut found, start, end, request.samples_max)? {
             return Ok(None);
         }
-        let Some(mut hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
-        let unseen = split_hidden(&mut newest, &hidden);
-        if !unseen.is_empty() {
-            let mut whole = Vec::with_capacity(unseen.len());
-            for run in unseen.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
-                store.read_page(run, start, end, &mut scratch, &mut whole)?;
-            }
-            if !store.read_blocks(&mut whole, start, end, request.samples_max)? {
-                return Ok(None);
-            }
-            found.append(&mut whole);
-            found.sort_unstable_by_key(|found| found.series);
-            match store.rows().hidden(self.row, began) {
-                Some(since) => hidden = since,
-                None => return Ok(None),
-            }
-        }
+        let Some(hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
         hide(&mut found, &hidden);
         found.append(&mut newest);
         // The horizon moves before truncation begins, so what truncation may have taken from some series is cut from all.
@@ -142,22 +130,17 @@ impl Snapshot<'_> {
     }
 }
 
-/// Takes out the series whose newest sample the reader must not see; returns their numbers, in order. The series are in order of
-/// their numbers.
-fn split_hidden(newest: &mut Vec<Found>, hidden: &[Arc<Vec<Brought>>]) -> Vec<u32> {
-    let mut unseen = Vec::new();
-    if !newest.is_empty() {
-        for brought in hidden.iter().flat_map(|trace| trace.iter()) {
-            if let Ok(place) = newest.binary_search_by_key(&brought.series, |found| found.series)
-                && newest[place].samples.floats.iter().any(|(at, _)| *at == brought.at)
-            {
-                unseen.push(brought.series);
-            }
+/// Takes out the series, which are in order of their numbers, whose newest sample the reader must not see; returns their numbers.
+fn split_hidden(newest: &mut Vec<Found>, hidden: &[Arc<Vec<Brought>>]) -> BTreeSet<u32> {
+    let mut unseen = BTreeSet::new();
+    for brought in hidden.iter().flat_map(|trace| trace.iter()) {
+        if let Ok(place) = newest.binary_search_by_key(&brought.series, |found| found.series)
+            && newest[place].samples.floats.iter().any(|(at, _)| *at == brought.at)
+        {
+            unseen.insert(brought.series);
         }
-        unseen.sort_unstable();
-        unseen.dedup();
-        newest.retain(|found| unseen.binary_search(&found.series).is_err());
     }
+    newest.retain(|found| !unseen.contains(&found.series));
     unseen
 }
 

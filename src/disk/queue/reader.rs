@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tocsin_core::remote::record::{self, Record};
 use tracing::error;
 
-use super::{HEAD_BYTES, MARK, Position, Queue, segment_path};
+use super::{HEAD_BYTES, MARK, Position, Queue};
+use crate::disk::segment::segment_path;
 
 /// A packed record is at most this long; a longer one is damage.
 const RECORD_BYTES_MAX: usize = 256 << 20;

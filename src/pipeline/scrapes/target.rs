@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::super::{crash, fault};
-use super::{Landed, METADATA_MAX, MetadataBook, Parts, Stop, TargetId, TargetStatus};
+use super::{Landed, MetadataBook, Parts, Stop, TargetId, TargetStatus, note_metadata};
 use crate::client;
 use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
@@ -132,12 +132,7 @@ impl TargetWork {
             tracing::debug!(job = self.job.name, url = self.target.url, error, "a scrape failed");
         }
         if let Some(metadata) = metadata {
-            let mut book = self.metadata.write().expect("no holder of this lock panics");
-            for (name, said) in metadata {
-                if book.len() < METADATA_MAX || book.contains_key(&name) {
-                    book.insert(name, said);
-                }
-            }
+            note_metadata(&self.metadata, metadata);
         }
         let status = TargetStatus {
             up: Some(report.error.is_none()),

@@ -134,7 +134,7 @@ impl<'a> Metrics<'a> {
 /// Errors: damage, or a name or value that is no text.
 fn push_labels<'a>(mut fields: Message<'a>, out: &mut Vec<Label<'a>>) -> Result<(), BadMessage> {
     while let Some(field) = fields.field()? {
-        let (name, value) = pair(fields.inner(field)?)?;
+        let (name, value) = fields.inner(field)?.pair()?;
         let text = |bytes: &'a [u8], what: &str| {
             let shown = || format!("invalid label {what}: {}", String::from_utf8_lossy(bytes));
             std::str::from_utf8(bytes).map_err(|_| BadMessage::new(field.at, shown()))
@@ -146,17 +146,4 @@ fn push_labels<'a>(mut fields: Message<'a>, out: &mut Vec<Label<'a>>) -> Result<
         out.push((Cow::Borrowed(name), Cow::Borrowed(value)));
     }
     Ok(())
-}
-
-/// Reads a label: its name and value.
-fn pair<'a>(mut message: Message<'a>) -> Result<(&'a [u8], &'a [u8]), BadMessage> {
-    let (mut name, mut value): (&[u8], &[u8]) = (b"", b"");
-    while let Some(field) = message.field()? {
-        match field.number {
-            1 => name = message.inner(field)?.bytes(),
-            2 => value = message.inner(field)?.bytes(),
-            _ => message.skip(field)?,
-        }
-    }
-    Ok((name, value))
 }

@@ -51,18 +51,6 @@ impl Side {
     }
 }
 
-fn span(mut message: Message<'_>) -> Result<BucketSpan, BadMessage> {
-    let mut span = BucketSpan { offset: 0, length: 0 };
-    while let Some(field) = message.field()? {
-        match field.number {
-            1 => span.offset = message.small_signed(field)?,
-            2 => span.length = message.integer(field)? as u32,
-            _ => message.skip(field)?,
-        }
-    }
-    Ok(span)
-}
-
 impl<'a> ClassicBucket<'a> {
     fn read(mut message: Message<'a>) -> Result<ClassicBucket<'a>, BadMessage> {
         let (mut whole, mut bucket) = (0, ClassicBucket { upper: 0.0, count: 0.0, exemplar: None });
@@ -110,10 +98,10 @@ impl<'a> Distribution<'a> {
                 6 => self.zero_threshold = message.double(field)?,
                 7 => self.zero_count = message.integer(field)?,
                 8 => self.zero_count_float = message.double(field)?,
-                9 => self.negative.spans.push(span(message.inner(field)?)?),
+                9 => self.negative.spans.push(message.inner(field)?.span()?),
                 10 => message.signed(field, &mut self.negative.deltas)?,
                 11 => message.doubles(field, &mut self.negative.counts)?,
-                12 => self.positive.spans.push(span(message.inner(field)?)?),
+                12 => self.positive.spans.push(message.inner(field)?.span()?),
                 13 => message.signed(field, &mut self.positive.deltas)?,
                 14 => message.doubles(field, &mut self.positive.counts)?,
                 15 => drop(instant(message.inner(field)?)?),

@@ -9,7 +9,7 @@ use crate::model::labels::METRIC_NAME;
 use crate::time::Timestamp;
 
 use super::histogram::Distribution;
-use super::{BadMessage, pair, push_labels};
+use super::{BadMessage, push_labels};
 use crate::model::wire::Message;
 
 /// Which series of a metric: a summary and a classic histogram are several.
@@ -196,7 +196,7 @@ impl<'a> RawExemplar<'a> {
         let (mut rest, mut exemplar) = (message, RawExemplar { message, value: 0.0, at: None });
         while let Some(field) = rest.field()? {
             match field.number {
-                1 => drop(pair(rest.inner(field)?)?),
+                1 => drop(rest.inner(field)?.pair()?),
                 2 => exemplar.value = rest.double(field)?,
                 3 => exemplar.at = Some(instant(rest.inner(field)?)?),
                 _ => rest.skip(field)?,
