@@ -4,8 +4,8 @@
 //! - A series has a number, [`SeriesRef`], that is never given to another series. It holds while the series has samples within the
 //!   retention; then the series vanishes, and appending to its number says so.
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
-//! - Locks are taken in this order: `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows` and
-//!   `blocks` alone and last.
+//! - Locks are taken in this order: `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows`,
+//!   `blocks` and `tombstones` alone and last.
 
 mod append;
 mod bits;
@@ -16,6 +16,7 @@ mod cluster;
 mod codec;
 mod column;
 mod cut;
+mod delete;
 mod exemplars;
 mod group;
 mod head;
@@ -29,6 +30,8 @@ mod retain;
 mod rows;
 mod select;
 mod stats;
+mod verify;
+mod walk;
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -44,15 +47,19 @@ pub use append::{AppendError, Appended, LeftOut, Log, Replayed};
 pub use block::{BlockError, BlockId, ReadAt};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft, TURNS};
+pub use delete::{Deletion, TOMBSTONES_MAX};
 pub use exemplars::AddedExemplars;
 pub use head::Lateness;
 pub use merge::{Merge, MergeError};
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
 pub use select::{Listing, Snapshot};
-pub use stats::{LabelStats, Stats};
+pub use stats::{BlockFacts, HeadFacts, LabelStats, Stats};
+pub use verify::{Fault, check_block, check_record, check_tombstones};
+pub use walk::Walk;
 
 use block::Block;
+use delete::Tombstones;
 use exemplars::Exemplars;
 use index::Index;
 use pages::{Pages, page_of, slot_of};
@@ -128,6 +135,8 @@ pub struct Store {
     exemplars: Mutex<Exemplars>,
     /// In order of their names.
     blocks: RwLock<Arc<[Arc<Block>]>>,
+    /// What is deleted and still lies in blocks.
+    tombstones: RwLock<Arc<Tombstones>>,
     /// Nothing older is visible or accepted.
     horizon: AtomicI64,
     samples_total: AtomicU64,
@@ -148,6 +157,7 @@ impl Store {
             pages: Pages::new(),
             rows: Mutex::default(),
             blocks: RwLock::default(),
+            tombstones: RwLock::default(),
             horizon: AtomicI64::new(i64::MIN),
             samples_total: AtomicU64::new(0),
             chunks_bytes: AtomicU64::new(0),
@@ -162,6 +172,7 @@ impl Store {
             || self.rows.is_poisoned()
             || self.index.is_poisoned()
             || self.blocks.is_poisoned()
+            || self.tombstones.is_poisoned()
             || tables()
     }
 
