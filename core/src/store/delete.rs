@@ -130,7 +130,7 @@ impl Hidden<'_> {
     }
 }
 
-/// Reads what `Store::put_tombstones` wrote: series, start, end, and the cut before which they hold.
+/// Reads what `Store::tombstone_records` wrote: series, start, end, and the cut before which they hold.
 pub(super) fn take_tombstones(record: &[u8]) -> Result<Vec<(RoaringBitmap, i64, i64, u64)>, Damaged> {
     let (mut reader, mut all) = (Reader(record), Vec::new());
     while !reader.is_empty() {
@@ -241,18 +241,21 @@ impl Store {
         self.tombstones().all.iter().map(|own| own.before).max().unwrap_or(0)
     }
 
-    /// Writes all tombstones, for `restore_tombstones`.
-    pub fn put_tombstones(&self, out: &mut Vec<u8>) {
-        for own in &self.tombstones().all {
-            put_varint(out, own.before);
-            put_signed(out, own.start);
-            put_signed(out, own.end);
-            put_varint(out, own.series.serialized_size() as u64);
-            own.series.serialize_into(&mut *out).expect("writing to memory does not fail");
-        }
+    /// Returns all tombstones, each as a record for `restore_tombstones`.
+    pub fn tombstone_records(&self) -> Vec<Vec<u8>> {
+        let record = |own: &Tombstone| {
+            let mut out = Vec::with_capacity(own.series.serialized_size() + 40);
+            put_varint(&mut out, own.before);
+            put_signed(&mut out, own.start);
+            put_signed(&mut out, own.end);
+            put_varint(&mut out, own.series.serialized_size() as u64);
+            own.series.serialize_into(&mut out).expect("writing to memory does not fail");
+            out
+        };
+        self.tombstones().all.iter().map(record).collect()
     }
 
-    /// Takes tombstones that `put_tombstones` wrote. To be called before anything is replayed.
+    /// Takes tombstones that `tombstone_records` wrote. To be called before anything is replayed.
     ///
     /// Errors: `Damaged` when the bytes are something else.
     pub fn restore_tombstones(&self, record: &[u8]) -> Result<(), Damaged> {

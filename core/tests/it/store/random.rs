@@ -29,7 +29,7 @@ struct World {
     blocks: BTreeMap<BlockId, Arc<[u8]>>,
     next_block: u64,
     /// As they lie on the disk.
-    tombstones: Vec<u8>,
+    tombstones: Vec<Vec<u8>>,
     now: i64,
 }
 
@@ -116,8 +116,7 @@ impl World {
     }
 
     fn keep_tombstones(&mut self) {
-        self.tombstones.clear();
-        self.store.put_tombstones(&mut self.tombstones);
+        self.tombstones = self.store.tombstone_records();
     }
 
     /// Deletes from both; returns how many samples went.
@@ -203,7 +202,7 @@ impl World {
         for (id, bytes) in &self.blocks {
             self.store.attach(*id, bytes.len() as u64, reader(bytes)).unwrap();
         }
-        self.store.restore_tombstones(&self.tombstones).unwrap();
+        self.tombstones.iter().for_each(|record| self.store.restore_tombstones(record).unwrap());
         for record in self.log.borrow().iter() {
             assert_eq!(check_record(record), Ok(()));
             let done = self.store.replay(record).unwrap();
