@@ -1,6 +1,7 @@
 //! Logs, and our own metrics.
 
 pub mod remote;
+pub mod stored;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
@@ -17,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::db::deliveries::DeliveryState;
 use remote::Sending;
+use stored::Stored;
 
 /// Starts logging to standard error: one line an event, or one JSON object.
 ///
@@ -113,6 +115,8 @@ pub struct Metrics {
     writes_refused: Family<ReasonLabels, Counter<u64, AtomicU64>>,
     /// What is sent to other servers.
     pub sending: Sending,
+    /// What is stored.
+    pub stored: Stored,
     pub remote_queue_errors: Counter<u64, AtomicU64>,
 }
 
@@ -155,6 +159,7 @@ impl Metrics {
             writes: Family::default(),
             writes_refused: Family::default(),
             sending: Sending::register(&mut registry),
+            stored: Stored::register(&mut registry),
             remote_queue_errors: Counter::default(),
         };
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];

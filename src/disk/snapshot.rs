@@ -80,6 +80,11 @@ impl Draft {
     }
 }
 
+/// Returns an instant as a name, such as `20261121T090000123Z`.
+pub fn compact(at: Timestamp) -> String {
+    at.rfc3339().chars().filter(|own| own.is_ascii_alphanumeric()).collect()
+}
+
 /// Returns what is wrong with a name for a snapshot.
 pub fn name_fault(name: &str) -> Option<&'static str> {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
