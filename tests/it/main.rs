@@ -31,3 +31,4 @@ mod runs;
 mod scraping;
 mod testing;
 mod tidy;
+mod tsdb;
