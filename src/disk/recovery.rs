@@ -41,6 +41,16 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
         fs::remove_file(path).map_err(DiskError::of("delete", path))?;
     }
     let End { number, len, grown } = read(wal, files, store, report)?;
+    info!(
+        files = report.files,
+        records = report.records,
+        rows = report.replayed.rows,
+        samples = report.replayed.samples,
+        series = report.replayed.series,
+        orphans = report.replayed.orphans,
+        damaged = report.damage.len(),
+        "store recovered"
+    );
     Log::open(wal, number, len, grown, segment_bytes_max)
 }
 
@@ -104,16 +114,6 @@ pub(super) fn read(wal: &Path, files: Files, store: &Store, report: &mut Recover
     if report.damage.iter().any(|damage| segments.last().is_some_and(|(_, path)| *path == damage.file)) {
         (number, len) = (number + 1, 0);
     }
-    info!(
-        files = report.files,
-        records = report.records,
-        rows = report.replayed.rows,
-        samples = report.replayed.samples,
-        series = report.replayed.series,
-        orphans = report.replayed.orphans,
-        damaged = report.damage.len(),
-        "store recovered"
-    );
     Ok(End { number, len, grown })
 }
 
