@@ -59,6 +59,8 @@ pub struct DiskOptions {
     pub block_bytes_max: usize,
     /// The blocks' length in total; the oldest go first.
     pub blocks_bytes_max: u64,
+    /// Each record outlasts a loss of power before its row becomes visible.
+    pub sync_each: bool,
 }
 
 impl Default for DiskOptions {
@@ -73,6 +75,7 @@ impl Default for DiskOptions {
             cut_period: Span::from_mins(30),
             block_bytes_max: 8 << 20,
             blocks_bytes_max: u64::MAX,
+            sync_each: false,
         }
     }
 }
@@ -192,7 +195,8 @@ impl Disk {
     ///
     /// Errors: when it cannot be written; from then on every write fails until a checkpoint has been written.
     pub fn write(&self, record: &[u8]) -> io::Result<()> {
-        self.log().write(record)
+        self.log().write(record)?;
+        if self.options.sync_each { self.sync() } else { Ok(()) }
     }
 
     /// Makes what was written last through a loss of power. Writers are not held up.

@@ -158,7 +158,13 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         pulse: outbox_pulse.clone(),
     };
     tasks.start("outbox", outbox.run(stop.subscribe()));
-    let chores = Chores { db: db.clone(), disk: disk.clone(), store: store.clone(), metrics: metrics.clone() };
+    let chores = Chores {
+        db: db.clone(),
+        disk: disk.clone(),
+        store: store.clone(),
+        metrics: metrics.clone(),
+        sync_every: storage.sync_every.to_std(),
+    };
     let mut pulses = chores.start(&mut tasks);
     pulses.extend([watch_pulse, outbox_pulse, objectives_pulse]);
 

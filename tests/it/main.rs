@@ -29,5 +29,6 @@ mod remote_write;
 mod rule_lints;
 mod runs;
 mod scraping;
+mod store_faults;
 mod testing;
 mod tidy;

@@ -29,12 +29,18 @@ pub struct Storage {
     pub remote_out_of_order_window: Span,
     /// Exemplars that are kept; zero: none. None: the default of the store.
     pub exemplars_max: Option<usize>,
+    /// A loss of power takes the samples of so long; zero: none that anyone saw.
+    pub sync_every: Span,
     /// The length of what waits on the disk for other servers, at which the oldest of it goes.
     pub remote_write_queue_bytes: u64,
 }
 
 /// How late samples of other servers may be by default: a sender cuts one scrape into several requests, which overtake each other.
 const REMOTE_WINDOW: Span = Span::from_mins(5);
+
+/// Between these lies how often samples are made safe on the disk: more often it would do nothing else, more seldom too much is at risk.
+const SYNC_EVERY_MIN: Span = Span(100);
+const SYNC_EVERY_MAX: Span = Span::from_mins(1);
 
 impl Default for Storage {
     fn default() -> Storage {
@@ -44,6 +50,7 @@ impl Default for Storage {
             out_of_order_window: Span::ZERO,
             remote_out_of_order_window: REMOTE_WINDOW,
             exemplars_max: None,
+            sync_every: Span::from_secs(1),
             remote_write_queue_bytes: REMOTE_QUEUE_BYTES,
         }
     }
@@ -249,6 +256,14 @@ pub(super) fn storage(table: &mut Table<'_, '_>) -> Storage {
     let mut storage = Storage::default();
     let Some(mut table) = table.table("storage") else { return storage };
     storage.retention = positive_span(&mut table, "retention");
+    if let Some(value) = table.value("sync_every")
+        && let Some(every) = value.span()
+    {
+        if every != Span::ZERO && !(SYNC_EVERY_MIN..=SYNC_EVERY_MAX).contains(&every) {
+            value.error("samples are made safe every 100ms to 1m, or with 0s before anyone sees them");
+        }
+        storage.sync_every = every;
+    }
     if let Some(size) = table.value("remote_write_queue_size")
         && let Some(bytes) = size.bytes()
     {

@@ -512,6 +512,8 @@ impl TargetState {
         }
         if reading.jumps == 0 && added == 0 {
             self.keys.drop_table();
+            self.keys.shrink();
+            self.known.shrink_to(self.keys.len() + self.keys.len() / 16);
         }
         let gone = self.known.iter().filter(|known| known.seen != self.attempt).count();
         let is_disordered = reading.jumps > self.known.len() / 8 + 16 || gone > self.known.len() / 4 + 64;

@@ -91,7 +91,7 @@ impl Store {
             chunks_bytes: self.chunks_bytes.load(Relaxed),
             blocks: blocks.len(),
             blocks_bytes: blocks.iter().map(|block| block.len).sum(),
-            blocks_samples: blocks.iter().map(|block| block.samples).sum(),
+            blocks_samples: blocks.iter().map(|block| block.samples).fold(0, u64::saturating_add),
             label_pairs,
             metrics: metrics.into_list(),
             labels: labels.into_list().into_iter().map(label).collect(),
