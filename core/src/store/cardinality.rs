@@ -105,7 +105,10 @@ impl Store {
         let pairs = joined(pairs.into_list(), grown.iter().take(top).cloned().collect());
         let jobs: BTreeSet<String> = jobs.into_list().into_iter().map(|(name, _)| name).chain(of(JOB)).collect();
         let instances: BTreeSet<String> = instances.into_list().into_iter().map(|(name, _)| name).chain(of(INSTANCE)).collect();
-        let (moments, since) = growth.moments();
+        let (mut moments, since) = growth.moments();
+        if let Some(now) = moments.last_mut() {
+            now.series = index.len();
+        }
         Cardinality {
             series: index.len(),
             metrics: rows(metrics, &|name| index.count(METRIC_NAME, name), &|name| growth.of(Kind::Metric, name)),

@@ -51,6 +51,17 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Returns the reason in few words, which are the same for each series of a metric.
+    pub fn reason(&self) -> String {
+        match self {
+            Refused::SeriesLimit { max, .. } => format!("the store holds {max} series, its limit"),
+            Refused::MetricLimit { metric, max, .. } => format!("the metric {metric} has {max} series, its limit"),
+            Refused::Memory { .. } => "memory is short, so no new series are taken".to_owned(),
+            Refused::Unknown { .. } => "the asker may have no new series".to_owned(),
+            Refused::LabelsTooLong { .. } | Refused::NumbersUsedUp => self.to_string(),
+        }
+    }
+
     /// Returns which limit it was, in a word.
     pub fn limit(&self) -> &'static str {
         match self {
