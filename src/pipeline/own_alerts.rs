@@ -99,9 +99,8 @@ impl OwnAlerts {
                 }
                 false
             };
-            match tokio::time::timeout(AGAIN_EVERY, changed).await {
-                Ok(false) => return,
-                Ok(true) | Err(_) => {}
+            if let Ok(false) = tokio::time::timeout(AGAIN_EVERY, changed).await {
+                return;
             }
         }
     }
