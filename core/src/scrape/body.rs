@@ -195,13 +195,19 @@ impl TargetState {
         self
     }
 
+    /// Counts series against the target's limit that the store had samples of lately, as after a start.
+    pub fn holding(mut self, series: usize, at: Timestamp) -> TargetState {
+        self.held = Held::found(series.saturating_sub(report::COUNT_LIMITED), at);
+        self
+    }
+
     /// Returns the state for a target of the same labels that takes this one's place: series that are alive go on, and the first
     /// scrape ends those that it does not bring.
     pub fn passed_on(&self, target: &Target, job: Arc<Job>) -> TargetState {
         let mut inherited: Vec<SeriesRef> = self.alive_series().chain(self.inherited.iter().copied()).collect();
         inherited.sort_unstable();
         inherited.dedup();
-        let held = self.held.passed_on();
+        let held = self.held.passed_on(inherited.len());
         TargetState { inherited, held, ..TargetState::new(target, job) }
     }
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::model::{Claim, LabelSet, METRIC_NAME};
+use crate::model::{Claim, LabelSet, METRIC_NAME, Matcher};
+use crate::time::Timestamp;
 
 use super::Store;
 use super::index::Index;
+use super::pages::{page_of, slot_of};
 
 /// How many series there may be, of all metrics and of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +86,20 @@ impl Store {
     /// Returns the limits in force.
     pub fn series_limits(&self) -> SeriesLimits {
         self.limits.read().expect(super::POISONED).clone()
+    }
+
+    /// Returns how many series have all of these labels, and a sample at or after an instant.
+    pub fn count_since(&self, labels: &LabelSet, since: Timestamp) -> usize {
+        let matchers: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+        let numbers = self.index().select(&matchers, &self.pages);
+        let mut count = 0;
+        for run in numbers.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
+            let Some(page) = self.pages.get(page_of(run[0])) else { continue };
+            let heads = page.heads();
+            let heads = run.iter().filter_map(|series| heads.get(slot_of(*series)));
+            count += heads.filter(|head| head.alive && head.newest >= since.0).count();
+        }
+        count
     }
 
     /// Takes no new series any more but those by which people are told, or takes them again.

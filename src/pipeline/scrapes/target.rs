@@ -22,6 +22,9 @@ use crate::telemetry::limits::Refusals;
 /// Bodies longer than this are read away from the threads that drive the network.
 const BIG_BODY_BYTES: usize = 256 << 10;
 
+/// Series count against the limit of their target for this long after they have ended.
+const HELD_SPAN: Span = Span::from_mins(60);
+
 pub struct TargetWork {
     pub id: TargetId,
     pub job: Arc<Job>,
@@ -43,7 +46,7 @@ async fn told(stop: &mut watch::Receiver<Stop>) -> Stop {
 impl TargetWork {
     /// Scrapes until told to stop; returns what a successor goes on with. `before` is the work whose place this takes.
     pub async fn run(self, mut stop: watch::Receiver<Stop>, before: Option<JoinHandle<TargetState>>) -> TargetState {
-        let mut state = TargetState::new(&self.target, self.job.clone());
+        let mut state = self.begin();
         if let Some(before) = before
             && let Ok(old) = before.await
         {
@@ -69,6 +72,16 @@ impl TargetWork {
                 () = tokio::time::sleep(fault::REST) => {}
             }
         }
+    }
+
+    /// Returns the state of a target of which only the store knows something.
+    fn begin(&self) -> TargetState {
+        let state = TargetState::new(&self.target, self.job.clone());
+        if self.job.limits.series == 0 {
+            return state;
+        }
+        let now = clock::now();
+        state.holding(self.parts.ingest.store.count_since(&self.target.labels, now - HELD_SPAN), now)
     }
 
     async fn work(&self, state: &mut TargetState, stop: &mut watch::Receiver<Stop>) -> Stop {
@@ -120,7 +133,7 @@ impl TargetWork {
         let exemplars = std::mem::take(&mut outcome.exemplars);
         if !self.parts.ingest.append_with(&outcome.row, exemplars) {
             // The store has forgotten some of the series; the next scrape resolves all of them anew.
-            *state = TargetState::new(&self.target, self.job.clone());
+            *state = self.begin();
         }
         self.note(outcome, at, seconds);
     }

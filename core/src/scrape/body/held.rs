@@ -49,10 +49,19 @@ impl Held {
         self.gone[0] += created;
     }
 
-    /// Returns what a successor begins with: it may bring any of the series again.
-    pub fn passed_on(mut self) -> Held {
+    /// Returns what a successor begins with: it may bring any of the series again. So many are known to be alive, whatever was counted.
+    pub fn passed_on(mut self, alive: usize) -> Held {
         self.gone[0] += std::mem::take(&mut self.alive);
+        self.gone[0] += alive.saturating_sub(self.count());
         self
+    }
+
+    /// Returns what a target begins with of which the store has series that it had samples of lately.
+    pub fn found(series: usize, at: Timestamp) -> Held {
+        let mut held = Held::default();
+        held.turn(at);
+        held.gone[0] = series;
+        held
     }
 }
 
@@ -86,9 +95,13 @@ mod tests {
             held.scraped(10, 5, 0, Timestamp(round * 30_000 + 30_000));
             assert_eq!(held.count(), 10);
         }
-        let mut next = held.passed_on();
+        let mut next = held.passed_on(10);
         assert_eq!(next.count(), 10);
         next.scraped(10, 10, 0, Timestamp(3_100_000));
         assert_eq!(next.count(), 10);
+        assert_eq!(Held::default().passed_on(7).count(), 7, "before, there was no limit and no count");
+        let mut found = Held::found(10, Timestamp(0));
+        found.scraped(12, 12, 2, Timestamp(15_000));
+        assert_eq!(found.count(), 12);
     }
 }

@@ -99,6 +99,8 @@ const METRICS: [&str; 11] = [
 ];
 const ALWAYS: usize = 5;
 const ON_DEMAND: usize = 8;
+/// How many series a target has of these where its own are limited.
+pub const COUNT_LIMITED: usize = ALWAYS + METRICS.len() - ON_DEMAND;
 
 /// The series of one target that report on its scrapes.
 #[derive(Default)]

@@ -67,6 +67,11 @@ fn a_reload_keeps_what_a_target_holds() {
     assert_eq!(counts(&story.scraped(&body(0..10))), (10, 10, 0));
     story.replace(limits(12));
     assert_eq!(counts(&story.scraped(&body(0..20))), (12, 12, 8));
+    // A limit that comes by a reload counts what is alive.
+    let mut late = Story::new(job());
+    late.scraped(&body(0..10));
+    late.replace(limits(12));
+    assert_eq!(counts(&late.scraped(&body(0..20))), (12, 12, 8));
     story.replace(limits(5));
     assert_eq!(counts(&story.scraped(&body(0..20))), (12, 12, 8), "a lower limit takes nothing away");
 }

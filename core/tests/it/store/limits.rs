@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tocsin_core::model::{Claim, LabelSet};
+use tocsin_core::model::{Cell, Claim, LabelSet, Row, Value};
 use tocsin_core::store::{Refused, SeriesLimits, Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
@@ -52,6 +52,23 @@ fn series_by_which_people_are_told_have_a_reserve() {
     assert!(store.resolve_as(&set("ALERTS", &[]), Claim::Own).is_ok());
     store.close_to_new(false);
     assert!(store.resolve(&set("b", &[])).is_ok());
+}
+
+#[test]
+fn series_are_counted_by_their_labels_and_their_last_sample() {
+    let store = Store::new(StoreOptions::default());
+    let labels = |n: usize, instance: &str| set("m", &[("n", &n.to_string()), ("instance", instance), ("job", "shop")]);
+    let mut append = |n: usize, instance: &str, at: i64| {
+        let series = store.resolve(&labels(n, instance)).unwrap();
+        store
+            .append_unlogged(&Row { at: Timestamp(at), cells: vec![Cell { series, at: None, value: Value::Float(1.0) }] })
+            .unwrap();
+    };
+    (0..600).for_each(|n| append(n, "a:1", if n < 200 { 1_000 } else { 2_000 }));
+    (0..5).for_each(|n| append(n, "b:1", 2_000));
+    let of = |instance: &str| LabelSet::from_pairs([("job", "shop"), ("instance", instance)]);
+    let count = |instance: &str, since: i64| store.count_since(&of(instance), Timestamp(since));
+    assert_eq!((count("a:1", 0), count("a:1", 1_001), count("b:1", 2_000), count("c:1", 0)), (600, 400, 5, 0));
 }
 
 #[test]

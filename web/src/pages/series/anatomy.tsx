@@ -39,7 +39,7 @@ export function Anatomy({ metric, onClose }: { metric: string; onClose: () => vo
                     <Link to="/explore" search={{ expr: byLabel(metric, label.name), tab: "table" }} className="link mono anatomy-label-name" title={`Count the series by ${label.name}`}>
                       {label.name}
                     </Link>
-                    <Bar share={label.values / most} tone={label.values > found.seen / 2 && found.seen > 20 ? "warning" : "accent"} />
+                    <Bar share={label.values / most} tone={label.values > found.seen / 4 && found.seen > 100 ? "warning" : "accent"} />
                     <span className="number anatomy-count">{plural(label.values, "value")}</span>
                     <span className="muted clip anatomy-top" title={label.top.map((top) => `${top.value}: ${top.series}`).join("\n")}>
                       {label.top

@@ -31,8 +31,8 @@ function SortHead({ words, on, onPick }: SortHeadProps) {
   return (
     <th scope="col" className="table-number" aria-sort={on ? "descending" : "none"}>
       <button type="button" className="sort" data-on={on || undefined} onClick={onPick}>
-        {words}
         <span className="sort-mark">{on && <Icon name="chevronDown" size={12} />}</span>
+        {words}
       </button>
     </th>
   );
