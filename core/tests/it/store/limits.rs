@@ -58,7 +58,7 @@ fn series_by_which_people_are_told_have_a_reserve() {
 fn series_are_counted_by_their_labels_and_their_last_sample() {
     let store = Store::new(StoreOptions::default());
     let labels = |n: usize, instance: &str| set("m", &[("n", &n.to_string()), ("instance", instance), ("job", "shop")]);
-    let mut append = |n: usize, instance: &str, at: i64| {
+    let append = |n: usize, instance: &str, at: i64| {
         let series = store.resolve(&labels(n, instance)).unwrap();
         store
             .append_unlogged(&Row { at: Timestamp(at), cells: vec![Cell { series, at: None, value: Value::Float(1.0) }] })
