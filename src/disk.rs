@@ -82,6 +82,8 @@ impl Default for DiskOptions {
 
 /// What a checkpoint takes for a series beside its chunks, about.
 const SERIES_BYTES: u64 = 200;
+/// Samples younger than this stay in memory also where it is short: rules ask for them most.
+const RELIEF_SPAN: Span = Span::from_mins(5);
 /// A merged block takes no more than this part of the room for blocks, so that not too much is forgotten with one.
 const MERGED_PART: u64 = 8;
 
@@ -281,6 +283,20 @@ impl Disk {
             blocks.log_since = Some(now);
         }
         Ok(Maintained { truncated, blocks: written, checkpoint: due || resumes })
+    }
+
+    /// Moves to blocks whatever may move, of all pages, for memory is short. Returns how many blocks that makes; none while the log is
+    /// suspended, as at `maintain`.
+    ///
+    /// Errors: `Io` when a file cannot be written. All data stays as it is.
+    pub fn relieve(&self, store: &Store, now: Timestamp) -> Result<usize, DiskError> {
+        let mut blocks = self.blocks();
+        if self.leaves_room.load(Ordering::Acquire) || self.is_suspended() {
+            return Ok(0);
+        }
+        let options = DiskOptions { memory_span: RELIEF_SPAN, cut_period: Span(1), ..self.options.clone() };
+        let sync = || self.sync().map_err(DiskError::of("sync the log in", &self.folder));
+        blocks.cut(store, now, &options, &sync)
     }
 
     /// A checkpoint holds what memory holds, which no cut of blocks shortens by much. So one is written when the log has grown by as much

@@ -1,5 +1,6 @@
 //! Logs, and our own metrics.
 
+pub mod limits;
 pub mod remote;
 
 use std::sync::atomic::AtomicU64;
@@ -16,6 +17,7 @@ use tocsin_core::run::record::RunState;
 use tracing_subscriber::EnvFilter;
 
 use crate::db::deliveries::DeliveryState;
+use limits::Limits;
 use remote::Sending;
 
 /// Starts logging to standard error: one line an event, or one JSON object.
@@ -113,6 +115,8 @@ pub struct Metrics {
     writes_refused: Family<ReasonLabels, Counter<u64, AtomicU64>>,
     /// What is sent to other servers.
     pub sending: Sending,
+    /// What limits have refused, and how memory stands.
+    pub limits: Limits,
     pub remote_queue_errors: Counter<u64, AtomicU64>,
 }
 
@@ -155,6 +159,7 @@ impl Metrics {
             writes: Family::default(),
             writes_refused: Family::default(),
             sending: Sending::register(&mut registry),
+            limits: Limits::register(&mut registry),
             remote_queue_errors: Counter::default(),
         };
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];

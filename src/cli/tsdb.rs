@@ -14,7 +14,7 @@ use tocsin_core::remote::write::{Entry, encode};
 use tocsin_core::store::{Store, StoreOptions};
 use tocsin_core::time::Span;
 
-use super::Remote;
+use super::{Remote, tsdb_top};
 use crate::clock;
 use crate::disk::{Disk, DiskOptions};
 
@@ -37,6 +37,8 @@ pub enum Tsdb {
     /// The file is checked whole before anything is written, and read twice for that; it may be longer than memory. Samples go to a
     /// running service, or with --data into the folder of one that is stopped.
     Import(Import),
+    /// Tells who has the series, and who grows: metrics, labels, their values, jobs, targets.
+    Top(tsdb_top::Top),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -93,7 +95,10 @@ async fn read(path: &Path, mut each: impl AsyncFnMut(Vec<Entry>) -> anyhow::Resu
 ///
 /// Errors: faults of the file with their lines, and what the service or the disk says.
 pub async fn run(what: Tsdb) -> anyhow::Result<()> {
-    let Tsdb::Import(import) = what;
+    let import = match what {
+        Tsdb::Import(import) => import,
+        Tsdb::Top(top) => return tsdb_top::run(top).await,
+    };
     read(&import.file, async |_| Ok(())).await?;
     let count = match &import.data {
         Some(data) => into_folder(&import.file, data).await?,

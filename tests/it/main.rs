@@ -17,6 +17,7 @@ mod harness;
 mod histograms;
 mod journeys;
 mod ledger;
+mod limits;
 mod mail;
 mod objectives;
 mod operation;

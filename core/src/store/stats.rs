@@ -36,17 +36,17 @@ pub struct Stats {
 }
 
 /// The largest so many of a sequence.
-struct Top<T> {
+pub(super) struct Top<T> {
     max: usize,
     largest: BTreeSet<(usize, std::cmp::Reverse<T>)>,
 }
 
 impl<T: Ord> Top<T> {
-    fn new(max: usize) -> Top<T> {
+    pub fn new(max: usize) -> Top<T> {
         Top { max, largest: BTreeSet::new() }
     }
 
-    fn offer(&mut self, size: usize, item: impl FnOnce() -> T) {
+    pub fn offer(&mut self, size: usize, item: impl FnOnce() -> T) {
         if self.max == 0 || self.largest.len() >= self.max && self.largest.first().is_some_and(|(least, _)| *least > size) {
             return;
         }
@@ -56,12 +56,20 @@ impl<T: Ord> Top<T> {
         }
     }
 
-    fn into_list(self) -> Vec<(T, usize)> {
+    pub fn into_list(self) -> Vec<(T, usize)> {
         self.largest.into_iter().rev().map(|(size, item)| (item.0, size)).collect()
     }
 }
 
+/// What a series takes in memory beside its samples, about.
+const SERIES_BYTES: u64 = 250;
+
 impl Store {
+    /// Returns how many bytes of memory the store takes by its own count, about.
+    pub fn memory_bytes(&self) -> u64 {
+        self.chunks_bytes.load(Relaxed) + self.index().len() as u64 * SERIES_BYTES
+    }
+
     /// Returns what the store holds, with the `top` largest of each list, largest first, ties by name. Lists of nothing cost no walk
     /// over the values.
     pub fn stats(&self, top: usize) -> Stats {
