@@ -68,6 +68,8 @@ pub struct DiskOptions {
     pub block_bytes_max: usize,
     /// The blocks' length in total; the oldest go first.
     pub blocks_bytes_max: u64,
+    /// Each record outlasts a loss of power before its row becomes visible.
+    pub sync_each: bool,
 }
 
 impl Default for DiskOptions {
@@ -82,12 +84,15 @@ impl Default for DiskOptions {
             cut_period: Span::from_mins(30),
             block_bytes_max: 8 << 20,
             blocks_bytes_max: u64::MAX,
+            sync_each: false,
         }
     }
 }
 
 /// What a checkpoint takes for a series beside its chunks, about.
 const SERIES_BYTES: u64 = 200;
+/// Samples younger than this stay in memory also where it is short: rules ask for them most.
+const RELIEF_SPAN: Span = Span::from_mins(5);
 /// A merged block takes no more than this part of the room for blocks, so that not too much is forgotten with one.
 const MERGED_PART: u64 = 8;
 
@@ -219,7 +224,8 @@ impl Disk {
     ///
     /// Errors: when it cannot be written; from then on every write fails until a checkpoint has been written.
     pub fn write(&self, record: &[u8]) -> io::Result<()> {
-        self.log().write(record)
+        self.log().write(record)?;
+        if self.options.sync_each { self.sync() } else { Ok(()) }
     }
 
     /// Makes what was written last through a loss of power. Writers are not held up.
@@ -305,6 +311,20 @@ impl Disk {
             blocks.log_since = Some(now);
         }
         Ok(Maintained { truncated, blocks: written, checkpoint: due || resumes })
+    }
+
+    /// Moves to blocks whatever may move, of all pages, for memory is short. Returns how many blocks that makes; none while the log is
+    /// suspended, as at `maintain`.
+    ///
+    /// Errors: `Io` when a file cannot be written. All data stays as it is.
+    pub fn relieve(&self, store: &Store, now: Timestamp) -> Result<usize, DiskError> {
+        let mut blocks = self.blocks();
+        if self.leaves_room.load(Ordering::Acquire) || self.is_suspended() {
+            return Ok(0);
+        }
+        let options = DiskOptions { memory_span: RELIEF_SPAN, cut_period: Span(1), ..self.options.clone() };
+        let sync = || self.sync().map_err(DiskError::of("sync the log in", &self.folder));
+        blocks.cut(store, now, &options, &sync)
     }
 
     /// A checkpoint holds what memory holds, which no cut of blocks shortens by much. So one is written when the log has grown by as much

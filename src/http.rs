@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod alertmanager;
 pub mod alerts;
 pub mod assets;
+pub mod cardinality;
 pub mod journeys;
 pub mod objectives;
 pub mod openapi;
@@ -37,6 +38,7 @@ use crate::db::Db;
 use crate::demo::Platform;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::journeys::Journeys;
+use crate::pipeline::memory::Standing;
 use crate::pipeline::objectives::Handle;
 use crate::pipeline::pulse::Pulse;
 use crate::pipeline::receive::Receiver;
@@ -57,6 +59,7 @@ pub struct Front {
     pub hub: Hub,
     pub db: Db,
     pub queries: Queries,
+    pub standing: watch::Receiver<Standing>,
     pub receiver: Receiver,
     pub stored: Stored,
     pub rules: Arc<Rules>,
@@ -129,6 +132,12 @@ pub fn router(front: Front) -> Router {
     let demo = overview::DemoState { platform: front.platform, hub: front.hub.clone(), guard: front.guard.clone() };
     let series = prometheus::series::SeriesState { queries: front.queries.clone(), scrapes: front.scrapes.clone() };
     let rules = prometheus::rules::RulesState { watch: front.watch.clone(), rules: front.rules };
+    let cardinality = cardinality::CardinalityState::new(
+        front.queries.store.clone(),
+        front.scrapes.clone(),
+        front.metrics.clone(),
+        front.standing,
+    );
     let status = prometheus::status::StatusState {
         scrapes: front.scrapes,
         queries: front.queries.clone(),
@@ -157,6 +166,7 @@ pub fn router(front: Front) -> Router {
         .merge(accounts::routes(front.guard.clone()))
         .merge(alerts::routes(alerts))
         .merge(overview::routes(overview))
+        .merge(cardinality::routes(cardinality))
         .merge(journeys::routes(front.journeys))
         .merge(overview::demo_routes(demo))
         .merge(objectives::routes(objectives))

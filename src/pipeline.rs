@@ -12,6 +12,9 @@
 //! 5. `outbox` takes the recorded deliveries to their channels;
 //! 6. `hub` tells open pages what has changed, `picture` puts together what they then ask for.
 //!
+//! `memory` stands beside: it looks how much memory all of it takes, and has what can wait give way; `own_alerts` tells people of that
+//! at step 4.
+//!
 //! Feedback (a silence, an acknowledgement) enters as an event at step 4; nothing reaches back.
 
 pub mod collect;
@@ -21,8 +24,10 @@ pub mod hub;
 pub mod ingest;
 pub mod journeys;
 pub mod ledger;
+pub mod memory;
 pub mod objectives;
 pub mod outbox;
+pub mod own_alerts;
 pub mod picture;
 pub mod pulse;
 pub mod receive;

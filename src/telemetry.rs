@@ -1,5 +1,6 @@
 //! Logs, and our own metrics.
 
+pub mod limits;
 pub mod remote;
 pub mod stored;
 
@@ -17,6 +18,7 @@ use tocsin_core::run::record::RunState;
 use tracing_subscriber::EnvFilter;
 
 use crate::db::deliveries::DeliveryState;
+use limits::Limits;
 use remote::Sending;
 use stored::Stored;
 
@@ -117,6 +119,8 @@ pub struct Metrics {
     pub sending: Sending,
     /// What is stored.
     pub stored: Stored,
+    /// What limits have refused, and how memory stands.
+    pub limits: Limits,
     pub remote_queue_errors: Counter<u64, AtomicU64>,
 }
 
@@ -160,6 +164,7 @@ impl Metrics {
             writes_refused: Family::default(),
             sending: Sending::register(&mut registry),
             stored: Stored::register(&mut registry),
+            limits: Limits::register(&mut registry),
             remote_queue_errors: Counter::default(),
         };
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];

@@ -21,6 +21,8 @@ for part in "$@"; do
       need python3 python3
       need /usr/share/doc/python3-venv python3-venv
       need openssl openssl
+      need strace strace
+      need unshare util-linux
       ;;
     *) echo "setup.sh knows web and tests, not $part" >&2; exit 2 ;;
   esac

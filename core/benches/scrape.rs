@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use tocsin_core::model::{LabelSet, SeriesRef};
+use tocsin_core::model::{LabelSet, Resolved, SeriesRef};
 use tocsin_core::scrape::body::TargetState;
 use tocsin_core::scrape::job::{Histograms, Job, Protocol, TargetGroup};
 use tocsin_core::scrape::target::{Found, targets};
@@ -119,9 +119,10 @@ fn measure(what: &str, body: &[u8], content_type: &str, histograms: Histograms) 
     let mut state = TargetState::new(&target, Arc::new(job));
     let mut series: HashMap<LabelSet, u32> = HashMap::new();
     let mut scrape = |at: i64| {
-        let outcome = state.scraped(body, Some(content_type), Timestamp(at), 0.1, &mut |labels| {
+        let outcome = state.scraped(body, Some(content_type), Timestamp(at), 0.1, &mut |labels, _| {
             let next = series.len() as u32;
-            Ok(SeriesRef(*series.entry(labels.clone()).or_insert(next)))
+            let number = *series.entry(labels.clone()).or_insert(next);
+            Ok(Resolved { series: SeriesRef(number), is_new: number == next })
         });
         assert_eq!(outcome.report.error, None);
         (outcome.report.samples, outcome.exemplars.len())

@@ -19,6 +19,7 @@ mod remote;
 mod routing;
 mod sections;
 mod source;
+mod storage;
 
 use crate::journey::Journey;
 use crate::model::relabel::RelabelRule;
@@ -33,7 +34,8 @@ use place::Folder;
 pub use global::Global;
 pub use masked::{masked, masked_routing, without_password};
 pub use place::pattern_matches;
-pub use sections::{Language, Storage, Tocsin, Web, database_fault};
+pub use sections::{Language, Tocsin, Web, database_fault};
+pub use storage::{Limits, MemoryBudget, Storage};
 
 /// A file as the edge read it. Paths in it are relative to the folder in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,7 @@ pub struct Config {
     /// Other servers that samples are sent to.
     pub remote_write: Vec<Endpoint>,
     pub storage: Storage,
+    pub limits: Limits,
     pub language: Language,
     pub tocsin: Tocsin,
     job_names: job::Names,
@@ -152,6 +155,7 @@ fn read_main(
         }
     }
     let mut job_names = job::Names::new();
+    let (storage, limits) = storage::read(table);
     let config = Config {
         jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
@@ -166,7 +170,8 @@ fn read_main(
         templates: templates(table, &folder),
         alert_relabel: sections::alerting(table, &folder, global.classic_names_only),
         remote_write: remote::write(table, &folder, &global),
-        storage: sections::storage(table),
+        storage,
+        limits,
         language: sections::language(table),
         tocsin: sections::tocsin(table, &folder),
         job_names,

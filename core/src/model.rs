@@ -1,5 +1,6 @@
 //! The nouns that every room shares: labels, matchers, samples, and where they come from.
 
+pub mod claim;
 pub mod exemplar;
 pub mod exposition;
 pub mod histogram;
@@ -10,6 +11,7 @@ pub mod sample;
 pub mod source;
 pub(crate) mod wire;
 
+pub use claim::{Claim, Resolved};
 pub use exemplar::Exemplar;
 pub use histogram::Histogram;
 pub use labels::{Fingerprint, LabelBuilder, LabelSet, METRIC_NAME};

@@ -5,12 +5,14 @@
 //!   retention; then the series vanishes, and appending to its number says so.
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
 //! - Locks are taken in this order: `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows`,
-//!   `blocks` and `tombstones` alone and last.
+//!   `blocks`, `tombstones`, `limits` and `growth` alone and last.
 
+mod anatomy;
 mod append;
 mod bits;
 mod block;
 mod build;
+mod cardinality;
 mod chunk;
 mod cluster;
 mod codec;
@@ -19,10 +21,13 @@ mod cut;
 mod delete;
 mod exemplars;
 mod group;
+mod growth;
 mod head;
 mod index;
 mod ints;
 mod labels;
+mod limits;
+mod memory;
 mod merge;
 mod pages;
 mod record;
@@ -33,23 +38,29 @@ mod stats;
 mod verify;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
-use crate::model::{LabelSet, SeriesRef};
+use crate::model::{Claim, LabelSet, Resolved, SeriesRef};
 use crate::time::Span;
 
+pub use anatomy::{Anatomy, LabelAnatomy};
 pub use append::{AppendError, Appended, LeftOut, Log, Replayed};
 pub use block::{BlockError, BlockId, ReadAt};
+pub use cardinality::{Cardinality, LabelRow, Row as CardinalityRow, TargetRow};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft, TURNS};
 pub use delete::{Deletion, TOMBSTONES_MAX};
 pub use exemplars::AddedExemplars;
+pub use growth::Moment;
 pub use head::Lateness;
+pub use limits::{Refused, SeriesLimits};
+pub use memory::{Budget, Level};
 pub use merge::{Merge, MergeError};
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
@@ -61,6 +72,7 @@ pub use walk::Walk;
 use block::Block;
 use delete::Tombstones;
 use exemplars::Exemplars;
+use growth::Growth;
 use index::Index;
 use pages::{Pages, page_of, slot_of};
 use rows::Rows;
@@ -69,7 +81,7 @@ use rows::Rows;
 pub struct StoreOptions {
     /// Samples older than this are forgotten.
     pub retention: Span,
-    /// New series beyond this number are refused; known ones go on.
+    /// New series beyond this number are refused, until `limit_series` says otherwise; known ones go on.
     pub series_max: usize,
     /// How far behind its series' newest sample an appended sample may lie; zero refuses all late samples.
     pub out_of_order_window: Span,
@@ -83,7 +95,7 @@ impl Default for StoreOptions {
     fn default() -> StoreOptions {
         StoreOptions {
             retention: Span(15 * 24 * 3600 * 1000),
-            series_max: 5_000_000,
+            series_max: SERIES_MAX,
             out_of_order_window: Span::ZERO,
             exemplars_max: EXEMPLARS_MAX,
             hash_seed: 0,
@@ -91,21 +103,13 @@ impl Default for StoreOptions {
     }
 }
 
+/// Series that there may be when nobody says how many.
+pub const SERIES_MAX: usize = 5_000_000;
+
 /// Exemplars that are kept when nobody says how many.
 ///
 /// Source: Prometheus' default of `storage.exemplars.max_exemplars`.
 pub const EXEMPLARS_MAX: usize = 100_000;
-
-/// Why a new series was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    #[error("the store holds {max} series, its limit; {labels} would be a new one")]
-    SeriesLimit { max: usize, labels: LabelSet },
-    #[error("the labels take {bytes} bytes; at most {LABELS_BYTES_MAX} are allowed")]
-    LabelsTooLong { bytes: usize },
-    #[error("all numbers for series are used up; restart with an empty log")]
-    NumbersUsedUp,
-}
 
 /// The longest label set, in its packed form.
 pub const LABELS_BYTES_MAX: usize = 64 << 10;
@@ -141,6 +145,10 @@ pub struct Store {
     horizon: AtomicI64,
     samples_total: AtomicU64,
     chunks_bytes: AtomicU64,
+    limits: RwLock<SeriesLimits>,
+    /// Memory is short: no new series are taken.
+    closed: AtomicBool,
+    growth: Mutex<Growth>,
 }
 
 const POISONED: &str = "no thread panics while it holds the store";
@@ -150,6 +158,9 @@ impl Store {
         Store {
             hasher: FixedState::with_seed(options.hash_seed),
             exemplars: Mutex::new(Exemplars::new(options.exemplars_max)),
+            limits: RwLock::new(SeriesLimits { series: options.series_max, per_metric: 0, of_metric: BTreeMap::new() }),
+            closed: AtomicBool::new(false),
+            growth: Mutex::new(Growth::new(options.hash_seed)),
             options,
             writer: Mutex::default(),
             table: std::array::from_fn(|_| RwLock::default()),
@@ -173,6 +184,8 @@ impl Store {
             || self.index.is_poisoned()
             || self.blocks.is_poisoned()
             || self.tombstones.is_poisoned()
+            || self.limits.is_poisoned()
+            || self.growth.is_poisoned()
             || tables()
     }
 
@@ -200,6 +213,10 @@ impl Store {
         self.blocks.write().expect(POISONED)
     }
 
+    fn growth(&self) -> MutexGuard<'_, Growth> {
+        self.growth.lock().expect(POISONED)
+    }
+
     fn part(&self, hash: u32) -> &RwLock<Table> {
         &self.table[hash as usize % TABLE_PARTS]
     }
@@ -216,26 +233,36 @@ impl Store {
     ///
     /// Errors: `Refused` when it would be a new one and there is no room.
     pub fn resolve(&self, labels: &LabelSet) -> Result<SeriesRef, Refused> {
+        self.resolve_as(labels, Claim::Common).map(|found| found.series)
+    }
+
+    /// Returns the series with these labels; makes it if need be, and if the asker may have it.
+    ///
+    /// Errors: `Refused` when it would be a new one and there is no room.
+    pub fn resolve_as(&self, labels: &LabelSet, claim: Claim) -> Result<Resolved, Refused> {
         let hash = self.hash(labels);
+        let known = |series| Resolved { series: SeriesRef(series), is_new: false };
         if let Some(series) = self.find(&self.part(hash).read().expect(POISONED), hash, labels) {
-            return Ok(SeriesRef(series));
+            return Ok(known(series));
         }
         let bytes = labels.packed().len();
         if bytes > LABELS_BYTES_MAX {
             return Err(Refused::LabelsTooLong { bytes });
         }
+        // Whoever is refused asks again at each scrape, and must not keep others from the index.
+        self.check_room(&self.index(), labels, claim).inspect_err(|_| self.growth().refused())?;
         let mut table = self.part(hash).write().expect(POISONED);
         if let Some(series) = self.find(&table, hash, labels) {
-            return Ok(SeriesRef(series));
+            return Ok(known(series));
         }
         let mut index = self.index_mut();
-        if index.len() >= self.options.series_max {
-            return Err(Refused::SeriesLimit { max: self.options.series_max, labels: labels.clone() });
-        }
+        self.check_room(&index, labels, claim).inspect_err(|_| self.growth().refused())?;
         let series = index.next.ok_or(Refused::NumbersUsedUp)?;
         index.next = series.checked_add(1);
-        self.put(&mut table, &mut index, series, hash, labels, false);
-        Ok(SeriesRef(series))
+        let mut growth = self.growth();
+        self.put(&mut table, &mut index, series, hash, labels, false, |name| growth.new_value(name));
+        growth.created(labels);
+        Ok(Resolved { series: SeriesRef(series), is_new: true })
     }
 
     /// Returns the labels of a living series.
@@ -248,9 +275,20 @@ impl Store {
         table.find(spread(hash), is_it).map(|(_, series)| *series)
     }
 
-    fn put(&self, table: &mut Table, index: &mut Index, series: u32, hash: u32, labels: &LabelSet, logged: bool) {
+    /// `fresh` is called with the name of each label that has got a value which no other series has.
+    #[expect(clippy::too_many_arguments, reason = "the locks that the caller holds, and the series")]
+    fn put(
+        &self,
+        table: &mut Table,
+        index: &mut Index,
+        series: u32,
+        hash: u32,
+        labels: &LabelSet,
+        logged: bool,
+        fresh: impl FnMut(&str),
+    ) {
         self.pages.make(page_of(series)).place(slot_of(series), labels, logged);
-        index.insert(series, labels);
+        index.insert(series, labels, fresh);
         table.insert_unique(spread(hash), (hash, series), |(own, _)| spread(*own));
     }
 
@@ -274,7 +312,7 @@ impl Store {
             return Err(Damaged("a series number stands for two label sets"));
         }
         let mut table = self.part(hash).write().expect(POISONED);
-        self.put(&mut table, &mut self.index_mut(), series, hash, labels, true);
+        self.put(&mut table, &mut self.index_mut(), series, hash, labels, true, |_| ());
         drop(table);
         self.skip_numbers(series);
         Ok(true)
@@ -287,7 +325,7 @@ impl Store {
         let found = self.find(&table, hash, labels);
         let is_new = found.is_none() && !self.pages.has(series);
         if is_new {
-            self.put(&mut table, &mut self.index_mut(), series, hash, labels, false);
+            self.put(&mut table, &mut self.index_mut(), series, hash, labels, false, |_| ());
         }
         if is_new || found == Some(series) {
             self.pages.make(page_of(series)).heads_mut()[slot_of(series)].widen(first, last);
@@ -319,6 +357,7 @@ impl Store {
     /// Removes what is left of buried series; `dead` is sorted by number.
     fn dismantle(&self, dead: &[(u32, LabelSet)]) {
         self.index_mut().remove(dead);
+        self.growth().removed(dead.len());
         for (series, _) in dead {
             let bytes = self.pages.make(page_of(*series)).clear(slot_of(*series));
             self.count_bytes(0, bytes);

@@ -14,7 +14,7 @@ use tocsin_core::promql::parse::parse_selector;
 use tocsin_core::store::{Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
-use super::Remote;
+use super::{Remote, tsdb_top};
 
 /// What is done with samples.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -44,6 +44,8 @@ pub enum Tsdb {
     ///
     /// The snapshot is read through first. A crash at any moment leaves the old samples or the new ones.
     Restore(backup::Bring),
+    /// Tells who has the series, and who grows: metrics, labels, their values, jobs, targets.
+    Top(tsdb_top::Top),
 }
 
 /// Where samples are: in a folder that no service uses, or in a running service.
@@ -118,5 +120,6 @@ pub async fn run(what: Tsdb) -> anyhow::Result<()> {
         Tsdb::Delete(asked) => delete::run(asked).await,
         Tsdb::Snapshot(asked) => backup::take(asked).await,
         Tsdb::Restore(asked) => backup::restore(asked).await,
+        Tsdb::Top(asked) => tsdb_top::run(asked).await,
     }
 }

@@ -179,16 +179,19 @@ impl Db {
         self.apply(&[put_alive_at(at)]).await.map(drop)
     }
 
-    /// Forgets what ended before `before`: resolved pages, finished deliveries with their attempts, inbox messages and histories. Lays
-    /// the ballast again if it was let go.
-    ///
-    /// It goes in small steps, because alerts cannot be recorded while one of them runs.
-    pub async fn sweep(&self, before: Timestamp) -> Result<(), DbError> {
+    /// Lays the ballast again if it was let go and there is room for it.
+    pub fn renew_ballast(&self) {
         if let Db::Lite { ballast, .. } = self
             && ballast.is_gone()
         {
             ballast.renew();
         }
+    }
+
+    /// Forgets what ended before `before`: resolved pages, finished deliveries with their attempts, inbox messages and histories.
+    ///
+    /// It goes in small steps, because alerts cannot be recorded while one of them runs.
+    pub async fn sweep(&self, before: Timestamp) -> Result<(), DbError> {
         let step = |sql| Write::new(sql, [Cell::from(before), SWEEP_STEP.into()]);
         let steps: [Vec<Write>; 3] = [
             vec![step(

@@ -54,6 +54,8 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/tocsin/v1/inbox", Needs(Read)),
     ("POST", "/api/tocsin/v1/silences/preview", Needs(Read)),
     ("GET", "/api/tocsin/v1/targets", Needs(Read)),
+    ("GET", "/api/tocsin/v1/cardinality", Needs(Read)),
+    ("GET", "/api/tocsin/v1/cardinality/metrics/{name}", Needs(Read)),
     ("GET", "/api/tocsin/v1/objectives", Needs(Read)),
     ("GET", "/api/tocsin/v1/objectives/{id}", Needs(Read)),
     ("GET", "/api/tocsin/v1/journeys", Needs(Read)),

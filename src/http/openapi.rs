@@ -3,7 +3,7 @@
 use axum::{Json, Router, routing};
 use utoipa::OpenApi;
 
-use super::{accounts, alerts, journeys, objectives, overview, runs, session, stream, tsdb};
+use super::{accounts, alerts, cardinality, journeys, objectives, overview, runs, session, stream, tsdb};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,6 +15,8 @@ use super::{accounts, alerts, journeys, objectives, overview, runs, session, str
         session::change_password,
         overview::overview,
         overview::targets,
+        cardinality::cardinality,
+        cardinality::metric,
         overview::demo,
         overview::set_fault,
         objectives::list_objectives,

@@ -306,6 +306,14 @@ pub struct TargetView {
     pub samples: usize,
     pub interval_seconds: f64,
     pub timeout_seconds: f64,
+    /// `series_limit` of its job; null for none.
+    pub series_limit: Option<u64>,
+    /// Series that count against the limit; null without one.
+    pub series_held: Option<usize>,
+    /// Samples of the last scrape without a series, because a new one was refused.
+    pub series_refused: usize,
+    /// Why the first of them was refused; empty when none was.
+    pub series_refusal: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -358,6 +366,10 @@ pub async fn targets(State(state): State<OverviewState>) -> Json<TargetsView> {
                 samples: view.status.samples,
                 interval_seconds: view.target.interval.seconds(),
                 timeout_seconds: view.target.timeout.seconds(),
+                series_limit: (view.status.series.limit > 0).then_some(view.status.series.limit),
+                series_held: (view.status.series.limit > 0).then_some(view.status.series.held),
+                series_refused: view.status.series.refused,
+                series_refusal: view.status.series.refusal.clone(),
             })
             .collect();
         targets.sort_by(|one, other| (one.health, &one.url).cmp(&(other.health, &other.url)));

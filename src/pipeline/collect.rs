@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::fault::{REST, guarded};
 use super::hub::{Hub, Topic};
 use super::ingest::Ingest;
-use super::scrapes::{JobView, TargetStatus, TargetView};
+use super::scrapes::{JobView, SeriesStatus, TargetStatus, TargetView};
 use crate::clock::{self, Stopwatch};
 use crate::{atlas, cloudwatch};
 
@@ -253,7 +253,8 @@ impl Work {
     /// Appends what was gathered; returns how many points are new.
     fn append(&self, gathered: &Gathered, health: &mut Health, at: Timestamp, seconds: f64) -> usize {
         // Should the store have forgotten some of the series meanwhile, it makes them again when it is asked anew.
-        let append = || self.ingest.append_bulk(&collect::rows(&gathered.series, &mut |labels| self.ingest.resolve(labels)));
+        let append =
+            || self.ingest.append_bulk(&collect::rows(&gathered.series, &mut |labels| self.ingest.resolve_within_limits(labels)));
         let fresh = append().or_else(append).unwrap_or(0);
         let report = health.report(&self.target.labels, gathered, seconds);
         let cell = |(labels, value): &(LabelSet, f64)| {
@@ -277,6 +278,7 @@ impl Work {
             last_seconds: seconds,
             last_error: gathered.error.clone().unwrap_or_default(),
             samples,
+            series: SeriesStatus::default(),
         };
         status.note(&self.status, &self.hub);
     }

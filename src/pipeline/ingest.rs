@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use tocsin_core::model::{Cell, Exemplar, LabelSet, Row, STALE, SeriesRef, Value};
+use tocsin_core::model::{Cell, Claim, Exemplar, LabelSet, METRIC_NAME, Resolved, Row, STALE, SeriesRef, Value};
 use tocsin_core::store::{AddedExemplars, AppendError, Lateness, Store};
 use tocsin_core::time::Timestamp;
 
 use super::remote::Remote;
 use crate::client::answer::with_causes;
+use crate::clock;
 use crate::disk::{Disk, Written};
 use crate::telemetry::Metrics;
+use crate::telemetry::limits::Refusals;
 
 pub struct Ingest {
     pub store: Arc<Store>,
@@ -19,13 +21,40 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Returns the number of a series, which is made when it is new; None when the store has no room for more.
+    /// Returns the number of a series by which people are told, which is made when it is new; None when the store has no room for more.
     pub fn resolve(&self, labels: &LabelSet) -> Option<SeriesRef> {
-        let series = self.store.resolve(labels).ok();
-        if series.is_none() {
-            self.metrics.samples_refused.inc();
+        self.resolve_one(labels, Claim::Own)
+    }
+
+    /// Returns the number of a series, which is made when it is new and no limit stands against it.
+    pub fn resolve_within_limits(&self, labels: &LabelSet) -> Option<SeriesRef> {
+        self.resolve_one(labels, Claim::Common)
+    }
+
+    fn resolve_one(&self, labels: &LabelSet, claim: Claim) -> Option<SeriesRef> {
+        let mut refusals = Refusals::default();
+        let found = self.resolve_as(labels, claim, &mut refusals).ok();
+        self.count_refused(labels.get("job"), refusals);
+        found.map(|found| found.series)
+    }
+
+    /// Returns a series, which is made when it is new and the asker may have it; notes what is refused.
+    ///
+    /// Errors: why it is refused.
+    pub fn resolve_as(&self, labels: &LabelSet, claim: Claim, refusals: &mut Refusals) -> Result<Resolved, String> {
+        self.store.resolve_as(labels, claim).map_err(|refused| {
+            refusals.add(labels.get(METRIC_NAME), refused.limit());
+            refused.reason()
+        })
+    }
+
+    /// Counts what was refused of a job.
+    pub fn count_refused(&self, job: &str, refusals: Refusals) {
+        let samples = refusals.samples();
+        if samples > 0 {
+            self.metrics.samples_refused.inc_by(samples);
+            self.metrics.limits.refused(job, refusals, clock::now());
         }
-        series
     }
 
     /// Appends a row. When the log cannot be written (a full disk), the row lives in memory only: alerting goes on, and a metric says so.
@@ -111,8 +140,9 @@ impl Ingest {
 
     /// Appends staleness markers: these series have ended.
     pub fn end<'a>(&self, at: Timestamp, series: impl Iterator<Item = &'a LabelSet>) {
-        let cells =
-            series.filter_map(|labels| Some(Cell { series: self.resolve(labels)?, at: None, value: Value::Float(STALE) }));
+        // What the store does not know has no end.
+        let known = series.filter_map(|labels| self.store.resolve_as(labels, Claim::Known).ok());
+        let cells = known.map(|found| Cell { series: found.series, at: None, value: Value::Float(STALE) });
         self.append(&Row { at, cells: cells.collect() });
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin_core::model::{Cell, Exemplar, LabelSet, Row, SeriesRef, Value};
+use tocsin_core::model::{Cell, Exemplar, LabelSet, METRIC_NAME, Row, SeriesRef, Value};
 use tocsin_core::remote::Protocol;
 use tocsin_core::remote::read::{Faults, ReadError, Request, read};
 use tocsin_core::store::{AppendError, Lateness, LeftOut, Refused};
@@ -14,6 +14,7 @@ use super::ingest::Ingest;
 use super::scrapes::{MetadataBook, note_metadata};
 use crate::client::answer::with_causes;
 use crate::clock;
+use crate::telemetry::limits::Refusals;
 
 /// The body of a request as it comes, and unpacked.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
@@ -158,21 +159,38 @@ impl Receiver {
     }
 }
 
+/// Returns the reason under which a refused series is counted.
+fn word(why: &Refused) -> &'static str {
+    match why {
+        Refused::SeriesLimit { .. } | Refused::NumbersUsedUp | Refused::Unknown { .. } => "series_limit",
+        Refused::MetricLimit { .. } => "metric_series_limit",
+        Refused::Memory { .. } => "memory",
+        Refused::LabelsTooLong { .. } => "labels_too_long",
+    }
+}
+
 impl Work<'_> {
     fn append(&mut self) -> Result<(), Gone> {
         let request = self.request;
         let series: Vec<Result<SeriesRef, Refused>> =
             request.series.iter().map(|labels| self.ingest.store.resolve(labels)).collect();
+        let mut refusals: BTreeMap<&str, Refusals> = BTreeMap::new();
         let mut rows: BTreeMap<Timestamp, Vec<(SeriesRef, usize)>> = BTreeMap::new();
         for (place, (own, at, _)) in request.samples.iter().enumerate() {
             let labels = &request.series[*own as usize];
             match &series[*own as usize] {
-                Err(why) => self.refuse("series_limit", labels, &why.to_string(), *at),
+                Err(why) => {
+                    refusals.entry(labels.get("job")).or_default().add(labels.get(METRIC_NAME), why.limit());
+                    self.refuse(word(why), labels, &why.to_string(), *at);
+                }
                 Ok(_) if at.since(self.now) > AHEAD_MAX => {
                     self.refuse("too_far_ahead", labels, "the sample is too far in the future", *at);
                 }
                 Ok(own) => rows.entry(*at).or_default().push((*own, place)),
             }
+        }
+        for (job, refusals) in refusals {
+            self.ingest.metrics.limits.refused(job, refusals, self.now);
         }
         let exemplars: Vec<(SeriesRef, Exemplar)> = request
             .exemplars

@@ -372,8 +372,12 @@ impl GroupWork {
     fn write(&mut self, index: usize, at: Timestamp, samples: Vec<(LabelSet, Value)>) {
         let at = at - self.group.query_offset;
         let mut row = Row { at, cells: Vec::with_capacity(samples.len()) };
+        let is_recorded = matches!(self.group.rules[index].kind, Kind::Record { .. });
         for (labels, value) in with_ends(samples, &mut self.written[index]) {
-            if let Some(series) = self.parts.ingest.resolve(&labels) {
+            let ingest = &self.parts.ingest;
+            // What is recorded may explode as a target's series may; alerts are bounded where they are made.
+            let series = if is_recorded { ingest.resolve_within_limits(&labels) } else { ingest.resolve(&labels) };
+            if let Some(series) = series {
                 row.cells.push(Cell { series, at: None, value });
             }
         }

@@ -54,13 +54,27 @@ pub struct TargetStatus {
     pub last_seconds: f64,
     pub last_error: String,
     pub samples: usize,
+    pub series: SeriesStatus,
+}
+
+/// How a target's series fare under limits.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesStatus {
+    /// Series that the target may hold; zero for no limit of its own.
+    pub limit: u64,
+    /// Series that it holds, where it has a limit.
+    pub held: usize,
+    /// Samples of the last scrape without a series, because a new one was refused.
+    pub refused: usize,
+    /// Why the first of them was refused.
+    pub refusal: String,
 }
 
 impl TargetStatus {
     /// Takes the place of what was known of a target; who looks at targets is told when it has come up or gone down.
     pub fn note(self, status: &Mutex<TargetStatus>, hub: &Hub) {
         let mut status = status.lock().expect("no holder of this lock panics");
-        let changed = status.up != self.up;
+        let changed = status.up != self.up || (status.series.refused > 0) != (self.series.refused > 0);
         *status = self;
         drop(status);
         if changed {

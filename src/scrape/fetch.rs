@@ -23,8 +23,14 @@ const BODY_BYTES_DEFAULT: usize = 64 << 20;
 const BODIES_BYTES_MAX: usize = 1 << 30;
 /// Bodies longer than this are unpacked away from the threads that drive the network.
 const BIG_BODY_BYTES: usize = 64 << 10;
-/// A first guess at how much smaller gzip makes exposition text.
-const GZIP_RATIO: usize = 12;
+/// A first guess at how much smaller packing makes exposition text.
+const PACKED_RATIO: usize = 12;
+/// The largest window of zstd that the content coding allows, as a power of two; unpacking takes that much memory.
+///
+/// Source: RFC 9659.
+const ZSTD_WINDOW_LOG: u32 = 23;
+/// What targets are asked for. Both unpack at the same speed here, and zstd costs the target less.
+const ACCEPT_ENCODING: &str = "zstd, gzip;q=0.9";
 
 /// What a target answered.
 #[derive(Debug)]
@@ -85,8 +91,10 @@ pub enum FetchError {
     Status(u16),
     #[error("body size limit exceeded: more than {0} bytes (body_size_limit)")]
     TooLarge(usize),
-    #[error("the body is not the gzip that its header promises")]
-    Gzip,
+    #[error("the body is not the {} that its header promises", .0.name())]
+    Packed(Packing),
+    #[error("the body is encoded as {0}, which was not asked for; leave Content-Encoding out, or answer in gzip or zstd")]
+    Encoding(String),
 }
 
 /// Writes an error with its causes, since the outermost one of a transport says little.
@@ -110,6 +118,35 @@ pub(super) struct Head {
     pub status: u16,
     content_type: Option<String>,
     encoding: Option<String>,
+}
+
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    fn name(self) -> &'static str {
+        match self {
+            Packing::Gzip => "gzip",
+            Packing::Zstd => "zstd",
+        }
+    }
+}
+
+impl Head {
+    /// Errors: `Encoding` for one that was not asked for.
+    fn packing(&self) -> Result<Option<Packing>, FetchError> {
+        let Some(encoding) = &self.encoding else { return Ok(None) };
+        match encoding.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(None),
+            "gzip" | "x-gzip" => Ok(Some(Packing::Gzip)),
+            "zstd" => Ok(Some(Packing::Zstd)),
+            _ => Err(FetchError::Encoding(encoding.clone())),
+        }
+    }
 }
 
 /// Returns what matters of a head; `value` finds a line by its name.
@@ -142,7 +179,7 @@ impl Fetcher {
     pub fn new(url: &str, job: &Job, accept: &str, timeout: Duration) -> Fetcher {
         let mut headers = vec![("Accept", accept.to_owned()), (TIMEOUT_HEADER, timeout.as_secs_f64().to_string())];
         if job.enable_compression {
-            headers.push(("Accept-Encoding", "gzip".to_owned()));
+            headers.push(("Accept-Encoding", ACCEPT_ENCODING.to_owned()));
         }
         let borrowed: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         Fetcher { url: url.to_owned(), timeout, plain: Plain::new(url, &job.client, &borrowed), headers }
@@ -189,8 +226,8 @@ impl Fetcher {
 }
 
 async fn unpacked(head: Head, mut body: Vec<u8>, mut room: Room, job: &Job) -> Result<Fetched, FetchError> {
-    if head.encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")) {
-        body = unpack(&body, body_limit(job), &mut room).await?;
+    if let Some(packing) = head.packing()? {
+        body = unpack(packing, &body, body_limit(job), &mut room).await?;
     }
     Ok(Fetched { body, content_type: head.content_type, _room: room })
 }
@@ -198,15 +235,15 @@ async fn unpacked(head: Head, mut body: Vec<u8>, mut room: Room, job: &Job) -> R
 /// What each member of a gzip file begins with.
 const GZIP_MARK: [u8; 3] = [0x1f, 0x8b, 8];
 
-/// Unpacks gzip into at most `limit` bytes, once there is room for it.
-async fn unpack(packed: &[u8], limit: usize, room: &mut Room) -> Result<Vec<u8>, FetchError> {
+/// Unpacks a body into at most `limit` bytes, once there is room for it.
+async fn unpack(packing: Packing, packed: &[u8], limit: usize, room: &mut Room) -> Result<Vec<u8>, FetchError> {
     let mut size = first_size(packed, limit);
     loop {
         room.grow(packed.len() + size).await;
         let unpacked = if size > BIG_BODY_BYTES {
-            tokio::task::block_in_place(|| unzip(packed, size, limit))?
+            tokio::task::block_in_place(|| unpack_within(packing, packed, size, limit))?
         } else {
-            unzip(packed, size, limit)?
+            unpack_within(packing, packed, size, limit)?
         };
         match unpacked {
             Some(whole) => return Ok(whole),
@@ -216,27 +253,48 @@ async fn unpack(packed: &[u8], limit: usize, room: &mut Room) -> Result<Vec<u8>,
 }
 
 fn first_size(packed: &[u8], limit: usize) -> usize {
-    (packed.len() * GZIP_RATIO).clamp(4096, limit.max(4096))
+    (packed.len() * PACKED_RATIO).clamp(4096, limit.max(4096))
 }
 
-/// Unpacks gzip into at most `size` bytes; None when it takes more, and more is allowed.
+/// Unpacks a body into at most `size` bytes; None when it takes more, and more is allowed.
+fn unpack_within(packing: Packing, packed: &[u8], size: usize, limit: usize) -> Result<Option<Vec<u8>>, FetchError> {
+    match packing {
+        Packing::Gzip => unzip(packed, size, limit),
+        Packing::Zstd => {
+            let mut whole = Vec::with_capacity(size);
+            let bad = |_| FetchError::Packed(packing);
+            let mut unpacker = zstd::stream::read::Decoder::with_buffer(packed).map_err(bad)?;
+            unpacker.window_log_max(ZSTD_WINDOW_LOG).map_err(bad)?;
+            unpacker.take(size as u64 + 1).read_to_end(&mut whole).map_err(bad)?;
+            within(whole, size, limit)
+        }
+    }
+}
+
+/// Returns a body that was unpacked as far as one byte more than `size`.
+fn within(whole: Vec<u8>, size: usize, limit: usize) -> Result<Option<Vec<u8>>, FetchError> {
+    match whole.len() > size {
+        true if size < limit => Ok(None),
+        true => Err(FetchError::TooLarge(limit)),
+        false => Ok(Some(whole)),
+    }
+}
+
 fn unzip(packed: &[u8], size: usize, limit: usize) -> Result<Option<Vec<u8>>, FetchError> {
     let mut whole = vec![0; size];
     match Decompressor::new().gzip_decompress(packed, &mut whole) {
         Ok(written) => whole.truncate(written),
         Err(DecompressionError::InsufficientSpace) if size < limit => return Ok(None),
         Err(DecompressionError::InsufficientSpace) => return Err(FetchError::TooLarge(limit)),
-        Err(DecompressionError::BadData) => return Err(FetchError::Gzip),
+        Err(DecompressionError::BadData) => return Err(FetchError::Packed(Packing::Gzip)),
     }
     // A second head says that there may be several members, of which only the first was unpacked.
     if packed.get(1..).is_some_and(|rest| memmem::find(rest, &GZIP_MARK).is_some()) {
         whole.clear();
-        MultiGzDecoder::new(packed).take(size as u64 + 1).read_to_end(&mut whole).map_err(|_| FetchError::Gzip)?;
-        if whole.len() > size && size < limit {
-            return Ok(None);
-        }
+        let unpacked = MultiGzDecoder::new(packed).take(size as u64 + 1).read_to_end(&mut whole);
+        unpacked.map_err(|_| FetchError::Packed(Packing::Gzip))?;
     }
-    if whole.len() > limit { Err(FetchError::TooLarge(limit)) } else { Ok(Some(whole)) }
+    within(whole, size, limit)
 }
 
 #[cfg(test)]
@@ -252,9 +310,13 @@ mod tests {
     }
 
     fn unzip(packed: &[u8], limit: usize) -> Result<Vec<u8>, FetchError> {
+        unpack(Packing::Gzip, packed, limit)
+    }
+
+    fn unpack(packing: Packing, packed: &[u8], limit: usize) -> Result<Vec<u8>, FetchError> {
         let mut size = first_size(packed, limit);
         loop {
-            match super::unzip(packed, size, limit)? {
+            match unpack_within(packing, packed, size, limit)? {
                 Some(whole) => return Ok(whole),
                 None => size = (size * 2).min(limit),
             }
@@ -276,13 +338,41 @@ mod tests {
     }
 
     #[test]
+    fn zstd_unpacks_within_its_limit() {
+        let text = "up 1\n".repeat(100_000);
+        let zip = |text: &str| zstd::stream::encode_all(text.as_bytes(), 3).unwrap();
+        let unpack = |packed: &[u8], limit: usize| unpack(Packing::Zstd, packed, limit);
+        let packed = zip(&text);
+        assert_eq!(unpack(&packed, 1 << 20).unwrap(), text.as_bytes());
+        assert_eq!(unpack(&packed, text.len()).unwrap().len(), text.len());
+        assert!(matches!(unpack(&packed, text.len() - 1), Err(FetchError::TooLarge(_))));
+        assert_eq!(unpack(&[zip("a 1\n"), zip("b 2\n")].concat(), 1 << 20).unwrap(), b"a 1\nb 2\n");
+        for bad in [&b"up 1\n"[..], &packed[..packed.len() / 2]] {
+            assert!(matches!(unpack(bad, 1 << 20), Err(FetchError::Packed(Packing::Zstd))));
+        }
+        let mut wide = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        wide.window_log(27).unwrap();
+        std::io::Write::write_all(&mut wide, text.as_bytes()).unwrap();
+        assert!(unpack(&wide.finish().unwrap(), 1 << 20).is_err(), "a wide window takes too much memory");
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_unpacked() {
+        let packing = |encoding: &str| head_of(200, |name| (name == "content-encoding").then_some(encoding)).packing();
+        assert_eq!(packing("GZIP").unwrap(), Some(Packing::Gzip));
+        assert_eq!(packing("zstd").unwrap(), Some(Packing::Zstd));
+        assert_eq!(packing("identity").unwrap(), None);
+        assert!(packing("br").unwrap_err().to_string().contains("encoded as br"));
+    }
+
+    #[test]
     fn gzip_unpacks_within_its_limit() {
         let text = "up 1\n".repeat(10_000);
         let packed = zip(text.as_bytes());
         assert_eq!(unzip(&packed, 1 << 20).unwrap(), text.as_bytes());
         assert_eq!(unzip(&packed, text.len()).unwrap().len(), text.len());
         assert!(matches!(unzip(&packed, text.len() - 1), Err(FetchError::TooLarge(_))));
-        assert!(matches!(unzip(b"up 1\n", 1 << 20), Err(FetchError::Gzip)));
+        assert!(matches!(unzip(b"up 1\n", 1 << 20), Err(FetchError::Packed(Packing::Gzip))));
         assert!(unzip(&packed[..packed.len() / 2], 1 << 20).is_err());
         let two = [zip(b"a 1\n"), zip(b"b 2\n")].concat();
         assert_eq!(unzip(&two, 1 << 20).unwrap(), b"a 1\nb 2\n");

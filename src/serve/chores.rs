@@ -19,7 +19,8 @@ use crate::telemetry::Metrics;
 
 /// How often we note that we are alive, so that the next start knows how long nobody watched.
 pub const ALIVE_EVERY: Duration = Duration::from_secs(5);
-const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// What is due more seldom than this is looked at this often.
+const TICK_MAX: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 const MERGE_EVERY: Duration = Duration::from_secs(60);
 /// What was written in vain is not tried again at once.
@@ -43,6 +44,8 @@ pub struct Chores {
     pub disk: Arc<Disk>,
     pub store: Arc<Store>,
     pub metrics: Arc<Metrics>,
+    /// How often samples are made safe on the disk.
+    pub sync_every: Duration,
 }
 
 impl Chores {
@@ -67,11 +70,17 @@ impl Chores {
 
     /// Makes samples safe on the disk. A fault in it ends the service: nobody would write them any more.
     async fn sync(self, pulse: Pulse) {
-        let mut timer = every(SYNC_EVERY);
+        let period = if self.sync_every.is_zero() { TICK_MAX } else { self.sync_every };
+        let (mut timer, mut since) = (every(period.min(TICK_MAX)), clock::Stopwatch::start());
         loop {
             timer.tick().await;
             pulse.beat();
             crash::fault("in-chores");
+            // A tick that comes a little early must not wait for the one behind it.
+            if since.elapsed() + period.min(TICK_MAX) / 2 < period {
+                continue;
+            }
+            since = clock::Stopwatch::start();
             let disk = self.disk.clone();
             let synced = tokio::task::spawn_blocking(move || disk.sync()).await;
             self.disk.leave_room(self.db.is_without_ballast());
@@ -95,14 +104,20 @@ impl Chores {
         }
     }
 
-    /// Moves samples out of memory. A fault in it ends the service: memory would fill up.
+    /// Moves samples out of memory, and takes up writing again on a disk that was full. A fault in it ends the service: memory would
+    /// fill up.
     async fn maintain(self, pulse: Pulse) {
         let mut timer = every(MAINTAIN_EVERY);
         loop {
             timer.tick().await;
             pulse.beat();
-            let (disk, store) = (self.disk.clone(), self.store.clone());
-            let maintained = tokio::task::spawn_blocking(move || disk.maintain(&store, clock::now())).await;
+            let (db, disk, store) = (self.db.clone(), self.disk.clone(), self.store.clone());
+            let maintained = tokio::task::spawn_blocking(move || {
+                db.renew_ballast();
+                disk.leave_room(db.is_without_ballast());
+                disk.maintain(&store, clock::now())
+            });
+            let maintained = maintained.await;
             let figures = &self.metrics.stored;
             match maintained.expect("the maintenance of samples ends without a fault") {
                 Ok(done) => {

@@ -41,7 +41,11 @@ pub async fn open_store(data: &Path, storage: &Storage) -> anyhow::Result<(Arc<S
         hash_seed: id::seed(),
         ..StoreOptions::default()
     }));
-    let options = DiskOptions { blocks_bytes_max: storage.retention_bytes.unwrap_or(u64::MAX), ..DiskOptions::default() };
+    let options = DiskOptions {
+        blocks_bytes_max: storage.retention_bytes.unwrap_or(u64::MAX),
+        sync_each: storage.sync_every == Span::ZERO,
+        ..DiskOptions::default()
+    };
     let (opened, data) = (store.clone(), data.to_owned());
     let work = tokio::task::spawn_blocking(move || Disk::open_with(&data, &opened, options));
     let (disk, recovery) = work.await.context("opening the store ended in a fault")??;

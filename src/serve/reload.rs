@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin_core::config::Config;
+use tocsin_core::config::{Config, Limits, MemoryBudget};
 use tocsin_core::plane::Event;
 use tocsin_core::problem::{Position, Problem, Severity};
 use tocsin_core::promql::evaluate::Options;
@@ -11,7 +11,7 @@ use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::receiver::Receiver;
 use tocsin_core::rule::Environment;
 use tocsin_core::run::settings::Settings;
-use tocsin_core::store::EXEMPLARS_MAX;
+use tocsin_core::store::{EXEMPLARS_MAX, SERIES_MAX, SeriesLimits, Store};
 use tokio::sync::watch;
 
 use super::acting::set_proxies;
@@ -37,6 +37,8 @@ pub struct Live {
     pub watch: Watch,
     pub scrapes: Arc<Scrapes>,
     pub remote: Arc<Remote>,
+    pub store: Arc<Store>,
+    pub memory_budget: watch::Sender<MemoryBudget>,
     pub journeys: Arc<Journeys>,
     pub rules: Arc<Rules>,
     pub objectives: Objectives,
@@ -57,6 +59,14 @@ pub struct Live {
 pub fn addressees_of(loaded: &Loaded) -> Addressees {
     let receivers: BTreeMap<String, Receiver> = loaded.config.routing.receivers.clone();
     Addressees { receivers: Arc::new(receivers), templates: loaded.templates.clone() }
+}
+
+fn series_limits(limits: Limits) -> SeriesLimits {
+    SeriesLimits {
+        series: limits.series.unwrap_or(SERIES_MAX),
+        per_metric: limits.metric_series,
+        of_metric: limits.series_of_metric,
+    }
 }
 
 pub fn documents_of(loaded: &Loaded) -> Documents {
@@ -140,6 +150,9 @@ impl Live {
         // Before the rules, so that none that is gone is judged once its alerts have ended.
         let judged_elsewhere = self.objectives.replace(objectives, settings.options.clone()).await;
         self.rules.replace(groups, judged_elsewhere, &settings).await;
+        // Before the first scrape, so that none goes beyond them.
+        self.memory_budget.send_if_modified(|budget| std::mem::replace(budget, config.limits.memory) != config.limits.memory);
+        self.store.limit_series(series_limits(config.limits));
         // Before the first scrape, so that none is missing there.
         self.remote.replace(config.remote_write, &self.scrapes.metadata).await;
         self.scrapes.keep_exemplars(config.storage.exemplars_max.unwrap_or(EXEMPLARS_MAX));

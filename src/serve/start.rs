@@ -29,8 +29,10 @@ use crate::notify::Sender;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::ingest::Ingest;
 use crate::pipeline::journeys::{self, Journeys};
+use crate::pipeline::memory::{Keeper, Standing};
 use crate::pipeline::objectives::{self, Objectives};
 use crate::pipeline::outbox::Outbox;
+use crate::pipeline::own_alerts::OwnAlerts;
 use crate::pipeline::pulse::Pulse;
 use crate::pipeline::receive::Receiver;
 use crate::pipeline::remote::Remote;
@@ -128,6 +130,20 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         scrapes: scrapes.clone(),
     });
     let journeys = Arc::new(journeys.context("cannot start the thread of the journeys")?);
+    let (budget_sender, budget) = watch::channel(loaded.config.limits.memory);
+    let (standing_sender, standing) = watch::channel(Standing::default());
+    let memory_pulse = Pulse::new("the keeping of memory", STILL);
+    let keeper = Keeper {
+        store: store.clone(),
+        disk: disk.clone(),
+        metrics: metrics.clone(),
+        budget,
+        standing: standing_sender,
+        pulse: memory_pulse.clone(),
+    };
+    tasks.start("chores", keeper.keep());
+    let own_alerts = OwnAlerts { watch: watch.clone(), standing: standing.clone(), external_url: external_url.clone() };
+    tasks.start("chores", own_alerts.tell());
     let rules = Arc::new(Rules::new(rules::Parts {
         store: store.clone(),
         ingest: ingest.clone(),
@@ -159,9 +175,15 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         pulse: outbox_pulse.clone(),
     };
     tasks.start("outbox", outbox.run(stop.subscribe()));
-    let chores = Chores { db: db.clone(), disk: disk.clone(), store: store.clone(), metrics: metrics.clone() };
+    let chores = Chores {
+        db: db.clone(),
+        disk: disk.clone(),
+        store: store.clone(),
+        metrics: metrics.clone(),
+        sync_every: storage.sync_every.to_std(),
+    };
     let mut pulses = chores.start(&mut tasks);
-    pulses.extend([watch_pulse, outbox_pulse, objectives_pulse]);
+    pulses.extend([watch_pulse, outbox_pulse, objectives_pulse, memory_pulse]);
 
     let (documents_sender, documents) = watch::channel(documents_of(&loaded));
     let (settings_sender, settings) = watch::channel(Arc::new(loaded.config.act.clone()));
@@ -202,7 +224,8 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         hub: hub.clone(),
         db: db.clone(),
         stored: Stored::new(store.clone(), disk.clone(), db.clone(), metrics.clone(), args.data.clone()),
-        queries: Queries::new(store, language),
+        queries: Queries::new(store.clone(), language, standing.clone(), metrics.clone()),
+        standing,
         receiver,
         rules: rules.clone(),
         objectives: objectives.handle(),
@@ -227,6 +250,8 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         watch: watch.clone(),
         scrapes,
         remote,
+        store,
+        memory_budget: budget_sender,
         journeys,
         rules: rules.clone(),
         objectives,

@@ -84,3 +84,9 @@ async fn every_screen_is_free_of_barriers() {
         demo.run(&[&format!("--test-name-pattern={size}"), "e2e/looks.test.mjs"]).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_finds_who_grows() {
+    let _turn = BROWSER.lock().await;
+    Demo::start().await.run(&["e2e/series.test.mjs"]).await;
+}

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { actRoutes } from "./act-routes.mjs";
 import { matches, parseMatcher } from "./matchers.mjs";
+import { seriesRoutes } from "./series.mjs";
 import { iso, MINUTE } from "./world.mjs";
 
 const RANK = { critical: 0, warning: 1, info: 2, other: 3 };
@@ -143,6 +144,7 @@ export function routes(context) {
   }
   const silencePath = /^\/api\/v2\/silence\/(\w+)$/.exec(path);
   if (method === "DELETE" && silencePath) return done(world.endSilence(silencePath[1]) ? json(200, {}) : problem(404, "No such silence", ""));
+  if (seriesRoutes(context)) return true;
   if (is("GET", "/targets")) return done(json(200, { server_time: iso(world.now), jobs: world.targets() }));
   if (method === "GET" && (path === `${BASE}/rules` || path === "/api/v1/rules")) return done(json(200, { status: "success", data: { groups: world.rules() } }));
 

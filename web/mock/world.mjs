@@ -31,6 +31,13 @@ const FAULTS = [
 const iso = (at) => new Date(at).toISOString();
 
 /** Holds everything the mock server answers with, and moves it with time. */
+/** One target stands at its limit, the others of its service have one too. */
+function limited(service, index) {
+  if (service !== "checkout") return { series_limit: null, series_held: null, series_refused: 0, series_refusal: "" };
+  const refused = index === 1 ? 1840 : 0;
+  return { series_limit: 5000, series_held: refused ? 5000 : 2210 + index, series_refused: refused, series_refusal: refused ? "the target has 5000 series, its limit" : "" };
+}
+
 export class World {
   constructor({ seed = 7, extra = 0, demo = true, now = Date.now() } = {}) {
     this.random = randomFrom(seed);
@@ -279,6 +286,7 @@ export class World {
           last_scrape_at: unknown ? null : iso(this.now - age), last_duration_seconds: unknown ? 0 : down ? 10 : 0.004 + (hash(url) % 90) / 1000,
           last_error: down ? (index === 1 ? "context deadline exceeded: no answer within 10 s" : "connection refused by 10.2.5.12:9100") : "",
           samples: unknown || down ? 0 : 800 + (hash(url) % 1500), interval_seconds: 15, timeout_seconds: 10,
+          ...limited(service, index),
         };
       });
       return { name: `svc-${service}`, up: list.filter((each) => each.health === "up").length, total: list.length, targets: list, dropped: service === "edge" ? 4 : 0 };

@@ -119,13 +119,13 @@ test("the last 24 hours are the worst of each", () => {
 });
 
 test("targets that are down come first, and words narrow them", () => {
-  const target = (url: string, health: Target["health"], error = ""): Target => ({ url, health, labels: { instance: url }, discovered_labels: {}, last_scrape_at: null, last_duration_seconds: 0, last_error: error, samples: 0, interval_seconds: 15, timeout_seconds: 10 });
+  const target = (url: string, health: Target["health"], error = ""): Target => ({ url, health, labels: { instance: url }, discovered_labels: {}, last_scrape_at: null, last_duration_seconds: 0, last_error: error, samples: 0, interval_seconds: 15, timeout_seconds: 10, series_limit: null, series_held: null, series_refused: 0, series_refusal: "" });
   const jobs: Job[] = [
     { name: "a", up: 1, total: 1, targets: [target("a1", "up")], dropped: 0 },
     { name: "b", up: 1, total: 2, targets: [target("b1", "up"), target("b2", "down", "refused")], dropped: 0 },
     { name: "c", up: 0, total: 0, targets: [], dropped: 3 },
   ];
-  const names = (text: string, down = false) => narrowTargets(jobs, text, down).map((job) => `${job.name}:${job.targets.map((each) => each.url).join()}`);
+  const names = (text: string, down = false) => narrowTargets(jobs, text, down ? "down" : undefined).map((job) => `${job.name}:${job.targets.map((each) => each.url).join()}`);
   expect(names("")).toEqual(["b:b2,b1", "a:a1", "c:"]);
   expect(names("refused")).toEqual(["b:b2"]);
   expect(names("instance=a1")).toEqual(["a:a1"]);

@@ -142,6 +142,7 @@ pub(super) fn limits(table: &mut Table<'_, '_>, defaults: Limits) -> Limits {
         label_name_bytes: or(table.unsigned("label_name_length_limit"), defaults.label_name_bytes),
         label_value_bytes: or(table.unsigned("label_value_length_limit"), defaults.label_value_bytes),
         targets: or(table.unsigned("target_limit"), defaults.targets),
+        series: or(table.unsigned("series_limit"), defaults.series),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Smaller sections of the main file: alerting, tracing, OTLP, storage, and our own keys.
+//! Smaller sections of the main file: alerting, tracing, OTLP, and our own keys.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,6 @@ use crate::client::Secret;
 use crate::model::relabel::RelabelRule;
 use crate::promql::evaluate::Options;
 use crate::promql::parse::Syntax;
-use crate::time::Span;
 use crate::yaml::{Table, Value};
 
 use super::client;
@@ -15,42 +14,6 @@ use super::global::Global;
 use super::place::{Folder, check_url};
 use super::relabel;
 use super::remote::{check_sigv4, quietly};
-
-/// How long samples stay, and how late they may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Storage {
-    /// None: the default of the store.
-    pub retention: Option<Span>,
-    /// The length of blocks at which the oldest samples go. None: no limit.
-    pub retention_bytes: Option<u64>,
-    /// Samples may be this much older than the newest of their series; zero: not at all.
-    pub out_of_order_window: Span,
-    /// The same for samples that other servers write.
-    pub remote_out_of_order_window: Span,
-    /// Exemplars that are kept; zero: none. None: the default of the store.
-    pub exemplars_max: Option<usize>,
-    /// The length of what waits on the disk for other servers, at which the oldest of it goes.
-    pub remote_write_queue_bytes: u64,
-}
-
-/// How late samples of other servers may be by default: a sender cuts one scrape into several requests, which overtake each other.
-const REMOTE_WINDOW: Span = Span::from_mins(5);
-
-impl Default for Storage {
-    fn default() -> Storage {
-        Storage {
-            retention: None,
-            retention_bytes: None,
-            out_of_order_window: Span::ZERO,
-            remote_out_of_order_window: REMOTE_WINDOW,
-            exemplars_max: None,
-            remote_write_queue_bytes: REMOTE_QUEUE_BYTES,
-        }
-    }
-}
-
-const REMOTE_QUEUE_BYTES: u64 = 2 << 30;
-const REMOTE_QUEUE_BYTES_MIN: u64 = 64 << 20;
 
 /// What queries and rules may say beyond what Prometheus 3.5 takes without flags. Objectives and runbooks speak the stable language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -242,74 +205,6 @@ pub(super) fn runtime(table: &mut Table<'_, '_>) {
     table.integer("gogc");
     table.finish();
     whole.warning("runtime tunes the garbage collector of another program; it is ignored");
-}
-
-/// Reads `storage`: our `retention`, and what Prometheus has under `tsdb`.
-pub(super) fn storage(table: &mut Table<'_, '_>) -> Storage {
-    let mut storage = Storage::default();
-    let Some(mut table) = table.table("storage") else { return storage };
-    storage.retention = positive_span(&mut table, "retention");
-    if let Some(size) = table.value("remote_write_queue_size")
-        && let Some(bytes) = size.bytes()
-    {
-        if bytes < REMOTE_QUEUE_BYTES_MIN {
-            size.error("the queue to other servers needs room for 64MB at least");
-        }
-        storage.remote_write_queue_bytes = bytes;
-    }
-    if let Some(mut tsdb) = table.table("tsdb") {
-        if let Some(window) = tsdb.span("out_of_order_time_window") {
-            (storage.out_of_order_window, storage.remote_out_of_order_window) = (window, window);
-        }
-        if let Some(mut retention) = tsdb.table("retention") {
-            let time = positive_span(&mut retention, "time");
-            storage.retention = storage.retention.or(time);
-            storage.retention_bytes = retention_size(&mut retention);
-            retention.finish();
-        }
-        if let Some(mut encoding) = tsdb.table("chunk_encoding") {
-            if let Some(floats) = encoding.value("floats")
-                && let Some(text) = floats.text_ref()
-                && !matches!(text, "" | "xor" | "xor2")
-            {
-                floats.error(format!(
-                    "'storage.tsdb.chunk_encoding.floats' must be 'xor' or 'xor2', or the field must be omitted entirely, got {text:?}"
-                ));
-            }
-            encoding.finish();
-        }
-        tsdb.float("stale_series_compaction_threshold");
-        tsdb.ignored(&["stale_series_compaction_threshold", "chunk_encoding"], "a setting of another store");
-        tsdb.finish();
-    }
-    if let Some(mut exemplars) = table.table("exemplars") {
-        // As in Prometheus, a negative number turns them off too.
-        let max = exemplars.integer("max_exemplars");
-        storage.exemplars_max = max.map(|max| usize::try_from(max).unwrap_or(0));
-        exemplars.finish();
-    }
-    table.finish();
-    storage
-}
-
-fn positive_span(table: &mut Table<'_, '_>, key: &'static str) -> Option<Span> {
-    table.span(key).filter(|span| *span != Span::ZERO)
-}
-
-/// Reads `size`, where zero means no limit, and checks `percentage`, which is not served.
-fn retention_size(retention: &mut Table<'_, '_>) -> Option<u64> {
-    if let Some(percentage) = retention.value("percentage") {
-        if percentage.float().is_some_and(|number| !(0.0..=100.0).contains(&number)) {
-            percentage.error("'storage.tsdb.retention.percentage' must be in the range [0, 100]");
-        }
-        percentage.warning("retention by share of the disk is not served yet; write retention by time or size");
-    }
-    let size = retention.value("size")?;
-    if size.node.text().is_some_and(|text| text.starts_with('-')) {
-        size.error("'storage.tsdb.retention.size' must be greater than or equal to 0");
-        return None;
-    }
-    size.bytes().filter(|bytes| *bytes > 0)
 }
 
 /// Reads `web` and `database`.

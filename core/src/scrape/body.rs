@@ -2,6 +2,7 @@
 
 mod collate;
 mod exposed;
+mod held;
 mod keys;
 mod protobuf;
 mod report;
@@ -12,20 +13,21 @@ use std::sync::Arc;
 
 use crate::model::exposition::protobuf::{Metric, Part};
 use crate::model::exposition::{Label, MetricType, decode_series};
-use crate::model::{Cell, Exemplar, Histogram, LabelSet, Row, STALE, SeriesRef, Value};
+use crate::model::{Cell, Claim, Exemplar, Histogram, LabelSet, Resolved, Row, STALE, SeriesRef, Value};
 use crate::time::{Span, Timestamp};
 
 use super::job::{Encoding, Job};
 use super::media::encoding_of;
 use super::target::Target;
 use exposed::series_labels;
+use held::Held;
 use keys::KeyBook;
 use report::{ReportSeries, Settings};
 
 pub use report::{Metadata, Report};
 
-/// Gives the number of a series in the store, which creates it where it is new; an error refuses the series.
-pub type Resolve<'a> = dyn FnMut(&LabelSet) -> Result<SeriesRef, String> + 'a;
+/// Gives the number of a series in the store, which makes it where it is new and may be; an error refuses the series.
+pub type Resolve<'a> = dyn FnMut(&LabelSet, Claim) -> Result<Resolved, String> + 'a;
 
 /// What one scrape brings.
 #[derive(Debug)]
@@ -86,6 +88,8 @@ pub struct TargetState {
     has_aliases: bool,
     order: Order,
     row_len: usize,
+    /// How many series the target has, where that is limited.
+    held: Held,
 }
 
 /// When the keys are put into the order of a body.
@@ -110,6 +114,8 @@ struct Reading<'a> {
     report: Report,
     /// Series whose texts the previous scrape did not bring.
     fresh: Vec<SeriesRef>,
+    /// Series that the store made for this body.
+    created: usize,
     /// Known series texts that came out of order.
     jumps: usize,
     /// Positions of the keys as the body has them, where that is wanted.
@@ -159,7 +165,12 @@ impl TargetState {
     pub fn new(target: &Target, job: Arc<Job>) -> TargetState {
         TargetState {
             labels: target.labels.clone(),
-            settings: Settings { timeout: target.timeout, sample_limit: job.limits.samples, extra: false },
+            settings: Settings {
+                timeout: target.timeout,
+                sample_limit: job.limits.samples,
+                series_limit: job.limits.series,
+                extra: false,
+            },
             job,
             keys: KeyBook::default(),
             known: Vec::new(),
@@ -174,6 +185,7 @@ impl TargetState {
             has_aliases: false,
             order: Order::default(),
             row_len: 0,
+            held: Held::default(),
         }
     }
 
@@ -183,13 +195,20 @@ impl TargetState {
         self
     }
 
+    /// Counts series against the target's limit that the store had samples of lately, as after a start.
+    pub fn holding(mut self, series: usize, at: Timestamp) -> TargetState {
+        self.held = Held::found(series.saturating_sub(report::COUNT_LIMITED), at);
+        self
+    }
+
     /// Returns the state for a target of the same labels that takes this one's place: series that are alive go on, and the first
     /// scrape ends those that it does not bring.
     pub fn passed_on(&self, target: &Target, job: Arc<Job>) -> TargetState {
         let mut inherited: Vec<SeriesRef> = self.alive_series().chain(self.inherited.iter().copied()).collect();
         inherited.sort_unstable();
         inherited.dedup();
-        TargetState { inherited, ..TargetState::new(target, job) }
+        let held = self.held.passed_on(inherited.len());
+        TargetState { inherited, held, ..TargetState::new(target, job) }
     }
 
     /// Returns the row of a scrape that brought a body: its samples, the ends of series that vanished, and the report.
@@ -210,6 +229,7 @@ impl TargetState {
             row: Row { at, cells: Vec::with_capacity(self.row_len) },
             report: Report { body_bytes: body.len() as i64, ..Report::default() },
             fresh: Vec::new(),
+            created: 0,
             jumps: 0,
             order: self.order.wanted.then(|| Vec::with_capacity(keys_before)),
             appended: 0,
@@ -228,6 +248,11 @@ impl TargetState {
                     self.metadata_hash = reading.metadata_hash;
                     metadata = Some(report::metadata(body, encoding));
                 }
+                if self.job.limits.series > 0 && !body.is_empty() {
+                    let brought = |known: &&Known| known.seen == self.attempt && matches!(known.fate, Fate::Kept(_));
+                    let alive = self.known.iter().filter(brought).count();
+                    self.held.scraped(alive, reading.fresh.len(), reading.created, at);
+                }
                 self.end_vanished(&mut reading);
                 self.end_inherited(&mut reading);
                 self.row_len = reading.row.cells.len() + 8;
@@ -245,6 +270,7 @@ impl TargetState {
                 reading.row.cells.clear();
                 reading.exemplars.clear();
                 reading.report.error = Some(error);
+                self.held.made_in_vain(reading.created, at);
                 self.keys.truncate(keys_before);
                 self.known.truncate(keys_before);
                 self.end_all(&mut reading.row, &mut reading.report);
@@ -275,6 +301,7 @@ impl TargetState {
 
     fn append_report(&mut self, row: &mut Row, report: &mut Report, seconds: f64, resolve: &mut Resolve<'_>) {
         self.refresh_report_series(row.at);
+        report.held = self.held.count();
         self.report_series.append(row, report, &self.labels, &self.settings, seconds, resolve);
     }
 
@@ -410,19 +437,30 @@ impl TargetState {
         written.labels(&mut reading.labels)?;
         let fate = match series_labels(&mut reading.labels, &self.labels, &self.job)? {
             None => Fate::Dropped,
-            Some(labels) => match resolve(&labels) {
-                Ok(series) => Fate::Kept(series),
-                Err(reason) => {
-                    reading.report.refusal.get_or_insert(reason);
-                    Fate::Refused
-                }
-            },
+            Some(labels) => self.ask(&labels, reading, resolve),
         };
         match self.known.get_mut(position) {
             Some(known) => *known = Known { fate, seen: self.attempt, tracked: known.tracked },
             None => self.known.push(Known { fate, seen: self.attempt, tracked: 0 }),
         }
         Ok(())
+    }
+
+    /// Asks the store for a series, within what the target may hold.
+    fn ask(&self, labels: &LabelSet, reading: &mut Reading<'_>, resolve: &mut Resolve<'_>) -> Fate {
+        let limit = self.job.limits.series;
+        let is_full = limit > 0 && (self.held.count() + reading.created) as u64 >= limit;
+        match resolve(labels, if is_full { Claim::Known } else { Claim::Common }) {
+            Ok(found) => {
+                reading.created += usize::from(found.is_new);
+                Fate::Kept(found.series)
+            }
+            Err(reason) => {
+                let reason = || if is_full { format!("the target has {limit} series, its limit") } else { reason };
+                reading.report.refusal.get_or_insert_with(reason);
+                Fate::Refused
+            }
+        }
     }
 
     /// Appends the ends of series that the last row had and this one has not; takes out what the body brought twice.
@@ -512,6 +550,8 @@ impl TargetState {
         }
         if reading.jumps == 0 && added == 0 {
             self.keys.drop_table();
+            self.keys.shrink();
+            self.known.shrink_to(self.keys.len() + self.keys.len() / 16);
         }
         let gone = self.known.iter().filter(|known| known.seen != self.attempt).count();
         let is_disordered = reading.jumps > self.known.len() / 8 + 16 || gone > self.known.len() / 4 + 64;

@@ -155,7 +155,7 @@ impl Job {
     }
 }
 
-/// What one scrape may bring; zero means no limit. A scrape beyond a limit fails as a whole.
+/// What one scrape may bring; zero means no limit. A scrape beyond a limit fails as a whole, unless the limit says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     pub body_bytes: u64,
@@ -165,6 +165,8 @@ pub struct Limits {
     pub label_value_bytes: u64,
     /// Targets of the job after relabelling.
     pub targets: u64,
+    /// Series that a target may hold. This limit is soft: those that the store knows go on, others are refused one by one.
+    pub series: u64,
 }
 
 /// Addresses that share labels: an entry of `static_configs` or of a discovery answer.

@@ -110,7 +110,7 @@ impl Judged {
         let (at, value, series) = (cell.at.unwrap_or(row.at).0, plain(&cell.value), cell.series.0);
         if head.stamp.load(Relaxed) != stamp {
             head.stamp.store(stamp, Relaxed);
-            return head.judge(at, value, head.newest, lateness, horizon);
+            return head.judge(at, value, head.newest(), lateness, horizon);
         }
         let brought = &self.brought;
         let named = self.named.get_or_insert_with(|| brought.iter().map(|own| ((own.series, own.at), own.cell)).collect());
@@ -119,7 +119,7 @@ impl Judged {
             return if same { Verdict::Same } else { Verdict::Duplicate };
         }
         let last = named.range((series, i64::MIN)..=(series, i64::MAX)).next_back();
-        let newest = last.map_or(head.newest, |((_, at), _)| head.newest.max(*at));
+        let newest = last.map_or(head.newest(), |((_, at), _)| head.newest().max(*at));
         head.judge(at, value, newest, lateness, horizon)
     }
 

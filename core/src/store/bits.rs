@@ -3,9 +3,13 @@
 use super::codec::Damaged;
 
 /// Bits under construction: whole words of eight bytes, then up to 63 bits that wait for their word to fill.
+///
+/// There is one for each series, so it is small: a vector would take four bytes more.
 #[derive(Debug, Default)]
 pub(super) struct BitWriter {
-    words: Vec<u8>,
+    /// The first `used` bytes are written.
+    words: Box<[u8]>,
+    used: u32,
     /// The waiting bits, at the top.
     tail: u64,
     tail_len: u8,
@@ -26,30 +30,50 @@ impl BitWriter {
             return;
         }
         let over = len - free;
-        if self.words.len() == self.words.capacity() {
-            // Doubling would leave a quarter of the memory for samples empty.
-            self.words.reserve_exact((self.words.len() / 4).max(16).next_multiple_of(16));
-        }
-        self.words.extend_from_slice(&(self.tail | bits >> over).to_be_bytes());
+        self.put_words(&(self.tail | bits >> over).to_be_bytes());
         self.tail = if over == 0 { 0 } else { bits << (64 - over) };
         self.tail_len = over as u8;
     }
 
+    #[inline]
+    fn put_words(&mut self, bytes: &[u8]) {
+        let end = self.used as usize + bytes.len();
+        if end > self.words.len() {
+            self.grow(end);
+        }
+        self.words[self.used as usize..end].copy_from_slice(bytes);
+        self.used = end as u32;
+    }
+
+    #[cold]
+    fn grow(&mut self, least: usize) {
+        let mut words = std::mem::take(&mut self.words).into_vec();
+        // Doubling would leave a quarter of the memory for samples empty.
+        let len = (words.len() + words.len() / 4).max(least).next_multiple_of(16);
+        words.reserve_exact(len - words.len());
+        words.resize(len, 0);
+        self.words = words.into_boxed_slice();
+    }
+
+    fn words(&self) -> &[u8] {
+        &self.words[..self.used as usize]
+    }
+
     /// Returns the length of the bits in whole bytes.
     pub fn len_bytes(&self) -> usize {
-        self.words.len() + usize::from(self.tail_len).div_ceil(8)
+        self.used as usize + usize::from(self.tail_len).div_ceil(8)
     }
 
     /// Appends the bits to `out`, with zeros up to a whole byte.
     pub fn copy_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.words);
+        out.extend_from_slice(self.words());
         out.extend_from_slice(&self.tail.to_be_bytes()[..usize::from(self.tail_len).div_ceil(8)]);
     }
 
     /// Appends whole bytes; only for writers that take nothing but whole bytes.
     pub fn put_bytes(&mut self, bytes: &[u8]) {
         debug_assert_eq!(self.tail_len, 0);
-        self.words.extend_from_slice(bytes);
+        self.put_words(bytes);
     }
 }
 

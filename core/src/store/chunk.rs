@@ -63,14 +63,16 @@ impl Decoded {
 }
 
 /// The chunk that a series' next sample goes to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Open {
     bits: BitWriter,
-    pub first: i64,
+    /// The time of the last sample, of this chunk or of those before it; `i64::MIN` for none.
     pub last: i64,
-    delta: i64,
     /// The bits of the last float.
     pub value: u64,
+    /// From the first sample to the last, and from the last but one; in milliseconds, as a chunk spans little.
+    reach: u32,
+    delta: u32,
     pub count: u8,
     pub kind: Kind,
     /// The window of changed bits: zeros above it, and its length; length 0 for none yet.
@@ -78,13 +80,47 @@ pub(super) struct Open {
     window: u8,
 }
 
+impl Default for Open {
+    fn default() -> Open {
+        Open {
+            bits: BitWriter::default(),
+            last: i64::MIN,
+            value: 0,
+            reach: 0,
+            delta: 0,
+            count: 0,
+            kind: Kind::Float,
+            leading: 0,
+            window: 0,
+        }
+    }
+}
+
 impl Open {
+    /// Returns the time of the chunk's first sample.
+    pub fn first(&self) -> i64 {
+        self.last.wrapping_sub(i64::from(self.reach))
+    }
+
+    /// Returns whether the chunk has samples in `start ..= end`.
+    pub fn overlaps(&self, start: i64, end: i64) -> bool {
+        self.count > 0 && self.first() <= end && self.last >= start
+    }
+
+    /// Returns the chunk as if it were sealed; its bits come to stand in `bits`.
+    pub fn as_sealed<'a>(&self, bits: &'a mut Vec<u8>) -> Option<Chunk<'a>> {
+        bits.clear();
+        self.copy_bits(bits);
+        let Open { kind, count, last, .. } = *self;
+        (count > 0).then(|| Chunk { kind, count, first: self.first(), last, bits })
+    }
+
     /// Returns whether the chunk must be sealed before it takes a sample.
     pub fn is_full_for(&self, at: i64, kind: Kind) -> bool {
         self.count > 0
             && (self.count >= SAMPLES_MAX
                 || self.kind != kind
-                || at.saturating_sub(self.first) > SPAN_MS_MAX
+                || at.saturating_sub(self.first()) > SPAN_MS_MAX
                 || (kind == Kind::Histogram && self.bits.len_bytes() > HISTOGRAM_BYTES_MAX))
     }
 
@@ -92,11 +128,11 @@ impl Open {
     pub fn push_float(&mut self, at: i64, value: f64) {
         let value = value.to_bits();
         if self.count == 0 {
-            (self.kind, self.first, self.delta, self.window) = (Kind::Float, at, 0, 0);
+            (self.kind, self.reach, self.delta, self.window) = (Kind::Float, 0, 0, 0);
             self.bits.put(value, 64);
         } else {
-            let delta = at.wrapping_sub(self.last);
-            let change = delta.wrapping_sub(self.delta);
+            let delta = self.step_to(at);
+            let change = i64::from(delta) - i64::from(self.delta);
             let flips = value ^ self.value;
             if change == 0 && flips == 0 {
                 self.bits.put(0, 1);
@@ -108,6 +144,13 @@ impl Open {
         }
         (self.value, self.last) = (value, at);
         self.count += 1;
+    }
+
+    /// Reaches on to a sample; returns how far that is.
+    fn step_to(&mut self, at: i64) -> u32 {
+        let delta = at.wrapping_sub(self.last) as u32;
+        self.reach += delta;
+        delta
     }
 
     /// Writes the bit that says "not as before" and how much the interval changed.
@@ -152,9 +195,9 @@ impl Open {
     pub fn push_histogram(&mut self, at: i64, histogram: &Histogram) {
         let mut bytes = Vec::with_capacity(64);
         if self.count == 0 {
-            (self.kind, self.first) = (Kind::Histogram, at);
+            (self.kind, self.reach) = (Kind::Histogram, 0);
         } else {
-            put_signed(&mut bytes, at.wrapping_sub(self.last));
+            put_signed(&mut bytes, i64::from(self.step_to(at)));
         }
         put_histogram(&mut bytes, histogram);
         self.bits.put_bytes(&bytes);
@@ -175,7 +218,7 @@ impl Open {
         if self.count == 0 {
             return;
         }
-        put_header(run, self.kind, self.count, self.first, self.last, self.bits.len_bytes());
+        put_header(run, self.kind, self.count, self.first(), self.last, self.bits.len_bytes());
         self.bits.copy_to(run);
         self.bits = BitWriter::default();
         self.count = 0;

@@ -12,6 +12,16 @@ use crate::model::sample::{STALE_BITS, Value};
 #[error("stored bytes are damaged: {0}")]
 pub struct Damaged(pub &'static str);
 
+/// Returns the checksum of stored bytes.
+pub(super) fn checksum(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+/// Returns whether stored bytes have the checksum that was written with them; while fuzzing all do, for what lies behind is to be reached.
+pub(super) fn is_whole(bytes: &[u8], expected: u32) -> bool {
+    cfg!(fuzzing) || checksum(bytes) == expected
+}
+
 pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);

@@ -45,8 +45,7 @@ pub(super) struct Head {
     newest_is_float: bool,
     /// No sample of the series, on disk or in memory, is older; `i64::MAX` for no samples.
     pub oldest: i64,
-    /// The time of the newest sample ever accepted; `i64::MIN` for none.
-    pub newest: i64,
+    /// Its `last` is the time of the newest sample ever accepted.
     open: Open,
     /// The sealed chunks; mostly in order of time, but late samples make chunks that reach back.
     run: Option<Arc<[u8]>>,
@@ -69,7 +68,6 @@ impl Default for Head {
             idle: false,
             newest_is_float: false,
             oldest: i64::MAX,
-            newest: i64::MIN,
             open: Open::default(),
             run: None,
             run_last: i64::MIN,
@@ -109,14 +107,19 @@ impl Head {
         Head { alive: true, logged, ..Head::default() }
     }
 
+    /// Returns the time of the newest sample ever accepted; `i64::MIN` for none.
+    pub fn newest(&self) -> i64 {
+        self.open.last
+    }
+
     /// Returns whether the series is alive and may have samples in `start ..= end`, in memory or on disk.
     pub fn overlaps(&self, start: i64, end: i64) -> bool {
-        self.alive && self.oldest <= end && self.newest >= start && self.newest != i64::MIN
+        self.alive && self.oldest <= end && self.newest() >= start && self.newest() != i64::MIN
     }
 
     /// Returns the newest sample ever accepted, when it is a float that memory saw.
     pub fn newest_float(&self) -> Option<(i64, f64)> {
-        self.newest_is_float.then(|| (self.newest, f64::from_bits(self.open.value)))
+        self.newest_is_float.then(|| (self.newest(), f64::from_bits(self.open.value)))
     }
 
     /// Returns the bytes that the series' samples take in memory.
@@ -134,7 +137,7 @@ impl Head {
         if at > newest {
             return Verdict::Accept;
         }
-        if at == self.newest
+        if at == self.newest()
             && self.newest_is_float
             && let Value::Float(value) = value
         {
@@ -165,21 +168,18 @@ impl Head {
     /// Takes a sample that `judge` accepted.
     pub fn push(&mut self, at: i64, value: &Value) {
         self.oldest = self.oldest.min(at);
-        if at <= self.newest {
+        if at <= self.newest() {
             return self.push_late(at, value.clone());
         }
         let kind = match value {
             Value::Float(_) => Kind::Float,
             Value::Histogram(_) => Kind::Histogram,
         };
-        if self.open.is_full_for(at, kind) {
-            self.seal_open();
-        }
+        self.make_room(at, kind);
         match value {
             Value::Float(value) => self.open.push_float(at, *value),
             Value::Histogram(histogram) => self.open.push_histogram(at, histogram),
         }
-        self.newest = at;
         self.newest_is_float = kind == Kind::Float;
     }
 
@@ -206,6 +206,13 @@ impl Head {
         self.run = (!run.is_empty()).then(|| run.into());
     }
 
+    /// Seals the open chunk when it must not take a sample.
+    fn make_room(&mut self, at: i64, kind: Kind) {
+        if self.open.is_full_for(at, kind) {
+            self.seal_open();
+        }
+    }
+
     fn seal_open(&mut self) {
         let mut open = std::mem::take(&mut self.open);
         self.extend_run(|run| open.seal(run));
@@ -225,11 +232,11 @@ impl Head {
 
     /// Copies what overlaps `start ..= end`; the open chunk's bits go to the end of `arena`.
     pub fn view(&self, start: i64, end: i64, arena: &mut Vec<u8>) -> View {
-        let open = (self.open.count > 0 && self.open.first <= end && self.open.last >= start).then(|| {
+        let open = self.open.overlaps(start, end).then(|| {
             let from = arena.len();
             self.open.copy_bits(arena);
-            let Open { kind, count, first, last, .. } = self.open;
-            OpenView { from, to: arena.len(), kind, count, first, last }
+            let Open { kind, count, last, .. } = self.open;
+            OpenView { from, to: arena.len(), kind, count, first: self.open.first(), last }
         });
         let run = if self.run_last >= start { self.run.clone() } else { None };
         let late = self.late.as_ref().map_or(&[][..], |late| {
@@ -268,7 +275,7 @@ impl Head {
         }
         let is_within = |at: i64| (start..=end).contains(&at);
         let mut gone = 0;
-        if self.open.count > 0 && self.open.first <= end && self.open.last >= start {
+        if self.open.overlaps(start, end) {
             self.seal_open();
         }
         if self.has_chunks_in(start, end) {
@@ -292,9 +299,10 @@ impl Head {
                 self.late = None;
             }
         }
-        match (self.oldest >= start, self.newest <= end) {
-            (true, true) => (self.oldest, self.newest, self.newest_is_float) = (i64::MAX, i64::MIN, false),
-            (false, true) => (self.newest, self.newest_is_float) = (start - 1, false),
+        // Where the newest sample goes, no chunk is open any more.
+        match (self.oldest >= start, self.newest() <= end) {
+            (true, true) => (self.oldest, self.open.last, self.newest_is_float) = (i64::MAX, i64::MIN, false),
+            (false, true) => (self.open.last, self.newest_is_float) = (start - 1, false),
             (true, false) => self.oldest = end + 1,
             (false, false) => {}
         }
@@ -304,16 +312,19 @@ impl Head {
     /// Notes samples that a block holds.
     pub fn widen(&mut self, first: i64, last: i64) {
         self.oldest = self.oldest.min(first);
-        if last > self.newest {
-            self.newest = last;
+        if last > self.newest() {
+            // The open chunk ends where its last sample is.
+            self.seal_open();
+            self.open.last = last;
             self.newest_is_float = false;
         }
     }
 
     /// Returns whether the series has nothing behind the horizon and may go; a series without samples may at the second call.
     pub fn is_spent(&mut self, horizon: i64) -> bool {
-        let was_idle = std::mem::replace(&mut self.idle, self.newest == i64::MIN);
-        self.newest < horizon && (self.newest != i64::MIN || was_idle)
+        let (newest, was_idle) = (self.newest(), self.idle);
+        self.idle = newest == i64::MIN;
+        newest < horizon && (newest != i64::MIN || was_idle)
     }
 
     fn keep_chunks(&mut self, mut keep: impl FnMut(&Chunk<'_>) -> bool) {
@@ -361,7 +372,7 @@ impl Head {
 
     /// Returns the time of the oldest sample in a chunk in memory.
     pub fn first_in_chunks(&self) -> Option<i64> {
-        let open = (self.open.count > 0).then_some(self.open.first);
+        let open = (self.open.count > 0).then_some(self.open.first());
         self.run.iter().flat_map(|run| Chunks::of(run)).flatten().map(|chunk| chunk.first).chain(open).min()
     }
 
@@ -373,16 +384,13 @@ impl Head {
 
     /// Returns whether memory may hold a chunk with samples in `start ..= end`.
     pub fn has_chunks_in(&self, start: i64, end: i64) -> bool {
-        let is_open = self.open.count > 0 && self.open.first <= end && self.open.last >= start;
-        is_open || self.run.iter().flat_map(|run| Chunks::of(run)).flatten().any(|chunk| chunk.overlaps(start, end))
+        self.open.overlaps(start, end)
+            || self.run.iter().flat_map(|run| Chunks::of(run)).flatten().any(|chunk| chunk.overlaps(start, end))
     }
 
     /// Drops the chunks of which every sample stands in a block, bit for bit.
     pub fn drop_covered(&mut self, block: &Decoded) {
-        let mut open = Vec::new();
-        self.open.copy_bits(&mut open);
-        let Open { kind, count, first, last, .. } = self.open;
-        if count > 0 && is_covered(&Chunk { kind, count, first, last, bits: &open }, block) {
+        if self.open.as_sealed(&mut Vec::new()).is_some_and(|open| is_covered(&open, block)) {
             self.open.seal(&mut Vec::new());
         }
         self.keep_chunks(|chunk| !is_covered(chunk, block));
@@ -396,20 +404,17 @@ impl Head {
         if let Some(late) = &self.late {
             seal_samples(out, late.samples.iter().map(|(at, value)| (*at, value)));
         }
-        if self.open.count > 0 {
-            let mut bits = Vec::with_capacity(self.open.len_bytes());
-            self.open.copy_bits(&mut bits);
-            let Open { kind, count, first, last, .. } = self.open;
-            Chunk { kind, count, first, last, bits: &bits }.put(out);
+        if let Some(open) = self.open.as_sealed(&mut Vec::new()) {
+            open.put(out);
         }
-        Bounds { oldest: self.oldest, newest: self.newest, value: self.newest_float().map(|(_, value)| value.to_bits()) }
+        Bounds { oldest: self.oldest, newest: self.newest(), value: self.newest_float().map(|(_, value)| value.to_bits()) }
     }
 
     /// Puts back what `dump` returned; returns how many samples that are. A series that has samples already keeps them.
     pub fn restore(&mut self, run: &[u8], bounds: Bounds) -> Result<usize, Damaged> {
         let mut chunks = Chunks::of(run).collect::<Result<Vec<_>, _>>()?;
         let count = chunks.iter().map(|chunk| usize::from(chunk.count)).sum();
-        if bounds.newest <= self.newest {
+        if bounds.newest <= self.newest() {
             self.extend_run(|own| own.extend_from_slice(run));
             self.oldest = self.oldest.min(bounds.oldest);
             return Ok(count);
@@ -420,11 +425,21 @@ impl Head {
         if let Some(chunk) = reopened {
             let mut samples = Decoded::default();
             chunk.decode(i64::MIN, i64::MAX, &mut samples)?;
-            samples.floats.iter().for_each(|(at, value)| self.open.push_float(*at, *value));
-            samples.histograms.iter().for_each(|(at, histogram)| self.open.push_histogram(*at, histogram));
+            let instants = || samples.floats.iter().map(|(at, _)| at).chain(samples.histograms.iter().map(|(at, _)| at));
+            if !instants().is_sorted_by(|left, right| left < right) || instants().next_back() != Some(&bounds.newest) {
+                return Err(Damaged("a chunk's samples lie elsewhere"));
+            }
+            for (at, value) in &samples.floats {
+                self.make_room(*at, Kind::Float);
+                self.open.push_float(*at, *value);
+            }
+            for (at, histogram) in &samples.histograms {
+                self.make_room(*at, Kind::Histogram);
+                self.open.push_histogram(*at, histogram);
+            }
         }
         self.oldest = self.oldest.min(bounds.oldest);
-        self.newest = bounds.newest;
+        self.open.last = bounds.newest;
         self.newest_is_float = bounds.value.is_some();
         self.open.value = bounds.value.unwrap_or(self.open.value);
         Ok(count)
@@ -485,7 +500,7 @@ mod tests {
     }
 
     fn judge(head: &Head, at: i64, value: f64, window: i64) -> Verdict {
-        head.judge(at, &float(value), head.newest, Lateness::Within(window), 0)
+        head.judge(at, &float(value), head.newest(), Lateness::Within(window), 0)
     }
 
     #[test]

@@ -150,7 +150,8 @@ impl Index {
         self.all.iter().collect()
     }
 
-    pub fn insert(&mut self, series: u32, labels: &LabelSet) {
+    /// Takes a series in; calls `fresh` with the name of each label that has got a value which no other series has.
+    pub fn insert(&mut self, series: u32, labels: &LabelSet, mut fresh: impl FnMut(&str)) {
         self.all.insert(series);
         for (name, value) in labels.iter() {
             if !self.names.contains_key(name) {
@@ -160,7 +161,10 @@ impl Index {
             values.series += 1;
             match values.by_value.get_mut(value) {
                 Some(postings) => postings.insert(series),
-                None => drop(values.by_value.insert(value.into(), Postings::One(series))),
+                None => {
+                    values.by_value.insert(value.into(), Postings::One(series));
+                    fresh(name);
+                }
             }
         }
     }
@@ -242,6 +246,29 @@ impl Index {
         merge(values.by_value.iter().filter(|(value, _)| matcher.is_match(value) == yes).map(|(_, list)| list))
     }
 
+    /// Returns how many series have a label with this value.
+    pub fn count(&self, name: &str, value: &str) -> usize {
+        self.postings(name, value).map_or(0, Postings::len)
+    }
+
+    /// Returns how many values a label has, and how many series have it.
+    pub fn sizes(&self, name: &str) -> (usize, usize) {
+        self.names.get(name).map_or((0, 0), |values| (values.by_value.len(), values.series))
+    }
+
+    /// Returns the series that have a label with this value, in order.
+    pub fn of_value(&self, name: &str, value: &str) -> Vec<u32> {
+        let mut all = Vec::new();
+        if let Some(postings) = self.postings(name, value) {
+            postings.copy_to(&mut all);
+        }
+        all
+    }
+
+    fn postings(&self, name: &str, value: &str) -> Option<&Postings> {
+        self.names.get(name)?.by_value.get(value)
+    }
+
     /// Returns each label name, with the number of its values and of the series that have it, in order of names.
     pub fn names(&self) -> impl Iterator<Item = (&str, usize, usize)> {
         self.names.iter().map(|(name, values)| (&**name, values.by_value.len(), values.series))
@@ -318,7 +345,7 @@ mod tests {
         for (series, pairs) in sets.iter().enumerate() {
             let set = LabelSet::from_pairs(pairs.iter().copied());
             pages.make(page_of(series as u32)).place(slot_of(series as u32), &set, false);
-            index.insert(series as u32, &set);
+            index.insert(series as u32, &set, |_| ());
             labels.push(set);
         }
         (index, pages, labels)

@@ -20,7 +20,7 @@ pub(super) struct PageLabels {
     texts: Vec<u8>,
     /// Where each pair ends in `texts`.
     ends: Vec<u32>,
-    /// Finds the number of a pair by its text.
+    /// Finds the number of a pair by its text; empty while the page is full, as it stays for most of its life.
     numbers: HashTable<u32>,
     hasher: RandomState,
     /// Of each series how many pairs it has, and their numbers, in order of names.
@@ -109,10 +109,19 @@ impl PageLabels {
             let number = self.number(text);
             put_varint(&mut self.lists, u64::from(number));
         }
+        if self.occupied == PAGE_LEN {
+            self.numbers = HashTable::new();
+            self.texts.shrink_to_fit();
+            self.ends.shrink_to_fit();
+            self.lists.shrink_to_fit();
+        }
     }
 
     /// Returns the number of a pair, which is new if need be.
     fn number(&mut self, text: &[u8]) -> u32 {
+        if self.numbers.is_empty() {
+            (0..self.ends.len() as u32).for_each(|number| self.find_by_text(number));
+        }
         let hash = self.hasher.hash_one(text);
         if let Some(number) = self.numbers.find(hash, |number| self.text(*number) == text) {
             return *number;
@@ -120,9 +129,15 @@ impl PageLabels {
         let number = self.ends.len() as u32;
         self.texts.extend_from_slice(text);
         self.ends.push(self.texts.len() as u32);
-        let PageLabels { texts, ends, numbers, hasher, .. } = self;
-        numbers.insert_unique(hash, number, |number| hasher.hash_one(text_of(texts, ends, *number)));
+        self.find_by_text(number);
         number
+    }
+
+    /// Makes the number of a pair be found by its text.
+    fn find_by_text(&mut self, number: u32) {
+        let PageLabels { texts, ends, numbers, hasher, .. } = self;
+        let hash = |number: u32| hasher.hash_one(text_of(texts, ends, number));
+        numbers.insert_unique(hash(number), number, |number| hash(*number));
     }
 
     /// Empties a slot; returns whether the page has no series any more, and has then given its memory back.
@@ -163,6 +178,10 @@ mod tests {
         }
         let (job, other) = (page.value(1, "job"), page.value(2, "job"));
         assert_eq!(job, other, "a pair is kept once");
+        assert!(!page.clear(7) && page.get(7).is_none());
+        page.put(7, &set(8));
+        assert_eq!((page.get(7), page.get(8)), (Some(set(8)), Some(set(8))));
+        assert_eq!(page.value(7, "le"), page.value(8, "le"), "a pair is kept once, in a page that was full too");
         assert!((0..PAGE_LEN - 1).all(|slot| !page.clear(slot)));
         assert!(!page.has(0) && page.get(0).is_none() && page.pairs(0).next().is_none());
         assert!(page.clear(PAGE_LEN - 1));

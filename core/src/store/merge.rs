@@ -14,6 +14,7 @@ use super::block::{Block, BlockError, BlockId, ReadAt};
 use super::build::BlockWriter;
 use super::chunk::Decoded;
 use super::cluster::put_key;
+use super::codec::Damaged;
 use super::column::Whole;
 use super::delete::{Hidden, Tombstones};
 use super::group::{Columns, Index, Instants};
@@ -86,11 +87,11 @@ impl Store {
     fn merge_of(&self, inputs: &[Arc<Block>], bytes_max: u64) -> Option<Merge> {
         let mut bytes = 0;
         let fits = |block: &&Arc<Block>| {
-            bytes += block.len;
+            bytes = block.len.saturating_add(bytes);
             bytes <= bytes_max
         };
         let inputs: Vec<Arc<Block>> = inputs.iter().take(INPUTS_MAX).take_while(fits).cloned().collect();
-        let samples: u64 = inputs.iter().map(|block| block.samples).sum();
+        let samples = inputs.iter().map(|block| block.samples).fold(0, u64::saturating_add);
         let most = inputs.iter().map(|block| block.samples).max()?;
         if inputs.len() < 2 || (samples - most).saturating_mul(UNEVEN) < most {
             return None;
@@ -191,6 +192,7 @@ struct Cursor<'a> {
     /// The entries of the series at hand.
     from: usize,
     to: usize,
+    key: Vec<u8>,
     instants: Instants,
     leader: Option<(usize, Whole)>,
 }
@@ -204,7 +206,17 @@ struct Open {
 
 impl<'a> Cursor<'a> {
     fn new(block: &'a Block, hidden: Hidden<'a>) -> Cursor<'a> {
-        Cursor { block, hidden, group: 0, open: None, from: 0, to: 0, instants: Instants::new(INSTANTS_MAX), leader: None }
+        Cursor {
+            block,
+            hidden,
+            group: 0,
+            open: None,
+            from: 0,
+            to: 0,
+            key: Vec::new(),
+            instants: Instants::new(INSTANTS_MAX),
+            leader: None,
+        }
     }
 
     /// A block that cannot be read is left alone from then on, so that others are merged.
@@ -227,6 +239,10 @@ impl<'a> Cursor<'a> {
         let series = open.index.entries[self.from].series;
         self.to = self.from + open.index.entries[self.from..].iter().take_while(|entry| entry.series == series).count();
         put_key(&mut key, &open.labels[self.from]);
+        if key < self.key {
+            return Err(Cursor::failed(self.block, Damaged("a block's series are out of order").into()));
+        }
+        self.key.clone_from(&key);
         Ok(Some((key, series)))
     }
 

@@ -64,7 +64,7 @@ impl Store {
         let writer = self.writer();
         let is_spent = |series: u32| {
             let page = self.pages.get(page_of(series))?;
-            page.heads().get(slot_of(series)).filter(|head| head.alive && head.newest < horizon).map(|_| series)
+            page.heads().get(slot_of(series)).filter(|head| head.alive && head.newest() < horizon).map(|_| series)
         };
         let number = |labels: &LabelSet| {
             let hash = self.hash(labels);

@@ -172,7 +172,7 @@ impl Store {
         let of_page = |page: u32| {
             let page = self.pages.get(page)?;
             let heads = page.heads();
-            heads.iter().filter(|head| head.alive && head.oldest <= head.newest).map(|head| head.oldest).min()
+            heads.iter().filter(|head| head.alive && head.oldest <= head.newest()).map(|head| head.oldest).min()
         };
         let oldest = (0..=self.last_page()).filter_map(of_page).min()?;
         Some(Timestamp(oldest.max(self.horizon.load(Relaxed))))
@@ -183,7 +183,7 @@ impl Store {
         let of_page = |page: u32| {
             let page = self.pages.get(page)?;
             let heads = page.heads();
-            heads.iter().filter(|head| head.alive && head.newest != i64::MIN).map(|head| head.newest).max()
+            heads.iter().filter(|head| head.alive && head.newest() != i64::MIN).map(|head| head.newest()).max()
         };
         (0..=self.last_page()).filter_map(of_page).max().map(Timestamp)
     }
@@ -198,7 +198,7 @@ impl Store {
             for series in run {
                 let slot = slot_of(*series);
                 let Some(head) = heads.get(slot).filter(|head| head.overlaps(start, end)) else { continue };
-                match (head.newest_float().filter(|_| head.newest <= end), labels.build(slot, &mut scratch)) {
+                match (head.newest_float().filter(|_| head.newest() <= end), labels.build(slot, &mut scratch)) {
                     (Some(sample), Some(labels)) => {
                         let samples = Decoded { floats: vec![sample], histograms: Vec::new() };
                         found.push(Found { series: *series, labels, samples });

@@ -63,17 +63,17 @@ pub struct HeadFacts {
 }
 
 /// The largest so many of a sequence.
-struct Top<T> {
+pub(super) struct Top<T> {
     max: usize,
     largest: BTreeSet<(usize, std::cmp::Reverse<T>)>,
 }
 
 impl<T: Ord> Top<T> {
-    fn new(max: usize) -> Top<T> {
+    pub fn new(max: usize) -> Top<T> {
         Top { max, largest: BTreeSet::new() }
     }
 
-    fn offer(&mut self, size: usize, item: impl FnOnce() -> T) {
+    pub fn offer(&mut self, size: usize, item: impl FnOnce() -> T) {
         if self.max == 0 || self.largest.len() >= self.max && self.largest.first().is_some_and(|(least, _)| *least > size) {
             return;
         }
@@ -83,10 +83,13 @@ impl<T: Ord> Top<T> {
         }
     }
 
-    fn into_list(self) -> Vec<(T, usize)> {
+    pub fn into_list(self) -> Vec<(T, usize)> {
         self.largest.into_iter().rev().map(|(size, item)| (item.0, size)).collect()
     }
 }
+
+/// What a series takes in memory beside its samples, about.
+const SERIES_BYTES: u64 = 250;
 
 impl Store {
     /// Returns the blocks, in the order of their names.
@@ -111,12 +114,17 @@ impl Store {
                 facts.series += 1;
                 facts.samples += head.samples();
                 facts.bytes += head.bytes();
-                let first = head.first_in_chunks().unwrap_or(head.newest);
-                span = Some(span.map_or((first, head.newest), |(from, to)| (from.min(first), to.max(head.newest))));
+                let first = head.first_in_chunks().unwrap_or(head.newest());
+                span = Some(span.map_or((first, head.newest()), |(from, to)| (from.min(first), to.max(head.newest()))));
             }
         }
         (facts.first, facts.last) = span.map(|(first, last)| (Timestamp(first), Timestamp(last))).unzip();
         facts
+    }
+
+    /// Returns how many bytes of memory the store takes by its own count, about.
+    pub fn memory_bytes(&self) -> u64 {
+        self.chunks_bytes.load(Relaxed) + self.index().len() as u64 * SERIES_BYTES
     }
 
     /// Returns what the store holds, with the `top` largest of each list, largest first, ties by name. Lists of nothing cost no walk
@@ -148,7 +156,7 @@ impl Store {
             chunks_bytes: self.chunks_bytes.load(Relaxed),
             blocks: blocks.len(),
             blocks_bytes: blocks.iter().map(|block| block.len).sum(),
-            blocks_samples: blocks.iter().map(|block| block.samples).sum(),
+            blocks_samples: blocks.iter().map(|block| block.samples).fold(0, u64::saturating_add),
             label_pairs,
             metrics: metrics.into_list(),
             labels: labels.into_list().into_iter().map(label).collect(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tocsin_core::client::HttpClient;
 use tocsin_core::model::relabel::{Action, RelabelRule};
-use tocsin_core::model::{LabelSet, Row, SeriesRef, Value, is_stale};
+use tocsin_core::model::{Claim, LabelSet, Resolved, Row, SeriesRef, Value, is_stale};
 use tocsin_core::scrape::body::{Outcome, TargetState};
 use tocsin_core::scrape::job::{Histograms, Job, Limits, Protocol, TargetGroup};
 use tocsin_core::scrape::target::{Found, targets};
@@ -14,6 +14,7 @@ use tocsin_core::time::{Span, Timestamp};
 mod corpus;
 mod discovery;
 mod histograms;
+mod limits;
 mod replacing;
 mod rows;
 mod steady;
@@ -103,17 +104,20 @@ impl Story {
 
     fn step<T>(
         &mut self,
-        step: impl FnOnce(&mut TargetState, Timestamp, &mut dyn FnMut(&LabelSet) -> Result<SeriesRef, String>) -> T,
+        step: impl FnOnce(&mut TargetState, Timestamp, &mut dyn FnMut(&LabelSet, Claim) -> Result<Resolved, String>) -> T,
     ) -> T {
         self.now = self.now + Span::from_secs(15);
         let Story { state, series, room, now, resolved, .. } = self;
-        step(state, *now, &mut |labels| {
+        step(state, *now, &mut |labels, claim| {
             *resolved += 1;
             let next = series.len();
             match series.get(labels) {
-                Some(number) => Ok(SeriesRef(*number)),
-                None if next >= *room => Err("no room for new series".to_owned()),
-                None => Ok(SeriesRef(*series.entry(labels.clone()).or_insert(next as u32))),
+                Some(number) => Ok(Resolved { series: SeriesRef(*number), is_new: false }),
+                None if next >= *room || claim == Claim::Known => Err("no room for new series".to_owned()),
+                None => {
+                    series.insert(labels.clone(), next as u32);
+                    Ok(Resolved { series: SeriesRef(next as u32), is_new: true })
+                }
             }
         })
     }

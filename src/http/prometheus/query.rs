@@ -11,13 +11,15 @@ use tocsin_core::promql::parse::{Syntax, parse};
 use tocsin_core::promql::pretty::pretty;
 use tocsin_core::promql::signature::ValueType;
 use tocsin_core::promql::value::Answer;
-use tocsin_core::store::Store;
+use tocsin_core::store::{Level, Store};
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{Semaphore, watch};
 
 use super::encode::Costs;
 use super::{ApiError, Parameters, duration, encode, success, success_text, tree};
 use crate::clock::{self, Stopwatch};
+use crate::pipeline::memory::Standing;
+use crate::telemetry::Metrics;
 
 /// Series that one answer may hold.
 const SERIES_MAX: usize = 100_000;
@@ -30,6 +32,9 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// Values that one query of a client may hold: four of them must leave room for the rules.
 const SAMPLES_MAX: usize = 20_000_000;
 
+/// What is said while queries give way.
+const SHED: &str = "memory is short, so queries are refused for now; rules and alerts go on. Who grows is under Explore, Series";
+
 /// How questions are answered; clones share the limit on how many run at a time.
 #[derive(Clone)]
 pub struct Queries {
@@ -38,6 +43,8 @@ pub struct Queries {
     /// The longest that one query may take.
     pub timeout: Duration,
     pub slots: Arc<Semaphore>,
+    standing: watch::Receiver<Standing>,
+    metrics: Arc<Metrics>,
 }
 
 /// What a query asks for.
@@ -65,8 +72,22 @@ impl When {
 }
 
 impl Queries {
-    pub fn new(store: Arc<Store>, language: watch::Receiver<(Syntax, Options)>) -> Queries {
-        Queries { store, language, timeout: TIMEOUT, slots: Arc::new(Semaphore::new(QUERIES_MAX)) }
+    pub fn new(
+        store: Arc<Store>,
+        language: watch::Receiver<(Syntax, Options)>,
+        standing: watch::Receiver<Standing>,
+        metrics: Arc<Metrics>,
+    ) -> Queries {
+        Queries { store, language, timeout: TIMEOUT, slots: Arc::new(Semaphore::new(QUERIES_MAX)), standing, metrics }
+    }
+
+    /// Returns once memory is so short that queries give way.
+    async fn shed(&self) {
+        let mut standing = self.standing.clone();
+        if standing.wait_for(|standing| standing.level >= Level::Shed).await.is_err() {
+            // Nobody looks any more, so nothing gives way.
+            std::future::pending().await
+        }
     }
 
     /// Returns what queries may say now.
@@ -81,7 +102,24 @@ impl Queries {
 
     /// Does some work on a thread of its own, with one of the slots; `timeout` holds for the wait and the work together. The slot is
     /// free again when the work has ended, whether somebody still waits for it or not.
+    ///
+    /// Errors: also when memory is so short that queries give way; then whoever does the work is told to leave off as if nobody waited.
     pub async fn with_slot<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        tokio::select! {
+            biased;
+            () = self.shed() => {
+                self.metrics.limits.queries_shed.inc();
+                Err(ApiError::unavailable(SHED))
+            }
+            done = self.in_slot(timeout, work) => done,
+        }
+    }
+
+    async fn in_slot<T: Send + 'static>(
         &self,
         timeout: Duration,
         work: impl FnOnce() -> T + Send + 'static,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, RwLock};
 
-use tocsin_core::model::{LabelSet, SeriesRef};
+use tocsin_core::model::{Claim, LabelSet};
 use tocsin_core::scrape::body::{Outcome, TargetState};
 use tocsin_core::scrape::job::Job;
 use tocsin_core::scrape::media::accept_header;
@@ -12,14 +12,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::super::{crash, fault};
-use super::{Landed, MetadataBook, Parts, Stop, TargetId, TargetStatus, note_metadata};
+use super::{Landed, MetadataBook, Parts, SeriesStatus, Stop, TargetId, TargetStatus, note_metadata};
 use crate::client;
 use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
 use crate::scrape::fetch::{Fetched, Fetcher};
+use crate::telemetry::limits::Refusals;
 
 /// Bodies longer than this are read away from the threads that drive the network.
 const BIG_BODY_BYTES: usize = 256 << 10;
+
+/// Series count against the limit of their target for this long after they have ended.
+const HELD_SPAN: Span = Span::from_mins(60);
 
 pub struct TargetWork {
     pub id: TargetId,
@@ -42,7 +46,7 @@ async fn told(stop: &mut watch::Receiver<Stop>) -> Stop {
 impl TargetWork {
     /// Scrapes until told to stop; returns what a successor goes on with. `before` is the work whose place this takes.
     pub async fn run(self, mut stop: watch::Receiver<Stop>, before: Option<JoinHandle<TargetState>>) -> TargetState {
-        let mut state = TargetState::new(&self.target, self.job.clone());
+        let mut state = self.begin();
         if let Some(before) = before
             && let Ok(old) = before.await
         {
@@ -52,7 +56,8 @@ impl TargetWork {
         loop {
             if let Some(word) = fault::guarded(&ingest, &what, self.work(&mut state, &mut stop)).await {
                 if word == Stop::Ends {
-                    let end = async { ingest.append(&state.ended(clock::now(), &mut |labels| self.resolve(labels))) };
+                    let known = |labels: &LabelSet, _| ingest.resolve_as(labels, Claim::Known, &mut Refusals::default());
+                    let end = async { ingest.append(&state.ended(clock::now(), &mut { known })) };
                     fault::guarded(&ingest, &what, end).await;
                 }
                 return state;
@@ -67,6 +72,16 @@ impl TargetWork {
                 () = tokio::time::sleep(fault::REST) => {}
             }
         }
+    }
+
+    /// Returns the state of a target of which only the store knows something.
+    fn begin(&self) -> TargetState {
+        let state = TargetState::new(&self.target, self.job.clone());
+        if self.job.limits.series == 0 {
+            return state;
+        }
+        let now = clock::now();
+        state.holding(self.parts.ingest.store.count_since(&self.target.labels, now - HELD_SPAN), now)
     }
 
     async fn work(&self, state: &mut TargetState, stop: &mut watch::Receiver<Stop>) -> Stop {
@@ -84,10 +99,6 @@ impl TargetWork {
             }
             due = self.target.due_after(due, clock::now(), self.parts.seed);
         }
-    }
-
-    fn resolve(&self, labels: &LabelSet) -> Result<SeriesRef, String> {
-        self.parts.ingest.resolve(labels).ok_or_else(|| "the store has no room for another series".to_owned())
     }
 
     async fn scrape(&self, state: &mut TargetState, fetcher: &mut Fetcher, due: Timestamp) {
@@ -110,17 +121,19 @@ impl TargetWork {
 
     /// Takes what a scrape brought into the store.
     fn take(&self, state: &mut TargetState, fetched: &Result<Fetched, String>, at: Timestamp, seconds: f64) {
-        let mut resolve = |labels: &LabelSet| self.resolve(labels);
+        let mut refusals = Refusals::default();
+        let mut resolve = |labels: &LabelSet, claim| self.parts.ingest.resolve_as(labels, claim, &mut refusals);
         let mut digest = || match fetched {
             Ok(body) => state.scraped(&body.body, body.content_type.as_deref(), at, seconds, &mut resolve),
             Err(error) => state.failed(error, at, seconds, &mut resolve),
         };
         let big = fetched.as_ref().is_ok_and(|body| body.body.len() > BIG_BODY_BYTES);
         let mut outcome = if big { tokio::task::block_in_place(&mut digest) } else { digest() };
+        self.parts.ingest.count_refused(&self.job.name, refusals);
         let exemplars = std::mem::take(&mut outcome.exemplars);
         if !self.parts.ingest.append_with(&outcome.row, exemplars) {
             // The store has forgotten some of the series; the next scrape resolves all of them anew.
-            *state = TargetState::new(&self.target, self.job.clone());
+            *state = self.begin();
         }
         self.note(outcome, at, seconds);
     }
@@ -140,6 +153,12 @@ impl TargetWork {
             last_seconds: seconds,
             last_error: report.error.unwrap_or_default(),
             samples: report.samples,
+            series: SeriesStatus {
+                limit: self.job.limits.series,
+                held: report.held,
+                refused: report.refused,
+                refusal: report.refusal.unwrap_or_default(),
+            },
         };
         status.note(&self.status, &self.parts.hub);
         // Nobody listens where there are no rules.

@@ -32,7 +32,7 @@ async fn a_full_disk_takes_the_ballast_and_not_the_alerts() {
     assert!(!ballast.exists() && db.is_without_ballast());
     // The limit was that of the connection, which is another one after a failure.
     db.apply(&[put(Document::Silence, "one", body)]).await.expect("with the room of the ballast the same is recorded");
-    db.sweep(tocsin_core::time::Timestamp(0)).await.expect("a sweep");
+    db.renew_ballast();
     assert!(ballast.exists() && !db.is_without_ballast(), "it is laid again once there is room");
     db.close().await;
 }

@@ -92,13 +92,25 @@ impl Service {
 
     /// Starts the process and does not wait.
     pub fn launch(&mut self, more: &[String]) {
+        self.launch_through(&[], more);
+    }
+
+    /// As `launch`, by way of another program that becomes ours in the end.
+    pub fn launch_through(&mut self, through: &[&str], more: &[String]) {
         assert!(self.child.is_none(), "it runs already");
         let open = |name: &str| {
             fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join(name)).expect("the folder takes files")
         };
         // What it prints belongs to this start alone.
         let _ = fs::remove_file(self.path("out"));
-        let mut command = binary();
+        let mut command = match through {
+            [] => binary(),
+            [program, words @ ..] => {
+                let mut command = Command::new(program);
+                command.args(words).arg(env!("CARGO_BIN_EXE_tocsin")).kill_on_drop(true).stdin(Stdio::null());
+                command
+            }
+        };
         command
             .arg("serve")
             .arg("--config")

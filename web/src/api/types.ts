@@ -203,6 +203,12 @@ export interface Target {
   samples: number;
   interval_seconds: number;
   timeout_seconds: number;
+  /** Series that it may hold; null for no limit of its own. */
+  series_limit: number | null;
+  series_held: number | null;
+  /** Samples of the last scrape without a series, because a new one was refused. */
+  series_refused: number;
+  series_refusal: string;
 }
 
 export interface Job {

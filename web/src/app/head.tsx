@@ -5,7 +5,7 @@ import { overviewQuery } from "../api/queries.ts";
 import { useIsLead, useMayAudit } from "./session.ts";
 
 export interface Place {
-  to: "/alerts" | "/alerts/silences" | "/alerts/notifications" | "/alerts/rules" | "/alerts/inbox" | "/objectives" | "/runs" | "/runs/documents" | "/runs/safety" | "/drills" | "/explore" | "/explore/targets" | "/settings" | "/settings/users" | "/settings/tokens" | "/settings/audit";
+  to: "/alerts" | "/alerts/silences" | "/alerts/notifications" | "/alerts/rules" | "/alerts/inbox" | "/objectives" | "/runs" | "/runs/documents" | "/runs/safety" | "/drills" | "/explore" | "/explore/targets" | "/explore/series" | "/settings" | "/settings/users" | "/settings/tokens" | "/settings/audit";
   label: string;
 }
 
@@ -26,6 +26,7 @@ export const RUN_PLACES: Place[] = [
 export const EXPLORE_PLACES: Place[] = [
   { to: "/explore", label: "Query" },
   { to: "/explore/targets", label: "Targets" },
+  { to: "/explore/series", label: "Series" },
 ];
 
 export function useSettingsPlaces(): Place[] {

@@ -11,6 +11,7 @@ import {
   readExploreSearch,
   readNotificationsSearch,
   readRulesSearch,
+  readSeriesSearch,
   readSilencesSearch,
   readTargetsSearch,
   stringifySearch,
@@ -51,6 +52,11 @@ const targets = createRoute({
   validateSearch: readTargetsSearch,
   component: lazyRouteComponent(() => import("../pages/targets/screen.tsx"), "TargetsScreen"),
 });
+const series = createRoute({
+  ...at("/explore/series"),
+  validateSearch: readSeriesSearch,
+  component: lazyRouteComponent(() => import("../pages/series/screen.tsx"), "SeriesScreen"),
+});
 const objectives = createRoute({
   ...at("/objectives"),
   validateSearch: readObjectivesSearch,
@@ -90,7 +96,7 @@ const tokens = createRoute({ ...at("/settings/tokens"), component: lazyRouteComp
 const audit = createRoute({ ...at("/settings/audit"), component: lazyRouteComponent(() => import("../pages/settings/audit.tsx"), "AuditScreen") });
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, alerts, silences, notifications, rules, inbox, objectives, objective, runs, run, documents, document, safety, drills, report, explore, targets, settings, users, tokens, audit]),
+  routeTree: root.addChildren([overview, alerts, silences, notifications, rules, inbox, objectives, objective, runs, run, documents, document, safety, drills, report, explore, targets, series, settings, users, tokens, audit]),
   parseSearch,
   stringifySearch,
   defaultPreload: "intent",

@@ -95,6 +95,7 @@ function Rail() {
         <span className="rail-gap" />
         <RailLink to="/explore" icon="explore" label="Explore" />
         <RailLink to="/explore/targets" icon="target" label={EXPLORE_PLACES[1]?.label ?? "Targets"} />
+        <RailLink to="/explore/series" icon="growth" label={EXPLORE_PLACES[2]?.label ?? "Series"} />
       </nav>
       <div className="rail-foot">
         <LiveState />

@@ -1,5 +1,6 @@
 import type { DocumentKind } from "../api/runs.ts";
 import type { AlertView, DeliveryState } from "../api/types.ts";
+import { SERIES_LISTS, type SeriesList } from "./cardinality.ts";
 import { formatShort, parseMatcher, type Matcher } from "./matchers.ts";
 import { parseDuration, parseInstant } from "./time.ts";
 
@@ -133,11 +134,25 @@ export function readRulesSearch(raw: Record<string, unknown>): RulesSearch {
 
 export interface TargetsSearch {
   q?: string;
-  show?: "down";
+  show?: "down" | "limited";
 }
 
 export function readTargetsSearch(raw: Record<string, unknown>): TargetsSearch {
-  return filled({ q: one(raw.q), show: oneOf(raw.show, ["down"] as const) });
+  return filled({ q: one(raw.q), show: oneOf(raw.show, ["down", "limited"] as const) });
+}
+
+export interface SeriesSearch {
+  /** Which list; "metrics" when left out. */
+  by?: SeriesList;
+  /** Left out, the largest stand first. */
+  sort?: "new";
+  /** The metric that is taken apart. */
+  metric?: string;
+  q?: string;
+}
+
+export function readSeriesSearch(raw: Record<string, unknown>): SeriesSearch {
+  return filled({ by: oneOf(raw.by, SERIES_LISTS), sort: oneOf(raw.sort, ["new"] as const), metric: one(raw.metric), q: one(raw.q) });
 }
 
 export interface ExploreSearch {

@@ -8,14 +8,14 @@ function isHit(target: Target, job: string, words: readonly string[]): boolean {
 }
 
 /** Returns the jobs with the targets that match, those that are down first; jobs without a match are left out. */
-export function narrowTargets(jobs: readonly Job[], text: string, onlyDown: boolean): Job[] {
+export function narrowTargets(jobs: readonly Job[], text: string, show: "down" | "limited" | undefined): Job[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   return jobs
     .flatMap((job) => {
       const targets = job.targets
-        .filter((target) => (!onlyDown || target.health === "down") && isHit(target, job.name, words))
+        .filter((target) => (show === undefined || (show === "down" ? target.health === "down" : target.series_refused > 0)) && isHit(target, job.name, words))
         .sort((left, right) => RANK[left.health] - RANK[right.health] || left.url.localeCompare(right.url));
-      const matchesAll = targets.length > 0 || (job.total === 0 && words.length === 0 && !onlyDown);
+      const matchesAll = targets.length > 0 || (job.total === 0 && words.length === 0 && show === undefined);
       return matchesAll ? [{ ...job, targets }] : [];
     })
     .sort((left, right) => worst(left) - worst(right) || left.name.localeCompare(right.name));

@@ -184,6 +184,12 @@ impl KeyBook {
         self.last = last;
     }
 
+    /// Gives back most of the memory that is there for more keys.
+    pub fn shrink(&mut self) {
+        self.own.shrink_to(self.own.len() + self.own.len() / 16);
+        self.slots.shrink_to(self.slots.len() + self.slots.len() / 16);
+    }
+
     /// Gives the table's memory back; the next key out of order makes it again.
     pub fn drop_table(&mut self) {
         self.table = None;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::exposition::protobuf::{Families, Family};
 use crate::model::exposition::{Entry, Format, MetricType, Parser, unescape};
-use crate::model::{Cell, LabelSet, Row, STALE, SeriesRef, Value};
+use crate::model::{Cell, Claim, LabelSet, Row, STALE, SeriesRef, Value};
 use crate::scrape::job::Encoding;
 use crate::time::Span;
 
@@ -29,6 +29,8 @@ pub struct Report {
     /// Samples of new series that the store did not accept, and the first reason.
     pub refused: usize,
     pub refusal: Option<String>,
+    /// Series that the target has, where that is limited.
+    pub held: usize,
     /// Series that ended with this row.
     pub ended: usize,
     /// Size of the body, uncompressed; -1 when it is over the limit.
@@ -81,8 +83,8 @@ fn text_metadata(body: &[u8], format: Format) -> BTreeMap<String, Metadata> {
     metrics
 }
 
-/// The names of the series that report on scrapes, the last three only on demand.
-const METRICS: [&str; 8] = [
+/// The names of the series that report on scrapes: five always, three on demand, three where the target's series are limited.
+const METRICS: [&str; 11] = [
     "up",
     "scrape_duration_seconds",
     "scrape_samples_scraped",
@@ -91,8 +93,14 @@ const METRICS: [&str; 8] = [
     "scrape_timeout_seconds",
     "scrape_sample_limit",
     "scrape_body_size_bytes",
+    "scrape_series_limit",
+    "scrape_series_held",
+    "scrape_series_refused",
 ];
 const ALWAYS: usize = 5;
+const ON_DEMAND: usize = 8;
+/// How many series a target has of these where its own are limited.
+pub const COUNT_LIMITED: usize = ALWAYS + METRICS.len() - ON_DEMAND;
 
 /// The series of one target that report on its scrapes.
 #[derive(Default)]
@@ -104,8 +112,15 @@ pub struct ReportSeries {
 pub struct Settings {
     pub timeout: Span,
     pub sample_limit: u64,
+    pub series_limit: u64,
     /// Report the settings and the size of the body too.
     pub extra: bool,
+}
+
+impl Settings {
+    fn shows(&self, metric: usize) -> bool {
+        metric < ALWAYS || if metric < ON_DEMAND { self.extra } else { self.series_limit > 0 }
+    }
 }
 
 impl ReportSeries {
@@ -133,6 +148,9 @@ impl ReportSeries {
             settings.timeout.seconds(),
             settings.sample_limit as f64,
             report.body_bytes as f64,
+            settings.series_limit as f64,
+            report.held as f64,
+            report.refused as f64,
         ];
         self.append_values(row, report, target, settings, &values, resolve);
     }
@@ -158,12 +176,11 @@ impl ReportSeries {
         values: &[f64; METRICS.len()],
         resolve: &mut Resolve<'_>,
     ) {
-        let shown = if settings.extra { METRICS.len() } else { ALWAYS };
-        for (index, metric) in METRICS.iter().enumerate().take(shown) {
+        for (index, metric) in METRICS.iter().enumerate().filter(|(index, _)| settings.shows(*index)) {
             let series = match self.series[index] {
                 Some(series) => series,
-                None => match resolve(&report_labels(metric, target)) {
-                    Ok(series) => *self.series[index].insert(series),
+                None => match resolve(&report_labels(metric, target), Claim::Own) {
+                    Ok(found) => *self.series[index].insert(found.series),
                     Err(reason) => {
                         report.refused += 1;
                         report.refusal.get_or_insert(reason);

@@ -126,6 +126,56 @@ web: {remote_write_receiver: false}
 }
 
 #[test]
+fn limits_on_series_and_memory_are_read() {
+    use tocsin_core::config::{Limits, MemoryBudget};
+    assert_eq!(read("").limits, Limits { memory: MemoryBudget::Share(70), ..Limits::default() });
+    let config = read(
+        r#"
+global: {series_limit: 5000}
+scrape_configs:
+  - {job_name: one, static_configs: [{targets: ["a:1"]}]}
+  - {job_name: two, series_limit: 100, static_configs: [{targets: ["a:1"]}]}
+storage:
+  series_limit: 2000000
+  metric_series_limit: 100000
+  metric_series_limits: {http_requests_total: 500000, build_info: 0}
+  memory_budget: 4GB
+"#,
+    );
+    assert_eq!(config.jobs.iter().map(|job| job.limits.series).collect::<Vec<_>>(), [5000, 100]);
+    let of_metric = [("build_info".to_owned(), 0), ("http_requests_total".to_owned(), 500_000)];
+    let limits = Limits {
+        series: Some(2_000_000),
+        metric_series: 100_000,
+        series_of_metric: of_metric.into(),
+        memory: MemoryBudget::Bytes(4 << 30),
+    };
+    assert_eq!(config.limits, limits);
+    let memory = |text: &str| read(&format!("storage: {{memory_budget: {text}}}")).limits.memory;
+    assert_eq!(
+        (memory("0"), memory("55%"), memory("\"1GB\"")),
+        (MemoryBudget::Unlimited, MemoryBudget::Share(55), MemoryBudget::Bytes(1 << 30))
+    );
+    let start = read("storage: {series_limit: 5}");
+    assert_eq!(read("storage: {series_limit: 6, memory_budget: 1GB}").held_since(&start), [""; 0], "limits are reloaded");
+}
+
+#[test]
+fn limits_that_say_nothing_are_told() {
+    let faults = |text: &str| -> Vec<String> {
+        let main = File { name: "tocsin.yml".to_owned(), text: text.to_owned() };
+        let (_, problems) = tocsin_core::config::read(&main, None, &|_| None);
+        problems.iter().map(ToString::to_string).collect()
+    };
+    let said =
+        faults("storage:\n  memory_budget: 120%\n  series_limit: 0\n  metric_series_limit: -1\n  metric_series_limits: [a]\n");
+    assert_eq!(said.len(), 4, "{said:#?}");
+    assert!(said[0].starts_with("tocsin.yml:2:18: error: storage.memory_budget: a share of the memory is"), "{said:#?}");
+    assert!(said[1].contains("storage.series_limit"), "{said:#?}");
+    assert_eq!(faults("storage: {memory_budget: 1MB}").len(), 1);
+}
+
+#[test]
 fn what_a_reload_cannot_change_is_known() {
     let start = read(
         "web: {listen: ['127.0.0.1:1']}\nstorage: {retention: 1d}\ndatabase: {url: 'postgres://a'}\nroute: {receiver: a}\nreceivers: [{name: a}]\n",

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { targetsQuery } from "../../api/queries.ts";
 import type { Health, Job, Target } from "../../api/types.ts";
@@ -42,7 +42,7 @@ function TargetRow({ target, job }: { target: Target; job: string }) {
         </span>
         <span className="target-words">
           <span className="target-name clip">{target.labels.instance ?? target.url}</span>
-          {target.last_error !== "" ? <span className="trouble clip">{target.last_error}</span> : <span className="muted mono clip">{target.url}</span>}
+          {target.last_error !== "" ? <span className="trouble clip">{target.last_error}</span> : target.series_refused > 0 ? <span className="limited clip">{formatCount(target.series_refused)} samples refused: {target.series_refusal}</span> : <span className="muted mono clip">{target.url}</span>}
         </span>
         <span className="target-samples soft number">{formatCount(target.samples)} samples</span>
         {target.last_scrape_at === null ? <span className="took" /> : <Took target={target} />}
@@ -58,6 +58,15 @@ function TargetRow({ target, job }: { target: Target; job: string }) {
               {target.last_error}
             </p>
           )}
+          {target.series_refused > 0 && (
+            <p>
+              <strong>Of its last scrape {plural(target.series_refused, "sample")} found no series: </strong>
+              {target.series_refusal}. Known series go on.{" "}
+              <Link to="/explore/series" search={{ by: "targets", q: target.labels.instance }} className="link">
+                See who grows
+              </Link>
+            </p>
+          )}
           {target.health === "unknown" && <p>It was found and waits for its first scrape, at most {formatSeconds(target.interval_seconds)} away.</p>}
           <dl className="pairs">
             <div>
@@ -70,6 +79,14 @@ function TargetRow({ target, job }: { target: Target; job: string }) {
                 every {formatSeconds(target.interval_seconds)}, at most {formatSeconds(target.timeout_seconds)}
               </dd>
             </div>
+            {target.series_limit !== null && (
+              <div>
+                <dt>Series</dt>
+                <dd>
+                  {formatCount(target.series_held ?? 0)} of at most {formatCount(target.series_limit)}
+                </dd>
+              </div>
+            )}
           </dl>
           <h3>Labels</h3>
           <LabelList labels={{ ...target.labels, job: target.labels.job ?? job }} />
@@ -116,23 +133,27 @@ export function TargetsScreen() {
   const change = (part: Partial<TargetsSearch>) => void navigate({ search: (now: TargetsSearch) => ({ ...now, ...part }), replace: true });
   const all = query.data?.jobs.flatMap((job) => job.targets) ?? [];
   const down = all.filter((target) => target.health === "down").length;
+  const limited = all.filter((target) => target.series_refused > 0).length;
 
   return (
     <div className="page">
       <PageHead title="Targets" note={query.data && `${plural(all.length, "target")} in ${plural(query.data.jobs.length, "job")}`} places={EXPLORE_PLACES} />
       <div className="bar">
         <TextField label="Search targets" hideLabel type="search" placeholder="Job, address, label or error" value={search.q ?? ""} onChange={(event) => change({ q: event.target.value || undefined })} />
+        <Toggle on={search.show === "limited"} count={query.data && limited} tone="warning" onChange={(on) => change({ show: on ? "limited" : undefined })}>
+          At a limit
+        </Toggle>
         <Toggle on={search.show === "down"} count={query.data && down} tone="critical" onChange={(on) => change({ show: on ? "down" : undefined })}>
           Down
         </Toggle>
       </div>
       <Region query={query} what="the targets" skeleton={<Skeleton rows={10} />}>
         {(data) => {
-          const jobs = narrowTargets(data.jobs, search.q ?? "", search.show === "down");
+          const jobs = narrowTargets(data.jobs, search.q ?? "", search.show);
           if (all.length === 0) return <Empty icon="target" title="Nothing is scraped">Targets come from the scrape sections of the configuration.</Empty>;
           if (jobs.length === 0) {
-            return search.show === "down" && !search.q ? (
-              <Empty good title="Every target answers" action={<Button onClick={() => change({ show: undefined })}>Show all targets</Button>} />
+            return search.show !== undefined && !search.q ? (
+              <Empty good title={search.show === "down" ? "Every target answers" : "No target is at a limit"} action={<Button onClick={() => change({ show: undefined })}>Show all targets</Button>} />
             ) : (
               <Empty icon="search" title="No target matches" action={<Button onClick={() => change({ q: undefined, show: undefined })}>Clear search</Button>} />
             );
