@@ -442,6 +442,17 @@ impl Db {
         }
     }
 
+    /// Writes a copy of the state into a new file, as it is at one moment; nobody waits for it. Returns false where the state is in
+    /// PostgreSQL, which is copied by its own means.
+    pub async fn copy_to(&self, path: &Path) -> Result<bool, DbError> {
+        let Db::Lite { readers, .. } = self else { return Ok(false) };
+        let sql = "VACUUM INTO $1";
+        let mut connection = within(PATIENCE, "connect", readers.acquire(), run_fault(sql)).await?;
+        let copy = sqlx::query(sql).bind(path.display().to_string()).execute(&mut *connection);
+        within(LONG_PATIENCE, sql, copy, run_fault(sql)).await?;
+        Ok(true)
+    }
+
     /// Closes every connection; on SQLite this folds the log into the file. Another process may work on the database from then on.
     pub async fn close(&self) {
         match self {

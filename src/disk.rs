@@ -5,10 +5,12 @@
 //! <data>/metrics/wal/00000007              a segment of the log; the highest number is written to
 //! <data>/metrics/wal/checkpoint-00000006   replaces the segments up to 6
 //! <data>/metrics/wal/00000005.damaged      kept aside for people to look at
+//! <data>/metrics/tombstones            what is deleted and still lies in blocks
 //! <data>/metrics/horizon               nothing older is there any more, since its blocks made room
 //! <data>/metrics/blocks/00000042           samples that have left memory
 //! <data>/metrics/blocks/00000003-00000041  blocks that were merged into one
 //! <data>/metrics/remote/00000003           what is sent to other servers, see `queue`
+//! <data>/snapshots/20261121T090000Z        copies, see `snapshot`
 //! ```
 //!
 //! A record is handed to the operating system before its row becomes visible, so the death of the process loses nothing that anyone
@@ -16,12 +18,18 @@
 //! [`Disk::maintain`] then tries a fresh checkpoint, and with it logging resumes.
 
 mod blocks;
+pub mod contents;
+mod delete;
 mod files;
 mod horizon;
 mod log;
 pub mod queue;
+mod reading;
 mod recovery;
+pub mod restore;
 mod segment;
+pub mod snapshot;
+pub mod verify;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -30,10 +38,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tocsin_core::model::Row;
-use tocsin_core::store::{AppendError, Appended, BlockError, Lateness, Store, Truncated};
+use tocsin_core::store::{AppendError, Appended, BlockError, Lateness, Merge, Store, Truncated};
 use tocsin_core::time::{Span, Timestamp};
 use tracing::{info, warn};
 
+pub use reading::Reading;
 pub use recovery::{Damage, RecoveryReport};
 
 use blocks::Blocks;
@@ -98,6 +107,10 @@ pub enum DiskError {
         #[source]
         cause: io::Error,
     },
+    #[error("the log cannot be written now, so nothing is deleted; is the disk full?")]
+    Suspended,
+    #[error("{max} deletions wait for their blocks to be written anew; have that done (clean_tombstones), then delete more")]
+    TooManyDeletions { max: usize },
     #[error("cannot use the block {}", path.display())]
     Block {
         path: PathBuf,
@@ -130,6 +143,15 @@ pub struct Maintained {
     pub checkpoint: bool,
 }
 
+/// How many blocks one round of merging wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Of several blocks.
+    pub merged: usize,
+    /// Of one, without what was deleted in it.
+    pub rewritten: usize,
+}
+
 /// The open data folder of one store.
 pub struct Disk {
     folder: PathBuf,
@@ -137,6 +159,8 @@ pub struct Disk {
     log: Mutex<Log>,
     /// Held during maintenance.
     blocks: Mutex<Blocks>,
+    /// Held by the one who merges; taken before `blocks`.
+    merging: Mutex<()>,
     /// The room on the disk is left to others.
     leaves_room: AtomicBool,
     /// The lock lasts as long as the file is open.
@@ -162,7 +186,9 @@ impl Disk {
         if let Some(horizon) = horizon::read(&folder)? {
             store.forget_before(horizon);
         }
+        delete::open(&folder, store, &mut report)?;
         let blocks = Blocks::open(&folder.join("blocks"), store, options.damaged_files_max, &mut report)?;
+        delete::settle(&folder, store)?;
         let log = recovery::recover(&wal, store, &mut report, options.segment_bytes_max)?;
         let doubles = store.drop_doubles();
         if doubles > 0 {
@@ -173,6 +199,7 @@ impl Disk {
             options,
             log: Mutex::new(log),
             blocks: Mutex::new(blocks),
+            merging: Mutex::default(),
             leaves_room: AtomicBool::new(false),
             _lock: lock,
         };
@@ -270,6 +297,7 @@ impl Disk {
             warn!(%error, "after a restart the oldest rows may be there in part");
         }
         blocks.delete(truncated.blocks.iter().chain(&oversize))?;
+        delete::settle(&self.folder, store)?;
         if self.leaves_room.load(Ordering::Acquire) {
             return Ok(Maintained { truncated, blocks: 0, checkpoint: false });
         }
@@ -314,26 +342,37 @@ impl Disk {
         log.is_suspended() || log.grown_bytes() > length.clamp(self.options.log_bytes_min, self.options.log_bytes_max)
     }
 
-    /// Merges blocks where that is due; `pause` is called every hundred thousand samples or so. Returns how many blocks came of it. To be
-    /// called every minute or so; it may take minutes, and holds up neither writers nor maintenance.
+    /// Merges blocks where that is due, then writes one block anew of which something was deleted; `pause` is called every hundred thousand
+    /// samples or so. To be called every minute or so; it may take minutes, and holds up neither writers nor maintenance.
     ///
     /// Errors: `Io` when a file cannot be written, `Block` when one cannot be read. All data stays as it is.
-    pub fn merge(&self, store: &Store, now: Timestamp, pause: &mut dyn FnMut()) -> Result<usize, DiskError> {
-        let merger = self.blocks().merger();
-        let mut count = 0;
+    pub fn merge(&self, store: &Store, now: Timestamp, pause: &mut dyn FnMut()) -> Result<Merged, DiskError> {
+        let _merging = self.merging();
+        let mut done = Merged::default();
         while !self.leaves_room.load(Ordering::Acquire)
             && let Some(merge) = store.merge_due(now, self.options.blocks_bytes_max / MERGED_PART)
         {
-            let len = merger.write(&merge, pause)?;
-            // Nobody deletes blocks meanwhile.
-            let _blocks = self.blocks();
-            if let Some(gone) = merger.commit(store, &merge, len)? {
-                info!(block = %merge.id(), bytes = len, merged = gone.len(), "blocks merged");
-                merger.delete(&gone)?;
-                count += 1;
-            }
+            done.merged += usize::from(self.write_merged(store, &merge, pause)?);
         }
-        Ok(count)
+        // One at a time, so that a small deletion does not keep the disk busy.
+        done.rewritten = self.rewrite(store, 1, pause)?;
+        Ok(done)
+    }
+
+    fn merging(&self) -> MutexGuard<'_, ()> {
+        self.merging.lock().expect("no thread panics while it merges")
+    }
+
+    /// The caller holds `merging`. Returns false when the merged block was of no use.
+    fn write_merged(&self, store: &Store, merge: &Merge, pause: &mut dyn FnMut()) -> Result<bool, DiskError> {
+        let merger = self.blocks().merger();
+        let len = merger.write(merge, pause)?;
+        // Nobody deletes blocks meanwhile.
+        let _blocks = self.blocks();
+        let Some(gone) = merger.commit(store, merge, len)? else { return Ok(false) };
+        info!(block = %merge.id(), bytes = len, merged = gone.len(), "block written in the place of others");
+        merger.delete(&gone)?;
+        Ok(true)
     }
 
     /// Writes a checkpoint, and deletes the log before it. A suspended log resumes.

@@ -17,6 +17,7 @@ pub mod runs;
 pub mod service;
 pub mod session;
 pub mod stream;
+pub mod tsdb;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -43,6 +44,7 @@ use crate::pipeline::pulse::Pulse;
 use crate::pipeline::receive::Receiver;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::scrapes::Scrapes;
+use crate::pipeline::stored::Stored;
 use crate::pipeline::watch::Watch;
 use crate::telemetry::Metrics;
 
@@ -59,6 +61,7 @@ pub struct Front {
     pub queries: Queries,
     pub standing: watch::Receiver<Standing>,
     pub receiver: Receiver,
+    pub stored: Stored,
     pub rules: Arc<Rules>,
     pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
@@ -154,6 +157,7 @@ pub fn router(front: Front) -> Router {
         guard: front.guard.clone(),
         reload: front.reload,
     };
+    let tsdb = tsdb::TsdbState { stored: front.stored, guard: front.guard.clone() };
     let runs = runs::RunsState { desk: front.desk, watch: acting_watch, guard: front.guard.clone() };
     Router::new()
         .merge(service::routes(service))
@@ -167,6 +171,8 @@ pub fn router(front: Front) -> Router {
         .merge(overview::demo_routes(demo))
         .merge(objectives::routes(objectives))
         .merge(stream::routes(front.hub))
+        .merge(tsdb::routes(tsdb.clone()))
+        .merge(prometheus::admin::routes(tsdb))
         .merge(prometheus::exemplars::routes(front.queries.clone()))
         .merge(prometheus::query::routes(front.queries))
         .merge(prometheus::write::routes(front.receiver))

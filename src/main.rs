@@ -92,7 +92,7 @@ enum Command {
         #[command(subcommand)]
         what: Experiment,
     },
-    /// Imports samples from files.
+    /// Looks into stored samples: lists, verifies, dumps, imports, deletes, backs up, restores.
     Tsdb {
         #[command(subcommand)]
         what: Tsdb,

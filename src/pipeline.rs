@@ -34,4 +34,5 @@ pub mod receive;
 pub mod remote;
 pub mod rules;
 pub mod scrapes;
+pub mod stored;
 pub mod watch;

@@ -2,6 +2,7 @@
 
 pub mod limits;
 pub mod remote;
+pub mod stored;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
@@ -19,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::db::deliveries::DeliveryState;
 use limits::Limits;
 use remote::Sending;
+use stored::Stored;
 
 /// Starts logging to standard error: one line an event, or one JSON object.
 ///
@@ -117,6 +119,8 @@ pub struct Metrics {
     pub sending: Sending,
     /// What limits have refused, and how memory stands.
     pub limits: Limits,
+    /// What is stored.
+    pub stored: Stored,
     pub remote_queue_errors: Counter<u64, AtomicU64>,
 }
 
@@ -160,6 +164,7 @@ impl Metrics {
             writes_refused: Family::default(),
             sending: Sending::register(&mut registry),
             limits: Limits::register(&mut registry),
+            stored: Stored::register(&mut registry),
             remote_queue_errors: Counter::default(),
         };
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];

@@ -43,10 +43,12 @@ pub enum Permission {
     Reload,
     ManageAccounts,
     ReadAudit,
+    /// Delete stored samples, and copy all that is stored.
+    ManageSamples,
 }
 
 impl Permission {
-    pub const ALL: [Permission; 10] = [
+    pub const ALL: [Permission; 11] = [
         Permission::Read,
         Permission::Acknowledge,
         Permission::Silence,
@@ -57,6 +59,7 @@ impl Permission {
         Permission::Reload,
         Permission::ManageAccounts,
         Permission::ReadAudit,
+        Permission::ManageSamples,
     ];
 }
 
@@ -96,7 +99,7 @@ impl Role {
                 matches!(self, Role::Responder | Role::Operator | Role::SreLead)
             }
             Permission::Disrupt => matches!(self, Role::Operator | Role::SreLead),
-            Permission::Reload | Permission::ManageAccounts => matches!(self, Role::SreLead),
+            Permission::Reload | Permission::ManageAccounts | Permission::ManageSamples => matches!(self, Role::SreLead),
             Permission::ReadAudit => matches!(self, Role::SreLead | Role::Auditor),
         }
     }

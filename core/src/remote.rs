@@ -2,6 +2,7 @@
 //!
 //! Source: the specifications of remote write, 1.0 and 2.0.
 
+pub mod dump;
 pub mod import;
 pub mod read;
 pub mod record;

@@ -5,7 +5,7 @@
 //!   retention; then the series vanishes, and appending to its number says so.
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
 //! - Locks are taken in this order: `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows`,
-//!   `blocks`, `limits` and `growth` alone and last.
+//!   `blocks`, `tombstones`, `limits` and `growth` alone and last.
 
 mod anatomy;
 mod append;
@@ -18,6 +18,7 @@ mod cluster;
 mod codec;
 mod column;
 mod cut;
+mod delete;
 mod exemplars;
 mod group;
 mod growth;
@@ -34,6 +35,8 @@ mod retain;
 mod rows;
 mod select;
 mod stats;
+mod verify;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -52,6 +55,7 @@ pub use block::{BlockError, BlockId, ReadAt};
 pub use cardinality::{Cardinality, LabelRow, Row as CardinalityRow, TargetRow};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft, TURNS};
+pub use delete::{Deletion, TOMBSTONES_MAX};
 pub use exemplars::AddedExemplars;
 pub use growth::Moment;
 pub use head::Lateness;
@@ -61,9 +65,12 @@ pub use merge::{Merge, MergeError};
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
 pub use select::{Listing, Snapshot};
-pub use stats::{LabelStats, Stats};
+pub use stats::{BlockFacts, HeadFacts, LabelStats, Stats};
+pub use verify::{Fault, check_block, check_record, check_tombstones};
+pub use walk::Walk;
 
 use block::Block;
+use delete::Tombstones;
 use exemplars::Exemplars;
 use growth::Growth;
 use index::Index;
@@ -132,6 +139,8 @@ pub struct Store {
     exemplars: Mutex<Exemplars>,
     /// In order of their names.
     blocks: RwLock<Arc<[Arc<Block>]>>,
+    /// What is deleted and still lies in blocks.
+    tombstones: RwLock<Arc<Tombstones>>,
     /// Nothing older is visible or accepted.
     horizon: AtomicI64,
     samples_total: AtomicU64,
@@ -159,6 +168,7 @@ impl Store {
             pages: Pages::new(),
             rows: Mutex::default(),
             blocks: RwLock::default(),
+            tombstones: RwLock::default(),
             horizon: AtomicI64::new(i64::MIN),
             samples_total: AtomicU64::new(0),
             chunks_bytes: AtomicU64::new(0),
@@ -175,6 +185,7 @@ impl Store {
             || self.blocks.is_poisoned()
             || self.limits.is_poisoned()
             || self.growth.is_poisoned()
+            || self.tombstones.is_poisoned()
             || tables()
     }
 

@@ -1,210 +1,126 @@
-//! `tocsin tsdb`: samples by the file.
+//! `tocsin tsdb`: what people do with stored samples.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+mod backup;
+mod delete;
+mod dump;
+mod import;
+mod list;
+mod top;
 
-use anyhow::{Context, bail};
-use reqwest::StatusCode;
-use tocsin_core::model::{Cell, Row};
-use tocsin_core::remote::Protocol;
-use tocsin_core::remote::import::Import as Reader;
-use tocsin_core::remote::send::{Backoff, Queue, wish};
-use tocsin_core::remote::write::{Entry, encode};
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use tocsin_core::model::Matcher;
+use tocsin_core::promql::parse::parse_selector;
 use tocsin_core::store::{Store, StoreOptions};
-use tocsin_core::time::Span;
+use tocsin_core::time::{Span, Timestamp};
 
-use super::{Remote, tsdb_top};
-use crate::clock;
-use crate::disk::{Disk, DiskOptions};
-
-/// So much of a file is in memory at a time.
-const PIECE_BYTES: usize = 4 << 20;
-/// A line is at most this long.
-const LINE_BYTES_MAX: u64 = 1 << 20;
-/// Samples of one request.
-const SENT_AT_ONCE: usize = 5_000;
-/// After so many samples they leave memory for blocks.
-const HELD_MAX: usize = 4_000_000;
-/// How often a request is sent again that finds the service busy.
-const TRIES_MAX: usize = 20;
+use super::Remote;
 
 /// What is done with samples.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Tsdb {
-    /// Imports OpenMetrics with timestamps, as promtool's create-blocks-from openmetrics reads it.
+    /// Lists what is stored: blocks, memory, log, snapshots.
+    List(list::List),
+    /// Reads every byte of stored samples and holds it against its checksums. Writes nothing; a service may run beside.
+    ///
+    /// Each fault is named with its file, its place, and what to do; then the exit status is 1.
+    Verify {
+        /// A data folder, or a snapshot.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
+    /// Writes samples to standard output: as OpenMetrics, which import and promtool read back, or as lines of JSON, which lose nothing.
+    Dump(dump::Dump),
+    /// Imports OpenMetrics with timestamps, as promtool's create-blocks-from openmetrics reads it, or what dump wrote.
     ///
     /// The file is checked whole before anything is written, and read twice for that; it may be longer than memory. Samples go to a
     /// running service, or with --data into the folder of one that is stopped.
-    Import(Import),
+    Import(import::Import),
     /// Tells who has the series, and who grows: metrics, labels, their values, jobs, targets.
-    Top(tsdb_top::Top),
+    Top(top::Top),
+    /// Deletes samples, for ever. What is written later is seen, also in the span that was deleted.
+    Delete(delete::Delete),
+    /// Has a running service copy everything, state included, into snapshots/NAME in its data folder.
+    Snapshot(backup::Take),
+    /// Puts a snapshot into the data folder of a stopped service.
+    ///
+    /// The snapshot is read through first. A crash at any moment leaves the old samples or the new ones.
+    Restore(backup::Bring),
 }
 
+/// Where samples are: in a folder that no service uses, or in a running service.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Import {
-    /// The file, which ends with # EOF.
-    file: PathBuf,
-    /// Write into a data folder that no service uses.
+pub struct Where {
+    /// The data folder of a stopped service.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "token_file"])]
-    data: Option<PathBuf>,
+    pub data: Option<PathBuf>,
     #[command(flatten)]
-    remote: Remote,
+    pub remote: Remote,
 }
 
-/// The pieces of a file, each cut behind a line.
-struct Pieces {
-    file: BufReader<File>,
+/// Between which instants: seconds since the epoch, or RFC 3339; both ends belong to it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Between {
+    /// The first instant: seconds since the epoch, or RFC 3339. Default: the beginning.
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_negative_numbers = true)]
+    from: Option<Timestamp>,
+    /// The last instant. Default: the end.
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_negative_numbers = true)]
+    to: Option<Timestamp>,
 }
 
-impl Pieces {
-    fn open(path: &Path) -> anyhow::Result<Pieces> {
-        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Pieces { file: BufReader::with_capacity(1 << 20, file) })
+impl Between {
+    fn start(&self) -> Timestamp {
+        self.from.unwrap_or(Timestamp::MIN)
     }
 
-    /// Returns the next piece and whether it is the last one.
-    fn next(&mut self) -> anyhow::Result<(Vec<u8>, bool)> {
-        let mut piece = Vec::with_capacity(PIECE_BYTES + 4096);
-        (&mut self.file).take(PIECE_BYTES as u64).read_to_end(&mut piece)?;
-        if piece.last().is_some_and(|byte| *byte != b'\n') {
-            let taken = (&mut self.file).take(LINE_BYTES_MAX).read_until(b'\n', &mut piece)?;
-            if taken as u64 == LINE_BYTES_MAX {
-                bail!("a line is longer than {LINE_BYTES_MAX} bytes");
-            }
+    fn end(&self) -> Timestamp {
+        self.to.unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let seconds = text.parse::<f64>().ok().and_then(Timestamp::from_seconds);
+    seconds
+        .or_else(|| Timestamp::parse_rfc3339(text))
+        .ok_or_else(|| "it is no instant: give seconds since the epoch, or such as 2026-11-21T09:00:00Z".to_owned())
+}
+
+/// Reads selectors.
+///
+/// Errors: the first fault in one.
+fn selectors(texts: &[String]) -> anyhow::Result<Vec<Vec<Matcher>>> {
+    let read = |text: &String| {
+        let set = parse_selector(text).map_err(|errors| match errors.first() {
+            Some(error) => anyhow!("--match {text:?}: {}", error.summary(text)),
+            None => anyhow!("--match {text:?} is no selector"),
+        })?;
+        if set.iter().all(Matcher::matches_empty) {
+            return Err(anyhow!("--match {text:?} names every series; say {{__name__=~\".+\"}} if you mean that"));
         }
-        let is_last = self.file.fill_buf()?.is_empty();
-        Ok((piece, is_last))
-    }
+        Ok(set)
+    };
+    texts.iter().map(read).collect()
 }
 
-/// Reads a file and hands its samples on, piece by piece.
-async fn read(path: &Path, mut each: impl AsyncFnMut(Vec<Entry>) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let (mut pieces, mut reader) = (Pieces::open(path)?, Reader::default());
-    loop {
-        let (piece, is_last) = pieces.next().with_context(|| format!("cannot read {}", path.display()))?;
-        let entries = reader.read(&piece, is_last).map_err(|fault| anyhow::anyhow!("{}:{fault}", path.display()))?;
-        each(entries).await?;
-        if is_last {
-            return Ok(());
-        }
-    }
+/// Returns a store in which nothing is too old.
+fn endless() -> Store {
+    Store::new(StoreOptions { retention: Span(i64::MAX / 4), ..StoreOptions::default() })
 }
 
 /// Does what the command line asks for.
 ///
-/// Errors: faults of the file with their lines, and what the service or the disk says.
+/// Errors: faults of files with their places, and what the service or the disk says.
 pub async fn run(what: Tsdb) -> anyhow::Result<()> {
-    let import = match what {
-        Tsdb::Import(import) => import,
-        Tsdb::Top(top) => return tsdb_top::run(top).await,
-    };
-    read(&import.file, async |_| Ok(())).await?;
-    let count = match &import.data {
-        Some(data) => into_folder(&import.file, data).await?,
-        None => into_service(&import.file, &import.remote).await?,
-    };
-    println!("{count} samples imported");
-    Ok(())
-}
-
-/// A store that takes samples of any age.
-struct Folder {
-    store: Store,
-    disk: Disk,
-    held: usize,
-}
-
-impl Folder {
-    fn open(data: &Path) -> anyhow::Result<Folder> {
-        // What is too old goes when the service with its retention starts, and not before.
-        let store = Store::new(StoreOptions { retention: Span(i64::MAX / 4), ..StoreOptions::default() });
-        // All that is old enough goes to blocks each time, and not a part of it.
-        let (disk, _) = Disk::open_with(data, &store, DiskOptions { cut_period: Span(1), ..DiskOptions::default() })?;
-        Ok(Folder { store, disk, held: 0 })
+    match what {
+        Tsdb::List(list) => list::run(list).await,
+        Tsdb::Verify { data } => list::verify(&data),
+        Tsdb::Dump(asked) => dump::run(asked).await,
+        Tsdb::Import(import) => import::run(import).await,
+        Tsdb::Top(asked) => top::run(asked).await,
+        Tsdb::Delete(asked) => delete::run(asked).await,
+        Tsdb::Snapshot(asked) => backup::take(asked).await,
+        Tsdb::Restore(asked) => backup::restore(asked).await,
     }
-
-    fn append(&mut self, entries: &[Entry]) -> anyhow::Result<()> {
-        let mut rows: Vec<Row> = Vec::new();
-        for entry in entries {
-            let series = self.store.resolve(&entry.labels)?;
-            let cell = Cell { series, at: Some(entry.at), value: entry.value.clone() };
-            match rows.last_mut().filter(|row| row.cells.len() < SENT_AT_ONCE) {
-                Some(row) => row.cells.push(cell),
-                None => rows.push(Row { at: entry.at, cells: vec![cell] }),
-            }
-        }
-        let written = self.disk.append_bulk(&self.store, &rows).context("cannot append samples")?;
-        if let Some(error) = written.unlogged {
-            return Err(error).context("cannot write to the log");
-        }
-        self.held += entries.len();
-        if self.held >= HELD_MAX {
-            self.held = 0;
-            self.disk.maintain(&self.store, clock::now())?;
-        }
-        Ok(())
-    }
-
-    /// Moves what is old enough to blocks, and leaves everything safe on the disk.
-    fn close(self) -> anyhow::Result<()> {
-        self.disk.maintain(&self.store, clock::now())?;
-        self.disk.checkpoint(&self.store)?;
-        self.disk.sync().context("cannot make samples safe on the disk")
-    }
-}
-
-async fn into_folder(file: &Path, data: &Path) -> anyhow::Result<usize> {
-    let (mut count, mut folder) = (0, Folder::open(data)?);
-    read(file, async |entries| {
-        count += entries.len();
-        folder.append(&entries)
-    })
-    .await?;
-    folder.close()?;
-    Ok(count)
-}
-
-async fn into_service(file: &Path, remote: &Remote) -> anyhow::Result<usize> {
-    let (http, token) = remote.client()?;
-    let url = remote.address("/api/v1/write");
-    let mut count = 0;
-    read(file, async |entries| {
-        for some in entries.chunks(SENT_AT_ONCE) {
-            let body = snap::raw::Encoder::new().compress_vec(&encode(some, Protocol::V2, &|_| None))?;
-            let sent = send(&http, &url, token.as_deref(), body).await;
-            sent.with_context(|| format!("{count} samples were imported before the fault"))?;
-            count += some.len();
-        }
-        Ok(())
-    })
-    .await?;
-    Ok(count)
-}
-
-/// Sends one request until there is an answer that lasts.
-async fn send(http: &reqwest::Client, url: &str, token: Option<&str>, body: Vec<u8>) -> anyhow::Result<()> {
-    let mut backoff = Backoff::new(&Queue { min_backoff: Span(500), max_backoff: Span::from_secs(10), ..Queue::default() });
-    for _ in 0..TRIES_MAX {
-        let mut request = http.post(url).header("Content-Type", Protocol::V2.content_type()).header("Content-Encoding", "snappy");
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let answer = request.body(body.clone()).send().await.with_context(|| format!("{url} does not answer"))?;
-        let asked = answer.headers().get("Retry-After").and_then(|value| wish(value.to_str().ok()?));
-        match answer.status() {
-            status if status.is_success() => return Ok(()),
-            StatusCode::SERVICE_UNAVAILABLE => tokio::time::sleep(backoff.wait(asked, 0.5).to_std()).await,
-            status => {
-                let said = answer.text().await.unwrap_or_default();
-                let remedy = if said.contains("too old sample") {
-                    "\nset storage.tsdb.out_of_order_time_window, or stop the service and import with --data"
-                } else {
-                    ""
-                };
-                bail!("the service refused samples (HTTP {status}): {}{remedy}", said.trim());
-            }
-        }
-    }
-    bail!("the service was busy {TRIES_MAX} times in a row; import the file again later, what is there stays as it is")
 }

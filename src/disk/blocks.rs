@@ -25,7 +25,7 @@ const OPEN_FILES_MAX: usize = 64;
 pub(super) struct Blocks {
     files: Arc<OpenFiles>,
     /// The number of the next cut.
-    next: u64,
+    pub next: u64,
     /// When the last cut was.
     cut_at: Option<Timestamp>,
     /// When the last checkpoint was written, or the first maintenance was.
@@ -81,23 +81,45 @@ fn reader(files: &Arc<OpenFiles>, id: BlockId) -> ReadAt {
     Box::new(move |at, out| files.get(id)?.read_exact_at(out, at))
 }
 
+/// The files of a folder of blocks.
+#[derive(Default)]
+pub(super) struct Listed {
+    /// What replaces others comes before them.
+    pub ids: Vec<BlockId>,
+    pub unfinished: Vec<PathBuf>,
+}
+
+/// Lists a folder of blocks; files of other names are none of ours.
+pub(super) fn list(folder: &Path) -> Result<Listed, DiskError> {
+    let mut listed = Listed::default();
+    for entry in fs::read_dir(folder).map_err(DiskError::of("list the folder", folder))? {
+        let path = entry.map_err(DiskError::of("list the folder", folder))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if name.ends_with(UNFINISHED_SUFFIX) {
+            listed.unfinished.push(path);
+        } else if let Some(id) = BlockId::parse(name) {
+            listed.ids.push(id);
+        }
+    }
+    listed.ids.sort_unstable_by_key(|id| (id.first, Reverse(id.last), Reverse(id.revision)));
+    Ok(listed)
+}
+
+/// Returns how to read an open block file.
+pub(super) fn file_reader(file: File) -> ReadAt {
+    Box::new(move |at, out| file.read_exact_at(out, at))
+}
+
 impl Blocks {
     /// Gives the store the blocks in a folder. Damaged ones are reported and kept aside; those that a merged block replaces are deleted.
     pub fn open(folder: &Path, store: &Store, damaged_max: usize, report: &mut RecoveryReport) -> Result<Blocks, DiskError> {
         fs::create_dir_all(folder).map_err(DiskError::of("create the folder", folder))?;
-        let mut ids = Vec::new();
-        for entry in fs::read_dir(folder).map_err(DiskError::of("list the folder", folder))? {
-            let path = entry.map_err(DiskError::of("list the folder", folder))?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if name.ends_with(UNFINISHED_SUFFIX) {
-                fs::remove_file(&path).map_err(DiskError::of("delete", &path))?;
-            } else if let Some(id) = BlockId::parse(name) {
-                ids.push(id);
-            }
+        let Listed { ids, unfinished } = list(folder)?;
+        for path in unfinished {
+            fs::remove_file(&path).map_err(DiskError::of("delete", &path))?;
         }
-        let next = ids.iter().map(|id| id.last + 1).max().unwrap_or(1);
-        // What replaces others comes before them.
-        ids.sort_unstable_by_key(|id| (id.first, Reverse(id.last)));
+        // A number that tombstones speak of is given to no new block.
+        let next = ids.iter().map(|id| id.last + 1).max().unwrap_or(1).max(store.cuts_from());
         let files = Arc::new(OpenFiles { folder: folder.to_owned(), open: Mutex::default() });
         let blocks = Blocks { files, next, cut_at: None, log_since: None };
         let mut attached: Vec<BlockId> = Vec::new();

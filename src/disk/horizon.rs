@@ -13,7 +13,7 @@ use tracing::warn;
 use super::DiskError;
 use super::files::write_whole;
 
-const NAME: &str = "horizon";
+pub(super) const NAME: &str = "horizon";
 
 /// Notes the instant; it lasts once this returns.
 pub(super) fn write(folder: &Path, horizon: Timestamp) -> Result<(), DiskError> {

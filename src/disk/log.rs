@@ -55,6 +55,11 @@ impl Log {
         self.suspended = true;
     }
 
+    /// Returns the segment that is written to, and its length: up to there it holds whole records.
+    pub fn end(&self) -> (u64, u64) {
+        (self.number, self.len)
+    }
+
     pub fn grown_bytes(&self) -> u64 {
         self.grown
     }

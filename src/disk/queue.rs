@@ -68,6 +68,11 @@ pub struct Queue {
     inner: Mutex<Inner>,
 }
 
+/// Returns where the good part of a segment's bytes ends.
+pub(super) fn good_end(bytes: &[u8]) -> u64 {
+    if bytes.starts_with(MARK) { reader::good_part(bytes).0 } else { 0 }
+}
+
 /// Reads the positions that `save` wrote; a line that is none is passed over, and its reader begins anew.
 fn read_positions(text: &str) -> BTreeMap<String, Position> {
     let line = |line: &str| {

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::DiskError;
 use super::log::Log;
-use super::segment::{Ending, list, read_records, segment_path};
+use super::segment::{Ending, Files, list, read_records, segment_path};
 
 /// A file that could be read only in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,30 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
     for path in &files.unfinished {
         fs::remove_file(path).map_err(DiskError::of("delete", path))?;
     }
+    let End { number, len, grown } = read(wal, files, store, report)?;
+    info!(
+        files = report.files,
+        records = report.records,
+        rows = report.replayed.rows,
+        samples = report.replayed.samples,
+        series = report.replayed.series,
+        orphans = report.replayed.orphans,
+        damaged = report.damage.len(),
+        "store recovered"
+    );
+    Log::open(wal, number, len, grown, segment_bytes_max)
+}
+
+/// Where a log goes on.
+pub(super) struct End {
+    number: u64,
+    /// Where the good part of the segment ends; zero for one that is to be made.
+    len: u64,
+    grown: u64,
+}
+
+/// Fills the store, which has its blocks, from the files of a log; changes none of them.
+pub(super) fn read(wal: &Path, files: Files, store: &Store, report: &mut RecoveryReport) -> Result<End, DiskError> {
     let checkpoint = files.checkpoints.last();
     let covered = checkpoint.map_or(0, |(covered, _)| *covered);
     if let Some((_, path)) = checkpoint {
@@ -90,18 +114,7 @@ pub(super) fn recover(wal: &Path, store: &Store, report: &mut RecoveryReport, se
     if report.damage.iter().any(|damage| segments.last().is_some_and(|(_, path)| *path == damage.file)) {
         (number, len) = (number + 1, 0);
     }
-    let log = Log::open(wal, number, len, grown, segment_bytes_max)?;
-    info!(
-        files = report.files,
-        records = report.records,
-        rows = report.replayed.rows,
-        samples = report.replayed.samples,
-        series = report.replayed.series,
-        orphans = report.replayed.orphans,
-        damaged = report.damage.len(),
-        "store recovered"
-    );
-    Ok(log)
+    Ok(End { number, len, grown })
 }
 
 /// Takes from the blocks, once, the series that the log no longer names.

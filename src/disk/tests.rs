@@ -5,7 +5,7 @@ use tocsin_core::model::{Cell, LabelSet, Row, Select, Source, Value};
 use tocsin_core::store::{Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
-use super::{Disk, DiskError, DiskOptions, RecoveryReport};
+use super::{Disk, DiskError, DiskOptions, Merged, RecoveryReport};
 
 const START: i64 = 1_795_231_650_000;
 const STEP: i64 = 15_000;
@@ -435,12 +435,12 @@ fn blocks_are_merged_and_say_the_same() {
     let (store, disk, _) = open(data.path());
     let before = (names(&folder).len(), store.stats(0).blocks_bytes);
     let mut pauses = 0;
-    assert!(disk.merge(&store, later(), &mut || pauses += 1).unwrap() > 1);
+    assert!(disk.merge(&store, later(), &mut || pauses += 1).unwrap().merged > 1);
     let after = (names(&folder).len(), store.stats(0).blocks_bytes);
     assert!(after.0 < before.0 && after.1 < before.1, "{before:?} became {after:?}");
-    assert_eq!(disk.merge(&store, later(), &mut || ()).unwrap(), 0);
+    assert_eq!(disk.merge(&store, later(), &mut || ()).unwrap(), Merged::default());
     assert_eq!(content(&store), expected);
-    assert!(disk.merge(&store, later() + Span::from_mins(3 * 24 * 60), &mut || ()).unwrap() > 0);
+    assert!(disk.merge(&store, later() + Span::from_mins(3 * 24 * 60), &mut || ()).unwrap().merged > 0);
     assert!(names(&folder).len() <= 2);
     assert_eq!(content(&store), expected);
     drop((store, disk));
@@ -501,8 +501,12 @@ fn a_block_that_cannot_be_read_is_merged_with_no_other_and_is_kept() {
     let (store, disk, report) = open(data.path());
     assert_eq!(report.damage, []);
     assert!(matches!(disk.merge(&store, later(), &mut || ()), Err(DiskError::Block { path, .. }) if path == bad));
-    assert!(disk.merge(&store, later(), &mut || ()).unwrap() > 1);
+    assert!(disk.merge(&store, later(), &mut || ()).unwrap().merged > 1);
     let left = names(&folder);
     assert!(left.len() < all.len() && left.contains(&all[3]), "{left:?}");
     assert_eq!(fs::read(&bad).unwrap(), bytes);
 }
+
+mod deletion;
+mod snapshots;
+mod verification;

@@ -26,7 +26,9 @@ pub enum Access {
 }
 
 use Access::{Needs, Open, Signature};
-use Permission::{Acknowledge, Disrupt, ManageAccounts, Read, ReadAudit, Reload, Run, SendAlerts, Silence, WriteSamples};
+use Permission::{
+    Acknowledge, Disrupt, ManageAccounts, ManageSamples, Read, ReadAudit, Reload, Run, SendAlerts, Silence, WriteSamples,
+};
 
 /// Every route with what it asks. A route that is missing here is refused.
 pub const ROUTES: &[(&str, &str, Access)] = &[
@@ -79,6 +81,10 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/tocsin/v1/drills", Needs(Read)),
     ("GET", "/api/tocsin/v1/experiments", Needs(Read)),
     ("POST", "/api/tocsin/v1/hooks/{source}", Signature),
+    ("GET", "/api/tocsin/v1/tsdb", Needs(Read)),
+    ("GET", "/api/tocsin/v1/tsdb/dump", Needs(Read)),
+    ("POST", "/api/tocsin/v1/tsdb/delete", Needs(ManageSamples)),
+    ("POST", "/api/tocsin/v1/tsdb/snapshots", Needs(ManageSamples)),
     ("GET", "/api/tocsin/v1/stream", Needs(Read)),
     ("GET", "/api/tocsin/v1/demo", Needs(Read)),
     ("POST", "/api/tocsin/v1/demo/faults/{name}", Needs(Disrupt)),
@@ -120,6 +126,12 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/status/runtimeinfo", Needs(Read)),
     ("GET", "/api/v1/status/tsdb", Needs(Read)),
     ("GET", "/api/v1/status/flags", Needs(Read)),
+    ("POST", "/api/v1/admin/tsdb/delete_series", Needs(ManageSamples)),
+    ("PUT", "/api/v1/admin/tsdb/delete_series", Needs(ManageSamples)),
+    ("POST", "/api/v1/admin/tsdb/clean_tombstones", Needs(ManageSamples)),
+    ("PUT", "/api/v1/admin/tsdb/clean_tombstones", Needs(ManageSamples)),
+    ("POST", "/api/v1/admin/tsdb/snapshot", Needs(ManageSamples)),
+    ("PUT", "/api/v1/admin/tsdb/snapshot", Needs(ManageSamples)),
     ("GET", "/api/v2/status", Needs(Read)),
     ("GET", "/api/v2/receivers", Needs(Read)),
     ("GET", "/api/v2/alerts", Needs(Read)),

@@ -3,7 +3,7 @@
 use axum::{Json, Router, routing};
 use utoipa::OpenApi;
 
-use super::{accounts, alerts, cardinality, journeys, objectives, overview, runs, session, stream};
+use super::{accounts, alerts, cardinality, journeys, objectives, overview, runs, session, stream, tsdb};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -62,6 +62,10 @@ use super::{accounts, alerts, cardinality, journeys, objectives, overview, runs,
         runs::studies::report,
         runs::studies::report_html,
         stream::stream,
+        tsdb::list,
+        tsdb::delete,
+        tsdb::snapshot,
+        tsdb::dump,
     )
 )]
 struct Document;

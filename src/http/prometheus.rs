@@ -1,5 +1,6 @@
 //! Prometheus' HTTP API `/api/v1`: what Grafana, promtool and our own page ask.
 
+pub mod admin;
 pub mod encode;
 pub mod exemplars;
 pub mod query;
@@ -60,6 +61,11 @@ impl ApiError {
 
     pub fn too_large(message: impl Into<String>) -> ApiError {
         ApiError { status: StatusCode::PAYLOAD_TOO_LARGE, kind: "too_large", message: message.into(), place: None }
+    }
+
+    /// Returns what is said to the client.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// Names the parameter that is at fault.
@@ -205,7 +211,7 @@ impl Parameters {
 }
 
 /// Reads an instant; says what is wrong with it.
-fn instant(text: &str) -> Result<Timestamp, String> {
+pub fn instant(text: &str) -> Result<Timestamp, String> {
     let seconds = text.parse::<f64>().ok().and_then(Timestamp::from_seconds);
     seconds.or_else(|| Timestamp::parse_rfc3339(text)).ok_or_else(|| format!("cannot parse {text:?} to a valid timestamp"))
 }
@@ -233,7 +239,7 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
         let query = request.uri().query().unwrap_or("").to_owned();
-        if request.method() == Method::POST && is_form {
+        if matches!(*request.method(), Method::POST | Method::PUT) && is_form {
             let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX)
                 .await
                 .map_err(|_| ApiError::too_large("the form is longer than 1 MiB, or it did not come in time"))?;

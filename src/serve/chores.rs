@@ -87,7 +87,9 @@ impl Chores {
             if let Err(error) = synced.expect("the sync of samples ends without a fault") {
                 tracing::error!(%error, "samples cannot be made safe on the disk");
             }
-            self.metrics.series.set(i64::try_from(self.store.stats(0).series).unwrap_or(i64::MAX));
+            let stats = self.store.stats(0);
+            self.metrics.series.set(i64::try_from(stats.series).unwrap_or(i64::MAX));
+            self.metrics.stored.holds(&stats, self.store.tombstones_len());
         }
     }
 
@@ -115,9 +117,16 @@ impl Chores {
                 disk.leave_room(db.is_without_ballast());
                 disk.maintain(&store, clock::now())
             });
-            let maintained = maintained.await;
-            if let Err(error) = maintained.expect("the maintenance of samples ends without a fault") {
-                tracing::error!(error = with_causes(&error), "the store cannot be tidied");
+            let figures = &self.metrics.stored;
+            match maintained.await.expect("the maintenance of samples ends without a fault") {
+                Ok(done) => {
+                    figures.blocks_written.inc_by(done.blocks as u64);
+                    figures.checkpoints.inc_by(u64::from(done.checkpoint));
+                }
+                Err(error) => {
+                    figures.maintenance_errors.inc();
+                    tracing::error!(error = with_causes(&error), "the store cannot be tidied");
+                }
             }
         }
     }
@@ -137,9 +146,17 @@ impl Chores {
                     worked = clock::Stopwatch::start();
                 })
             });
-            if let Err(error) = merged.await.expect("the merging of blocks ends without a fault") {
-                tracing::error!(error = with_causes(&error), "blocks cannot be merged");
-                tokio::time::sleep(MERGE_AGAIN).await;
+            let figures = &self.metrics.stored;
+            match merged.await.expect("the merging of blocks ends without a fault") {
+                Ok(done) => {
+                    figures.blocks_merged.inc_by(done.merged as u64);
+                    figures.blocks_rewritten.inc_by(done.rewritten as u64);
+                }
+                Err(error) => {
+                    figures.maintenance_errors.inc();
+                    tracing::error!(error = with_causes(&error), "blocks cannot be merged");
+                    tokio::time::sleep(MERGE_AGAIN).await;
+                }
             }
         }
     }

@@ -38,6 +38,7 @@ use crate::pipeline::receive::Receiver;
 use crate::pipeline::remote::Remote;
 use crate::pipeline::rules::{self, Rules};
 use crate::pipeline::scrapes::{self, Scrapes};
+use crate::pipeline::stored::Stored;
 use crate::pipeline::watch::{self as watch_room, Watch};
 use crate::telemetry::Metrics;
 
@@ -222,6 +223,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         watch: watch.clone(),
         hub: hub.clone(),
         db: db.clone(),
+        stored: Stored::new(store.clone(), disk.clone(), db.clone(), metrics.clone(), args.data.clone()),
         queries: Queries::new(store.clone(), language, standing.clone(), metrics.clone()),
         standing,
         receiver,

@@ -34,3 +34,4 @@ mod scraping;
 mod store_faults;
 mod testing;
 mod tidy;
+mod tsdb;

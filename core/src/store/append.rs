@@ -328,6 +328,7 @@ impl Store {
                         None => done.orphans += 1,
                     }
                 }
+                Item::Deletion { series, start, end } => drop(self.delete_from_memory(&series, start, end)),
                 Item::Next(next) => {
                     if let Some(last) = next.checked_sub(1) {
                         self.skip_numbers(last);

@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use zstd::bulk::Decompressor;
 
@@ -42,30 +42,40 @@ thread_local! {
 /// Fills the buffer with the block's bytes from an offset on.
 pub type ReadAt = Box<dyn Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync>;
 
-/// A block's name: the numbers of the cuts that it holds, first to last. A block that was merged from others holds what they held.
+/// A block's name: the numbers of the cuts that it holds, first to last. A block that was merged from others holds what they held. One
+/// that was written anew, without what was deleted, has the next revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockId {
     pub first: u64,
     pub last: u64,
+    pub revision: u32,
 }
 
 impl BlockId {
     /// Returns the name of the block that a cut makes.
     pub fn of_cut(number: u64) -> BlockId {
-        BlockId { first: number, last: number }
+        BlockId { first: number, last: number, revision: 0 }
     }
 
     /// Returns whether this block stands in place of another.
     pub fn replaces(self, other: BlockId) -> bool {
-        self != other && self.first <= other.first && self.last >= other.last
+        let has_same_cuts = self.first == other.first && self.last == other.last;
+        let holds = self.first <= other.first && self.last >= other.last;
+        if has_same_cuts { self.revision > other.revision } else { holds }
     }
 
     /// Reads what `Display` writes.
     pub fn parse(text: &str) -> Option<BlockId> {
         let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
-        match text.split_once('-') {
-            None => number(text).map(BlockId::of_cut),
-            Some((first, last)) => Some(BlockId { first: number(first)?, last: number(last)? }).filter(|id| id.first < id.last),
+        let (cuts, revision) = match text.split_once('.') {
+            None => (text, 0),
+            Some((cuts, revision)) => (cuts, number(revision).and_then(|own| u32::try_from(own).ok()).filter(|own| *own > 0)?),
+        };
+        match cuts.split_once('-') {
+            None => number(cuts).map(|own| BlockId { revision, ..BlockId::of_cut(own) }),
+            Some((first, last)) => {
+                Some(BlockId { first: number(first)?, last: number(last)?, revision }).filter(|id| id.first < id.last)
+            }
         }
     }
 }
@@ -73,7 +83,10 @@ impl BlockId {
 impl fmt::Display for BlockId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08}", self.first)?;
-        if self.first == self.last { Ok(()) } else { write!(f, "-{:08}", self.last) }
+        if self.first != self.last {
+            write!(f, "-{:08}", self.last)?;
+        }
+        if self.revision == 0 { Ok(()) } else { write!(f, ".{}", self.revision) }
     }
 }
 
@@ -132,6 +145,8 @@ pub(super) struct Block {
     pub last_series: u32,
     /// It cannot be read, so it is merged with no other.
     pub is_faulty: AtomicBool,
+    /// Nothing that tombstones up to this number hide is in it.
+    pub clean: AtomicU64,
     keys: Vec<u8>,
     groups: Vec<Group>,
     read: ReadAt,
@@ -165,6 +180,7 @@ impl Block {
             samples: number(5),
             last_series: number(6) as u32,
             is_faulty: AtomicBool::new(false),
+            clean: AtomicU64::new(0),
             keys,
             groups,
             read,
@@ -230,6 +246,12 @@ impl Block {
             count += rows.len();
         }
         Ok(count)
+    }
+
+    /// Returns where the columns of a group begin, its index, and its labels.
+    pub fn places(&self, group: usize) -> (u64, u64, u64) {
+        let group = &self.groups[group];
+        (group.columns_at(), group.index_at(), group.labels_at())
     }
 
     /// Reads the index of a group.
@@ -536,7 +558,14 @@ mod tests {
         );
         assert!(id("3-42").replaces(id("3")) && id("3-42").replaces(id("4-42")) && id("3-42").replaces(id("42")));
         assert!(!id("3-42").replaces(id("3-42")) && !id("3-42").replaces(id("43")) && !id("4").replaces(id("3-42")));
-        for bad in ["", "x", "-", "3-", "-3", "4-3", "4-4", "+3", "3.tmp", "00000003.damaged"] {
+        assert_eq!(
+            (id("00000007.2").to_string(), id("3-42.10").to_string()),
+            ("00000007.2".to_owned(), "00000003-00000042.10".to_owned())
+        );
+        assert!(id("3.1").replaces(id("3")) && id("3.10").replaces(id("3.9")) && id("3-42").replaces(id("3.9")));
+        assert!(!id("3").replaces(id("3.1")) && !id("3.1").replaces(id("3.1")) && !id("3.1").replaces(id("3-42")));
+        assert!(id("3-42.1").replaces(id("3-42")) && !id("3-42").replaces(id("3-42.1")));
+        for bad in ["", "x", "-", "3-", "-3", "4-3", "4-4", "+3", "3.tmp", "00000003.damaged", "3.", "3.0", "3.1.tmp", ".1"] {
             assert_eq!(BlockId::parse(bad), None, "{bad}");
         }
     }

@@ -274,6 +274,14 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// Returns all samples, in order. What memory holds is whole.
+    pub fn samples(&self) -> Vec<(i64, Value)> {
+        let mut own = Decoded::default();
+        self.decode(i64::MIN, i64::MAX, &mut own).expect("what memory holds is whole");
+        let floats = own.floats.into_iter().map(|(at, value)| (at, Value::Float(value)));
+        floats.chain(own.histograms.into_iter().map(|(at, value)| (at, Value::Histogram(value)))).collect()
+    }
+
     /// Returns about how many samples lie in `start ..= end`, as if they were evenly spaced; never more than there are.
     fn about(&self, start: i64, end: i64) -> usize {
         let (from, to) = (start.max(self.first), end.min(self.last));

@@ -156,7 +156,8 @@ impl Store {
     }
 
     fn drop_doubles_of(&self, block: &Block, group: usize, instants: &mut Instants) -> Result<(), BlockError> {
-        let index = block.index(group)?;
+        let (index, tombstones) = (block.index(group)?, self.tombstones());
+        let hidden = tombstones.of(block);
         let mut hits = Vec::new();
         for (place, entry) in index.entries.iter().enumerate() {
             let list = block.instants_of(&index, place, instants)?;
@@ -172,6 +173,8 @@ impl Store {
         for (place, page, list) in hits {
             let mut samples = Decoded::default();
             index.decode(place, &columns, &list, 0..list.len(), &mut leader, &mut samples)?;
+            // What was written anew after a deletion is in memory alone.
+            hidden.cut(index.entries[place].series, &mut samples, (0, 0));
             let mut heads = page.heads_mut();
             if let Some(head) = heads.get_mut(slot_of(index.entries[place].series)).filter(|head| head.alive) {
                 let shrunk = head.bytes();
@@ -186,8 +189,9 @@ impl Store {
     /// is replayed. Returns how many series it learned, and the blocks whose labels cannot be read.
     pub fn adopt_series(&self) -> (usize, Vec<(BlockId, BlockError)>) {
         let (mut count, mut unreadable) = (0, Vec::new());
-        let blocks = self.blocks();
+        let (tombstones, blocks) = (self.tombstones(), self.blocks());
         for block in blocks.iter().rev() {
+            let hidden = tombstones.of(block);
             let catalogue = match block.catalogue() {
                 Ok(catalogue) => catalogue,
                 Err(error) => {
@@ -195,7 +199,9 @@ impl Store {
                     continue;
                 }
             };
-            for (series, labels, first, last) in catalogue {
+            for (series, labels, first, last) in
+                catalogue.into_iter().filter(|(series, _, first, last)| !hidden.all(*series, *first, *last))
+            {
                 count += usize::from(self.adopt(series, &labels, first, last));
             }
         }

@@ -120,13 +120,18 @@ impl Exemplars {
 
     /// Changes how many are kept; the newest stay.
     fn resize(&mut self, max: usize) {
-        if max == self.max {
-            return;
+        if max != self.max {
+            self.rebuild(max, |_, _| true);
         }
+    }
+
+    /// Makes the circle anew of the exemplars that are kept, the newest of them.
+    fn rebuild(&mut self, max: usize, keep: impl Fn(SeriesRef, &Exemplar) -> bool) {
         let Exemplars { mut slots, next, chains, .. } = std::mem::replace(self, Exemplars::new(max));
         // In a circle that is not full, the oldest is in front already.
         let oldest = if next < slots.len() { next } else { 0 };
         slots.rotate_left(oldest);
+        slots.retain(|slot| keep(slot.series, &slot.exemplar));
         let gone = slots.len().saturating_sub(max);
         for Slot { series, exemplar, .. } in slots.into_iter().skip(gone) {
             self.push(series, || chains.get(&series).map(|chain| chain.labels.clone()), exemplar);
@@ -165,6 +170,17 @@ impl Store {
             }
         }
         done
+    }
+
+    /// Drops the exemplars in `start ..= end` of some series, which are sorted by number.
+    pub(super) fn delete_exemplars(&self, series: &[u32], start: i64, end: i64) {
+        let mut circle = self.exemplars();
+        let is_gone =
+            |own: SeriesRef, exemplar: &Exemplar| (start..=end).contains(&exemplar.at.0) && series.binary_search(&own.0).is_ok();
+        if circle.slots.iter().any(|slot| is_gone(slot.series, &slot.exemplar)) {
+            let max = circle.max;
+            circle.rebuild(max, |own, exemplar| !is_gone(own, exemplar));
+        }
     }
 
     /// Returns the exemplars in `start ..= end` of the series that satisfy every matcher of one of the sets, by the labels of the

@@ -268,6 +268,46 @@ impl Head {
         self.oldest = horizon;
     }
 
+    /// Drops the samples in `start ..= end`; returns how many memory held. With all of them the series is as if it never had any.
+    pub fn delete(&mut self, start: i64, end: i64) -> usize {
+        if !self.overlaps(start, end) {
+            return 0;
+        }
+        let is_within = |at: i64| (start..=end).contains(&at);
+        let mut gone = 0;
+        if self.open.overlaps(start, end) {
+            self.seal_open();
+        }
+        if self.has_chunks_in(start, end) {
+            let own = self.run.take().unwrap_or_default();
+            let mut run = Vec::with_capacity(own.len());
+            for chunk in Chunks::of(&own).flatten() {
+                if chunk.overlaps(start, end) {
+                    let samples = chunk.samples();
+                    gone += samples.iter().filter(|(at, _)| is_within(*at)).count();
+                    let kept = samples.iter().filter(|(at, _)| !is_within(*at));
+                    seal_samples(&mut run, kept.map(|(at, value)| (*at, value)));
+                } else {
+                    chunk.put(&mut run);
+                }
+            }
+            self.set_run(run);
+        }
+        if let Some(late) = &mut self.late {
+            gone += late.samples.extract_if(.., |(at, _)| is_within(*at)).count();
+            if late.samples.is_empty() {
+                self.late = None;
+            }
+        }
+        match (self.oldest >= start, self.newest() <= end) {
+            (true, true) => (self.oldest, self.open.last, self.newest_is_float) = (i64::MAX, i64::MIN, false),
+            (false, true) => (self.open.last, self.newest_is_float) = (start - 1, false),
+            (true, false) => self.oldest = end + 1,
+            (false, false) => {}
+        }
+        gone
+    }
+
     /// Notes samples that a block holds.
     pub fn widen(&mut self, first: i64, last: i64) {
         self.oldest = self.oldest.min(first);
@@ -333,6 +373,12 @@ impl Head {
     pub fn first_in_chunks(&self) -> Option<i64> {
         let open = (self.open.count > 0).then_some(self.open.first());
         self.run.iter().flat_map(|run| Chunks::of(run)).flatten().map(|chunk| chunk.first).chain(open).min()
+    }
+
+    /// Returns how many samples memory holds.
+    pub fn samples(&self) -> usize {
+        let sealed: usize = self.run.iter().flat_map(|run| Chunks::of(run)).flatten().map(|chunk| usize::from(chunk.count)).sum();
+        sealed + usize::from(self.open.count) + self.late.as_ref().map_or(0, |late| late.samples.len())
     }
 
     /// Returns whether memory may hold a chunk with samples in `start ..= end`.

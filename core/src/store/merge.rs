@@ -16,6 +16,7 @@ use super::chunk::Decoded;
 use super::cluster::put_key;
 use super::codec::Damaged;
 use super::column::Whole;
+use super::delete::{Hidden, Tombstones};
 use super::group::{Columns, Index, Instants};
 
 /// Blocks of one such span, on the clock, become one.
@@ -38,6 +39,8 @@ pub struct Merge {
     inputs: Vec<Arc<Block>>,
     id: BlockId,
     horizon: i64,
+    /// What is hidden when the merge begins is left out.
+    tombstones: Arc<Tombstones>,
 }
 
 /// Why blocks cannot be merged.
@@ -93,17 +96,22 @@ impl Store {
         if inputs.len() < 2 || (samples - most).saturating_mul(UNEVEN) < most {
             return None;
         }
-        let id = BlockId { first: inputs[0].id.first, last: inputs[inputs.len() - 1].id.last };
+        let id = BlockId { first: inputs[0].id.first, last: inputs[inputs.len() - 1].id.last, revision: 0 };
         let horizon = self.horizon.load(Relaxed);
-        (inputs.iter().any(|block| block.last >= horizon)).then_some(Merge { inputs, id, horizon })
+        let is_within = inputs.iter().any(|block| block.last >= horizon);
+        is_within.then(|| Merge { inputs, id, horizon, tombstones: self.tombstones() })
     }
 
-    /// Puts a merged block, which was written and made to last, in the place of those that it was made of. Returns these; None when some
+    /// Puts a merged block, which was written and made to last, in the place of those that it was made of. Returns the blocks of no more
+    /// use: these, and the merged one when nothing is in it; None when some
     /// have left the store meanwhile, and the merged block is of no use.
     ///
     /// Errors: when the block cannot be read back; all stays as it is then.
     pub fn commit_merge(&self, merge: &Merge, len: u64, read: ReadAt) -> Result<Option<Vec<BlockId>>, BlockError> {
         let block = Block::open(merge.id, len, read)?;
+        block.clean.store(merge.tombstones.newest(), Relaxed);
+        // Of a block from which everything was deleted nothing is left.
+        let new = (block.samples > 0).then(|| Arc::new(block));
         let mut blocks = self.blocks_mut();
         let from = blocks.partition_point(|own| own.id < merge.inputs[0].id);
         let same = |(own, input): (&Arc<Block>, &Arc<Block>)| Arc::ptr_eq(own, input);
@@ -111,13 +119,20 @@ impl Store {
             return Ok(None);
         }
         let mut all = blocks.to_vec();
-        let gone = all.splice(from..from + merge.inputs.len(), [Arc::new(block)]).map(|block| block.id).collect();
+        let useless = new.is_none().then_some(merge.id);
+        let gone = all.splice(from..from + merge.inputs.len(), new).map(|block| block.id).chain(useless).collect();
         *blocks = all.into();
         Ok(Some(gone))
     }
 }
 
 impl Merge {
+    /// Returns the merge of a block with nothing: it is written anew, without what is hidden in it.
+    pub(super) fn of_one(block: Arc<Block>, horizon: i64, tombstones: Arc<Tombstones>) -> Merge {
+        let id = BlockId { revision: block.id.revision + 1, ..block.id };
+        Merge { inputs: vec![block], id, horizon, tombstones }
+    }
+
     /// Returns the name of the merged block.
     pub fn id(&self) -> BlockId {
         self.id
@@ -133,7 +148,8 @@ impl Merge {
     ///
     /// Errors: `Write` for those of `sink`; `Read` for a block that cannot be read.
     pub fn write(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>, pause: &mut dyn FnMut()) -> Result<u64, MergeError> {
-        let mut cursors: Vec<Cursor<'_>> = self.inputs.iter().map(|block| Cursor::new(block)).collect();
+        let mut cursors: Vec<Cursor<'_>> =
+            self.inputs.iter().map(|block| Cursor::new(block, self.tombstones.of(block))).collect();
         let mut heap = BinaryHeap::new();
         for (place, cursor) in cursors.iter_mut().enumerate() {
             heap.extend(cursor.next(Vec::new())?.map(|(key, series)| Reverse((key, series, place))));
@@ -169,6 +185,7 @@ impl Merge {
 /// Where the merging of a block stands.
 struct Cursor<'a> {
     block: &'a Block,
+    hidden: Hidden<'a>,
     /// The group that is read next.
     group: usize,
     open: Option<Open>,
@@ -188,9 +205,10 @@ struct Open {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(block: &'a Block) -> Cursor<'a> {
+    fn new(block: &'a Block, hidden: Hidden<'a>) -> Cursor<'a> {
         Cursor {
             block,
+            hidden,
             group: 0,
             open: None,
             from: 0,
@@ -242,6 +260,7 @@ impl<'a> Cursor<'a> {
     /// Appends the samples of the series at hand.
     fn read(&mut self, out: &mut Decoded) -> Result<(), MergeError> {
         let open = self.open.as_ref().expect("the cursor stands at a series");
+        let before = (out.floats.len(), out.histograms.len());
         for place in self.from..self.to {
             let block = self.block;
             let failed = |cause| Cursor::failed(block, cause);
@@ -249,6 +268,7 @@ impl<'a> Cursor<'a> {
             let done = open.index.decode(place, &open.columns, &list, 0..list.len(), &mut self.leader, out);
             done.map_err(|damage| failed(damage.into()))?;
         }
+        self.hidden.cut(open.index.entries[self.from].series, out, before);
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ const SERIES: u8 = 1;
 const ROW: u8 = 2;
 const DUMP: u8 = 3;
 const NEXT: u8 = 4;
+const DELETION: u8 = 5;
 
 /// In a cell's head: the value's form, then whether it has its own time, then the step from the previous series.
 const FORM_MASK: u64 = 0b0111;
@@ -35,6 +36,12 @@ pub(super) enum Item<'a> {
     },
     /// The number that the next new series gets.
     Next(u32),
+    /// Samples in `start ..= end` left memory.
+    Deletion {
+        series: Vec<u32>,
+        start: i64,
+        end: i64,
+    },
 }
 
 pub(super) fn put_series(out: &mut Vec<u8>, series: u32, labels: &LabelSet) {
@@ -47,6 +54,29 @@ pub(super) fn put_series(out: &mut Vec<u8>, series: u32, labels: &LabelSet) {
 pub(super) fn put_next(out: &mut Vec<u8>, next: u32) {
     out.push(NEXT);
     put_varint(out, u64::from(next));
+}
+
+/// Writes which series, sorted by number, lose their samples in `start ..= end`.
+pub(super) fn put_deletion(out: &mut Vec<u8>, series: &[u32], start: i64, end: i64) {
+    out.push(DELETION);
+    put_signed(out, start);
+    put_signed(out, end);
+    put_varint(out, series.len() as u64);
+    let mut last = 0;
+    for own in series {
+        put_varint(out, u64::from(own - last));
+        last = *own;
+    }
+}
+
+fn take_deletion<'a>(reader: &mut Reader<'a>) -> Result<Item<'a>, Damaged> {
+    let (start, end, count) = (reader.signed()?, reader.signed()?, reader.count()?);
+    let (mut series, mut last) = (Vec::with_capacity(count), 0u32);
+    for _ in 0..count {
+        last = last.checked_add(reader.series()?).ok_or(Damaged("a series number is out of range"))?;
+        series.push(last);
+    }
+    Ok(Item::Deletion { series, start, end })
 }
 
 pub(super) fn put_dump(out: &mut Vec<u8>, series: u32, bounds: Bounds, run: &[u8]) {
@@ -125,6 +155,7 @@ impl<'a> Items<'a> {
                 Ok(Item::Dump { series, bounds, run: reader.take(len)? })
             }
             NEXT => reader.series().map(Item::Next),
+            DELETION => take_deletion(reader),
             _ => Err(Damaged("a record holds an unknown item")),
         }
     }
@@ -179,6 +210,7 @@ mod tests {
         row.end();
         put_dump(&mut record, 3, Bounds { oldest: -1, newest: 5, value: Some(7) }, b"run");
         put_next(&mut record, 77);
+        put_deletion(&mut record, &[0, 1, 9, u32::MAX], i64::MIN, -7);
         record
     }
 
@@ -186,11 +218,17 @@ mod tests {
     fn items_round_trip() {
         let record = sample();
         let items: Vec<Item<'_>> = Items::of(&record).map(Result::unwrap).collect();
-        let [Item::Series { series: 9, labels }, Item::Row(row), Item::Dump { series: 3, bounds, run: b"run" }, Item::Next(77)] =
-            items.as_slice()
+        let [
+            Item::Series { series: 9, labels },
+            Item::Row(row),
+            Item::Dump { series: 3, bounds, run: b"run" },
+            Item::Next(77),
+            Item::Deletion { series, start: i64::MIN, end: -7 },
+        ] = items.as_slice()
         else {
             panic!("{items:?}")
         };
+        assert_eq!(series, &[0, 1, 9, u32::MAX]);
         assert_eq!(labels.to_string(), r#"{__name__="up", job="a"}"#);
         assert_eq!(*bounds, Bounds { oldest: -1, newest: 5, value: Some(7) });
         let cells: Vec<String> =
@@ -215,7 +253,7 @@ mod tests {
                 bad[cut] ^= 1 << bit;
                 assert!(Items::of(&bad).count() <= bad.len());
             }
-            assert!(Items::of(&record[..cut]).count() <= 4);
+            assert!(Items::of(&record[..cut]).count() <= 5);
         }
     }
 }

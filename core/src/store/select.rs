@@ -58,12 +58,7 @@ impl Drop for Snapshot<'_> {
 
 impl Source for Snapshot<'_> {
     fn select(&self, request: &Select<'_>) -> Result<Vec<Series>, SourceError> {
-        for _ in 0..ATTEMPTS_MAX {
-            if let Some(series) = self.attempt(request)? {
-                return Ok(series);
-            }
-        }
-        Err(SourceError::Unreadable("the store changes faster than the query can read".to_owned()))
+        self.read(request, || self.store.index().select(request.matchers, &self.store.pages))
     }
 }
 
@@ -75,8 +70,18 @@ impl Source for Store {
 }
 
 impl Snapshot<'_> {
+    /// Returns the samples of series that `numbers` names, sorted; they come in that order, and the matchers are not looked at.
+    pub(super) fn read(&self, request: &Select<'_>, numbers: impl Fn() -> Vec<u32>) -> Result<Vec<Series>, SourceError> {
+        for _ in 0..ATTEMPTS_MAX {
+            if let Some(series) = self.attempt(request, numbers())? {
+                return Ok(series);
+            }
+        }
+        Err(SourceError::Unreadable("the store changes faster than the query can read".to_owned()))
+    }
+
     /// Returns the answer; `None` when it has to be started again.
-    fn attempt(&self, request: &Select<'_>) -> Result<Option<Vec<Series>>, SourceError> {
+    fn attempt(&self, request: &Select<'_>, mut numbers: Vec<u32>) -> Result<Option<Vec<Series>>, SourceError> {
         let store = self.store;
         let began = store.rows().published();
         let start = request.start.0.max(store.horizon.load(Relaxed));
@@ -85,7 +90,6 @@ impl Snapshot<'_> {
             return Ok(Some(Vec::new()));
         }
         let too_many = || SourceError::TooManySamples { limit: request.samples_max };
-        let mut numbers = store.index().select(request.matchers, &store.pages);
         let mut newest = Vec::new();
         if request.newest_only {
             store.take_newest(&mut numbers, start, end, &mut newest);
@@ -244,6 +248,8 @@ impl Store {
     /// Puts what blocks hold of the series in front of what memory gave; returns whether all of it could be read, and not a block went
     /// away meanwhile.
     fn read_blocks(&self, found: &mut [Found], start: i64, end: i64, samples_max: usize) -> Result<bool, SourceError> {
+        // Tombstones first: none goes before the blocks that it concerns have.
+        let tombstones = self.tombstones();
         let blocks = self.blocks();
         let (mut wanted, mut older, mut count) = (None, Vec::new(), 0);
         for block in blocks.iter().filter(|block| block.overlaps(start, end)) {
@@ -251,10 +257,16 @@ impl Store {
                 older.resize_with(found.len(), Decoded::default);
                 Wanted::new(found.iter().map(|found| (found.series, &found.labels)))
             });
-            let mut instants = Instants::new(INSTANTS_MAX);
+            let (mut instants, hidden) = (Instants::new(INSTANTS_MAX), tombstones.of(block));
             for (group, range) in block.groups_of(wanted) {
-                match block.read_group(group, &wanted.numbers(range), (start, end), &mut instants, &mut older) {
-                    Ok(read) => count += read,
+                let numbers = wanted.numbers(range);
+                let marks = hidden.marks(&numbers, &older);
+                match block.read_group(group, &numbers, (start, end), &mut instants, &mut older) {
+                    Ok(read) => {
+                        let gone: usize =
+                            marks.iter().map(|(series, place, mark)| hidden.cut(*series, &mut older[*place], *mark)).sum();
+                        count += read - gone;
+                    }
                     // It was merged with others, or nothing of it is within the retention any more.
                     Err(BlockError::Io(_)) if !self.blocks().iter().any(|own| own.id == block.id) => return Ok(false),
                     Err(error) => return Err(SourceError::Unreadable(format!("block {}: {}", block.id, chain(&error)))),
@@ -281,7 +293,7 @@ impl Store {
     }
 
     /// Returns the living series that satisfy any of the matcher sets, all without sets, and may have samples in `start ..= end`.
-    fn matching(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Vec<u32> {
+    pub(super) fn matching(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Vec<u32> {
         let mut numbers = {
             let index = self.index();
             match sets {

@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::model::METRIC_NAME;
 
+use crate::time::Timestamp;
+
 use super::Store;
+use super::block::BlockId;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelStats {
@@ -33,6 +36,30 @@ pub struct Stats {
     pub labels: Vec<LabelStats>,
     /// The label pairs with the most series, as `name=value`.
     pub pairs: Vec<(String, usize)>,
+}
+
+/// What is known of a block without reading its samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockFacts {
+    pub id: BlockId,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub series: usize,
+    pub samples: u64,
+    pub bytes: u64,
+}
+
+/// What memory holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadFacts {
+    /// Series that have samples in memory.
+    pub series: usize,
+    pub samples: usize,
+    pub bytes: usize,
+    /// When the first of these samples was taken.
+    pub first: Option<Timestamp>,
+    /// When the newest sample of these series was taken.
+    pub last: Option<Timestamp>,
 }
 
 /// The largest so many of a sequence.
@@ -68,6 +95,36 @@ impl Store {
     /// Returns how many bytes of memory the store takes by its own count, about.
     pub fn memory_bytes(&self) -> u64 {
         self.chunks_bytes.load(Relaxed) + self.index().len() as u64 * SERIES_BYTES
+    }
+
+    /// Returns the blocks, in the order of their names.
+    pub fn block_facts(&self) -> Vec<BlockFacts> {
+        let facts = |block: &std::sync::Arc<super::block::Block>| BlockFacts {
+            id: block.id,
+            first: Timestamp(block.first),
+            last: Timestamp(block.last),
+            series: block.series,
+            samples: block.samples,
+            bytes: block.len,
+        };
+        self.blocks().iter().map(facts).collect()
+    }
+
+    /// Returns what memory holds. It looks at every series.
+    pub fn head_facts(&self) -> HeadFacts {
+        let mut facts = HeadFacts::default();
+        let mut span: Option<(i64, i64)> = None;
+        for page in (0..=self.last_page()).filter_map(|page| self.pages.get(page)) {
+            for head in page.heads().iter().filter(|head| head.alive && head.bytes() > 0) {
+                facts.series += 1;
+                facts.samples += head.samples();
+                facts.bytes += head.bytes();
+                let first = head.first_in_chunks().unwrap_or(head.newest());
+                span = Some(span.map_or((first, head.newest()), |(from, to)| (from.min(first), to.max(head.newest()))));
+            }
+        }
+        (facts.first, facts.last) = span.map(|(first, last)| (Timestamp(first), Timestamp(last))).unzip();
+        facts
     }
 
     /// Returns what the store holds, with the `top` largest of each list, largest first, ties by name. Lists of nothing cost no walk

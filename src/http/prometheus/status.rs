@@ -142,6 +142,7 @@ async fn flags(State(state): State<StatusState>) -> Response {
         "query.timeout": format!("{}s", state.queries.timeout.as_secs()),
         "storage.tsdb.retention.size": format!("{}B", state.retention_bytes.unwrap_or(0)),
         "storage.tsdb.retention.time": state.retention.to_string(),
+        "web.enable-admin-api": "true",
         "web.enable-lifecycle": "true",
         "web.external-url": state.external_url,
     }))

@@ -72,7 +72,7 @@ pub const EDGE: Table = &[
     ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
     ("act", &["client", "clock", "config", "db", "id", "pipeline", "telemetry"]),
     ("http", &["act", "client", "clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
-    ("cli", &["client", "clock", "config", "disk"]),
+    ("cli", &["client", "clock", "config", "db", "disk"]),
     (
         "serve",
         &["act", "client", "clock", "config", "db", "demo", "disk", "http", "id", "notify", "pipeline", "scrape", "telemetry"],
@@ -84,7 +84,7 @@ pub const EDGE: Table = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["act", "db", "demo"]),
     ("snap", &["cli", "disk", "pipeline"]),
-    ("rustix", &["act"]),
+    ("rustix", &["act", "disk"]),
     ("lettre", &["notify"]),
     ("handlebars", &["notify"]),
     ("axum", &["http", "demo", "serve"]),

@@ -1,6 +1,6 @@
 //! What the store promises, as a map of maps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_core::model::matcher::all_match;
@@ -34,6 +34,15 @@ impl Exact {
 pub struct ModelSeries {
     pub samples: BTreeMap<i64, Exact>,
     newest: Option<i64>,
+    /// Nothing is older.
+    oldest: i64,
+}
+
+impl ModelSeries {
+    /// Returns whether lists name the series.
+    fn is_listed(&self, horizon: i64) -> bool {
+        self.newest.is_some_and(|newest| newest >= horizon && self.oldest <= newest)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -41,15 +50,21 @@ pub struct Model {
     pub series: BTreeMap<LabelSet, ModelSeries>,
     pub horizon: i64,
     window: i64,
+    /// What the row at hand has brought.
+    brought: BTreeSet<(LabelSet, i64)>,
 }
 
 impl Model {
     pub fn new(window: i64) -> Model {
-        Model { series: BTreeMap::new(), horizon: i64::MIN, window }
+        Model { series: BTreeMap::new(), horizon: i64::MIN, window, brought: BTreeSet::new() }
     }
 
     pub fn resolve(&mut self, labels: &LabelSet) {
         self.series.entry(labels.clone()).or_default();
+    }
+
+    pub fn begin_row(&mut self) {
+        self.brought.clear();
     }
 
     /// Takes one cell as the store must; `any_age` for bulk data.
@@ -62,6 +77,7 @@ impl Model {
         if let Some(newest) = series.newest
             && at < newest
             && !any_age
+            && !self.brought.contains(&(labels.clone(), at))
             && newest - at > self.window
         {
             *(if self.window == 0 { &mut counts.out_of_order } else { &mut counts.too_old }) += 1;
@@ -72,6 +88,8 @@ impl Model {
             Some(_) => counts.duplicate += 1,
             None => {
                 series.samples.insert(at, value);
+                self.brought.insert((labels.clone(), at));
+                series.oldest = if series.newest.is_none() { at } else { series.oldest.min(at) };
                 series.newest = series.newest.max(Some(at));
                 counts.samples += 1;
             }
@@ -83,8 +101,34 @@ impl Model {
         self.horizon = self.horizon.max(horizon);
         for series in self.series.values_mut() {
             series.samples.retain(|at, _| *at >= self.horizon);
+            series.oldest = series.oldest.max(self.horizon);
         }
         self.series.retain(|_, series| series.newest.is_some_and(|newest| newest >= self.horizon));
+    }
+
+    /// Deletes; returns of how many series how many samples went.
+    pub fn delete(&mut self, matchers: &[Matcher], start: i64, end: i64) -> (u64, u64) {
+        let (mut count, mut gone) = (0, 0);
+        for (_, series) in self.series.iter_mut().filter(|(labels, _)| all_match(matchers, labels)) {
+            let before = series.samples.len();
+            series.samples.retain(|at, _| !(start..=end).contains(at));
+            gone += (before - series.samples.len()) as u64;
+            count += u64::from(before > series.samples.len());
+            match series.newest {
+                Some(newest) if newest < start || series.oldest > end => {}
+                Some(newest) if newest > end && series.oldest >= start => series.oldest = end + 1,
+                Some(newest) if newest > end => {}
+                Some(_) if series.oldest >= start => series.newest = None,
+                Some(_) => series.newest = Some(start - 1),
+                None => {}
+            }
+        }
+        (count, gone)
+    }
+
+    /// Returns the label sets that lists hold. One that lost its samples piece by piece stays until the retention has passed it.
+    pub fn listed(&self) -> Vec<LabelSet> {
+        self.series.iter().filter(|(_, series)| series.is_listed(self.horizon)).map(|(labels, _)| labels.clone()).collect()
     }
 
     pub fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Vec<Series> {

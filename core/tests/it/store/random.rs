@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use tocsin_core::model::sample::STALE_BITS;
 use tocsin_core::model::{Cell, LabelSet, MatchOp, Matcher, Row, Select, Series, SeriesRef, Source, SourceError};
-use tocsin_core::store::{AppendError, Appended, BlockId, Cut, ReadAt, Store, StoreOptions, TURNS};
+use tocsin_core::store::{
+    AppendError, Appended, BlockId, Cut, Merge, ReadAt, Store, StoreOptions, TURNS, check_block, check_record,
+};
 use tocsin_core::time::{Span, Timestamp};
 
 use super::dice::Dice;
@@ -26,6 +28,8 @@ struct World {
     known: BTreeMap<LabelSet, SeriesRef>,
     blocks: BTreeMap<BlockId, Arc<[u8]>>,
     next_block: u64,
+    /// As they lie on the disk.
+    tombstones: Vec<Vec<u8>>,
     now: i64,
 }
 
@@ -48,6 +52,7 @@ impl World {
             known: BTreeMap::new(),
             blocks: BTreeMap::new(),
             next_block: 1,
+            tombstones: Vec::new(),
             now: 1_795_231_655_000,
         }
     }
@@ -86,6 +91,7 @@ impl World {
                 done => break done.unwrap(),
             }
         };
+        self.model.begin_row();
         for (labels, own, value) in cells {
             self.model.resolve(labels);
             self.model.append(labels, own.unwrap_or(at), *value, any_age, &mut expected);
@@ -109,22 +115,66 @@ impl World {
         }
     }
 
+    fn keep_tombstones(&mut self) {
+        self.tombstones = self.store.tombstone_records();
+    }
+
+    /// Deletes from both; returns how many samples went.
+    fn delete(&mut self, matchers: &[Matcher], start: i64, end: i64) -> u64 {
+        let deletion = self.store.deletion(&[matchers.to_vec()], Timestamp(start), Timestamp(end));
+        let counted = self.store.count(&deletion).unwrap();
+        self.store.hide(&deletion, self.next_block);
+        self.keep_tombstones();
+        let log = |record: &[u8]| {
+            self.log.borrow_mut().push(record.to_vec());
+            Ok(())
+        };
+        self.store.delete(&deletion, &log).unwrap();
+        let horizon = self.model.horizon;
+        let gone = self.model.delete(matchers, start.max(horizon), end);
+        assert_eq!(counted, gone, "{matchers:?} {start} {end}");
+        self.check(matchers, start, end);
+        gone.1
+    }
+
+    /// Writes blocks anew without what is deleted, and lets go of the tombstones.
+    fn rewrite(&mut self) -> u32 {
+        let mut count = 0;
+        while let Some(merge) = self.store.rewrite_due() {
+            self.put_merged(&merge);
+            count += 1;
+        }
+        self.store.drop_tombstones();
+        assert_eq!(self.store.tombstones_len(), 0);
+        self.keep_tombstones();
+        count
+    }
+
+    fn put_merged(&mut self, merge: &Merge) -> usize {
+        let mut bytes = Vec::new();
+        let mut write = |part: &[u8]| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        };
+        let len = merge.write(&mut write, &mut || ()).unwrap();
+        assert_eq!(len, bytes.len() as u64);
+        let bytes: Arc<[u8]> = bytes.into();
+        assert_eq!(check_block(len, reader(&bytes)).1, []);
+        self.blocks.insert(merge.id(), bytes.clone());
+        let gone = self.store.commit_merge(merge, len, reader(&bytes)).unwrap().unwrap();
+        assert!(gone.iter().all(|id| (merge.id() == *id || merge.id().replaces(*id)) && self.blocks.remove(id).is_some()));
+        gone.len()
+    }
+
     /// Merges what is due; returns whether anything was.
     fn merge(&mut self, now: i64, bytes_max: u64) -> bool {
         let mut merged = false;
         while let Some(merge) = self.store.merge_due(Timestamp(now), bytes_max) {
-            let mut bytes = Vec::new();
-            let mut write = |part: &[u8]| {
-                bytes.extend_from_slice(part);
-                Ok(())
-            };
-            let len = merge.write(&mut write, &mut || ()).unwrap();
-            assert_eq!(len, bytes.len() as u64);
-            let bytes: Arc<[u8]> = bytes.into();
-            let gone = self.store.commit_merge(&merge, len, reader(&bytes)).unwrap().unwrap();
-            assert!(gone.len() > 1 && gone.iter().all(|id| merge.id().replaces(*id) && self.blocks.remove(id).is_some()));
-            self.blocks.insert(merge.id(), bytes);
+            assert!(self.put_merged(&merge) > 1);
             merged = true;
+        }
+        if self.store.drop_tombstones() {
+            self.keep_tombstones();
         }
         merged
     }
@@ -152,7 +202,9 @@ impl World {
         for (id, bytes) in &self.blocks {
             self.store.attach(*id, bytes.len() as u64, reader(bytes)).unwrap();
         }
+        self.tombstones.iter().for_each(|record| self.store.restore_tombstones(record).unwrap());
         for record in self.log.borrow().iter() {
+            assert_eq!(check_record(record), Ok(()));
             let done = self.store.replay(record).unwrap();
             assert_eq!(done.orphans, 0);
         }
@@ -184,13 +236,11 @@ impl World {
     }
 
     fn check_labels(&self) {
-        let (all, expected) =
-            (self.store.series(&[], Timestamp::MIN, Timestamp::MAX, 0), self.model.select(&[], i64::MIN, i64::MAX));
-        assert_eq!(all.items, expected.iter().map(|series| series.labels.clone()).collect::<Vec<_>>());
+        let (all, expected) = (self.store.series(&[], Timestamp::MIN, Timestamp::MAX, 0), self.model.listed());
+        assert_eq!(all.items, expected);
         for name in self.store.label_names(&[], Timestamp::MIN, Timestamp::MAX, 0).items {
             let values = self.store.label_values(&name, &[], Timestamp::MIN, Timestamp::MAX, 0).items;
-            let mut own: Vec<&str> =
-                expected.iter().map(|series| series.labels.get(&name)).filter(|value| !value.is_empty()).collect();
+            let mut own: Vec<&str> = expected.iter().map(|labels| labels.get(&name)).filter(|value| !value.is_empty()).collect();
             own.sort();
             own.dedup();
             assert_eq!(values, own);
@@ -241,9 +291,17 @@ fn matcher(dice: &mut Dice) -> Matcher {
         .unwrap()
 }
 
-/// Tells one story of so many steps; returns how often blocks were merged in it.
-fn story(seed: u64, steps: u32, with_blocks: bool) -> u32 {
-    let (dice, mut merges) = (&mut Dice::new(seed), 0);
+/// What happened in a story.
+#[derive(Default)]
+struct Happened {
+    merges: u32,
+    deleted: u64,
+    rewritten: u32,
+}
+
+/// Tells one story of so many steps.
+fn story(seed: u64, steps: u32, with_blocks: bool, happened: &mut Happened) {
+    let dice = &mut Dice::new(seed);
     let mut world = World::new(*dice.pick(&[0, 5 * MINUTE, 60 * MINUTE]));
     for step in 0..steps {
         let generation = u64::from(step) / 200 * 4;
@@ -287,8 +345,19 @@ fn story(seed: u64, steps: u32, with_blocks: bool) -> u32 {
             80..82 => world.restart(),
             82 => world.check_labels(),
             83 if with_blocks => {
-                merges += u32::from(world.merge(world.now + dice.below(3 * RETENTION as u64) as i64, dice.next() >> 32))
+                happened.merges += u32::from(world.merge(world.now + dice.below(3 * RETENTION as u64) as i64, dice.next() >> 32))
             }
+            84..86 => {
+                let matchers: Vec<Matcher> = (0..1 + dice.below(2)).map(|_| matcher(dice)).collect();
+                let start = world.now - dice.below(RETENTION as u64 * 3 / 2) as i64;
+                let (start, end) = match dice.below(3) {
+                    0 => (i64::MIN, i64::MAX),
+                    1 => (start, i64::MAX),
+                    _ => (start, start + dice.below(RETENTION as u64 / 2) as i64),
+                };
+                happened.deleted += world.delete(&matchers, start, end);
+            }
+            86 if with_blocks => happened.rewritten += world.rewrite(),
             _ => {
                 let matchers: Vec<Matcher> = (0..dice.below(3)).map(|_| matcher(dice)).collect();
                 let start = world.now - dice.below(RETENTION as u64 * 3 / 2) as i64;
@@ -300,25 +369,26 @@ fn story(seed: u64, steps: u32, with_blocks: bool) -> u32 {
     world.restart();
     world.check(&[], i64::MIN, i64::MAX);
     world.check_labels();
-    merges
 }
 
 #[test]
 fn random_stories_end_as_the_model_says() {
     for seed in 0..12 {
         println!("seed {seed}");
-        story(seed, 1500, false);
+        story(seed, 1500, false, &mut Happened::default());
     }
 }
 
 #[test]
 fn random_stories_with_blocks_end_as_the_model_says() {
-    let mut merges = 0;
+    let mut happened = Happened::default();
     for seed in 100..112 {
         println!("seed {seed}");
-        merges += story(seed, 1500, true);
+        story(seed, 1500, true, &mut happened);
     }
-    assert!(merges > 20, "{merges} merges");
+    let Happened { merges, deleted, rewritten } = happened;
+    println!("{merges} merges, {deleted} samples deleted, {rewritten} blocks written anew");
+    assert!(merges > 20 && deleted > 1000 && rewritten > 20);
 }
 
 #[test]

@@ -1,0 +1,294 @@
+//! Deleting the samples of some series in a span of time: memory lets go of them at once, and tombstones hide them in blocks until these
+//! are written anew.
+//!
+//! A tombstone concerns the cuts that were made before it. So what is appended later is seen, whatever its time, also once it has moved
+//! to a block or was merged with what is hidden.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use roaring::RoaringBitmap;
+
+use crate::model::{Matcher, SourceError};
+use crate::time::Timestamp;
+
+use super::append::Log;
+use super::block::{Block, BlockError};
+use super::chunk::Decoded;
+use super::codec::{Damaged, Reader, put_signed, put_varint};
+use super::merge::Merge;
+use super::pages::{page_of, slot_of};
+use super::record::put_deletion;
+use super::walk::Walk;
+use super::{POISONED, Store};
+
+/// So many series are deleted under one hold of the writer.
+const DELETED_AT_ONCE: usize = 256;
+/// The most tombstones that are in force.
+pub const TOMBSTONES_MAX: usize = 1024;
+/// So many samples are counted at once.
+const COUNTED_AT_ONCE: usize = 1 << 20;
+
+/// What is to be deleted: the samples of some series in a span of time.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// Sorted.
+    series: Vec<u32>,
+    start: i64,
+    end: i64,
+}
+
+impl Deletion {
+    /// Returns how many series may lose samples.
+    pub fn series(&self) -> usize {
+        self.series.len()
+    }
+}
+
+/// Samples in blocks that nobody sees any more.
+#[derive(Clone, Debug)]
+struct Tombstone {
+    /// In the order in which they came to this process; from 1 on.
+    number: u64,
+    series: RoaringBitmap,
+    start: i64,
+    end: i64,
+    /// It concerns cuts below this number.
+    before: u64,
+}
+
+impl Tombstone {
+    fn concerns(&self, block: &Block) -> bool {
+        block.id.last < self.before && block.overlaps(self.start, self.end)
+    }
+}
+
+/// All tombstones in force.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tombstones {
+    all: Vec<Tombstone>,
+    newest: u64,
+}
+
+/// The tombstones that concern one block.
+pub(super) struct Hidden<'a>(Vec<&'a Tombstone>);
+
+impl Tombstones {
+    /// Returns the highest number so far.
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    pub fn of(&self, block: &Block) -> Hidden<'_> {
+        Hidden(self.all.iter().filter(|own| own.concerns(block)).collect())
+    }
+
+    fn add(&mut self, series: RoaringBitmap, start: i64, end: i64, before: u64) {
+        self.newest += 1;
+        self.all.push(Tombstone { number: self.newest, series, start, end, before });
+    }
+}
+
+/// How many samples of a series there were: floats and histograms.
+type Mark = (usize, usize);
+
+impl Hidden<'_> {
+    /// Takes hidden samples of a series out of what was appended behind a mark; returns how many those were.
+    pub fn cut(&self, series: u32, samples: &mut Decoded, (floats, histograms): Mark) -> usize {
+        let mut gone = 0;
+        for own in self.0.iter().filter(|own| own.series.contains(series)) {
+            let is_hidden = |at: i64| (own.start..=own.end).contains(&at);
+            gone += samples.floats.extract_if(floats.., |(at, _)| is_hidden(*at)).count();
+            gone += samples.histograms.extract_if(histograms.., |(at, _)| is_hidden(*at)).count();
+        }
+        gone
+    }
+
+    /// Returns, of those of the series that something may be hidden of, the number, the place, and how many samples there are.
+    pub fn marks(&self, series: &[(u32, usize)], samples: &[Decoded]) -> Vec<(u32, usize, Mark)> {
+        let is_named = |series: u32| self.0.iter().any(|own| own.series.contains(series));
+        let named = series.iter().filter(|(series, _)| is_named(*series));
+        named.map(|(series, at)| (*series, *at, (samples[*at].floats.len(), samples[*at].histograms.len()))).collect()
+    }
+
+    /// Returns whether everything that a series has in `first ..= last` is hidden by one tombstone.
+    pub fn all(&self, series: u32, first: i64, last: i64) -> bool {
+        self.0.iter().any(|own| own.start <= first && own.end >= last && own.series.contains(series))
+    }
+
+    /// Returns whether the block holds a series of which something may be hidden that is newer than what the block is clean of.
+    fn is_in(&self, block: &Block) -> Result<bool, BlockError> {
+        let clean = block.clean.load(Relaxed);
+        let new: Vec<_> = self.0.iter().filter(|own| own.number > clean).collect();
+        for group in 0..if new.is_empty() { 0 } else { block.groups() } {
+            if block.index(group)?.entries.iter().any(|entry| new.iter().any(|own| own.series.contains(entry.series))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Reads what `Store::tombstone_records` wrote: series, start, end, and the cut before which they hold.
+pub(super) fn take_tombstones(record: &[u8]) -> Result<Vec<(RoaringBitmap, i64, i64, u64)>, Damaged> {
+    let (mut reader, mut all) = (Reader(record), Vec::new());
+    while !reader.is_empty() {
+        let (before, start, end) = (reader.varint()?, reader.signed()?, reader.signed()?);
+        let len = reader.count()?;
+        let series = RoaringBitmap::deserialize_from(reader.take(len)?);
+        all.push((series.map_err(|_| Damaged("the series of a tombstone cannot be read"))?, start, end, before));
+    }
+    Ok(all)
+}
+
+impl Store {
+    pub(super) fn tombstones(&self) -> Arc<Tombstones> {
+        self.tombstones.read().expect(POISONED).clone()
+    }
+
+    fn change_tombstones(&self, change: impl FnOnce(&mut Tombstones)) {
+        change(Arc::make_mut(&mut self.tombstones.write().expect(POISONED)));
+    }
+
+    /// Returns what the series that satisfy any of the matcher sets, all without sets, may have in `start ..= end`.
+    pub fn deletion(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Deletion {
+        Deletion { series: self.matching(sets, start, end), start: start.0, end: end.0 }
+    }
+
+    /// Returns how many series have samples that a deletion takes, and how many samples those are.
+    ///
+    /// Errors: when they cannot be read.
+    pub fn count(&self, deletion: &Deletion) -> Result<(u64, u64), SourceError> {
+        let (mut series, mut samples, mut last) = (0, 0, None);
+        let mut walk = Walk::new(self, &deletion.series, Timestamp(deletion.start), Timestamp(deletion.end));
+        while let Some(some) = walk.next(self, COUNTED_AT_ONCE)? {
+            for own in some {
+                samples += (own.floats.len() + own.histograms.len()) as u64;
+                // A series with many samples comes in pieces.
+                if last.as_ref() != Some(&own.labels) {
+                    series += 1;
+                    last = Some(own.labels);
+                }
+            }
+        }
+        Ok((series, samples))
+    }
+
+    /// Hides what a deletion takes in the blocks of the cuts below a number; returns the tombstone's number, None where no block has
+    /// anything in its span. No draft is under way meanwhile.
+    pub fn hide(&self, deletion: &Deletion, before: u64) -> Option<u64> {
+        let &Deletion { ref series, start, end } = deletion;
+        if series.is_empty() || !self.blocks().iter().any(|block| block.overlaps(start, end)) {
+            return None;
+        }
+        let mut number = 0;
+        self.change_tombstones(|own| {
+            own.add(series.iter().copied().collect(), start, end, before);
+            number = own.newest;
+        });
+        Some(number)
+    }
+
+    /// Takes a tombstone back that could not be made to last.
+    pub fn unhide(&self, number: u64) {
+        self.change_tombstones(|own| own.all.retain(|tombstone| tombstone.number != number));
+    }
+
+    /// Takes samples out of memory, and exemplars; returns how many samples. A record for `replay` goes to the log for some series at a
+    /// time, and what is appended later stays.
+    ///
+    /// Errors: those of the log; the series before the fault have lost their samples.
+    pub fn delete(&self, deletion: &Deletion, log: Log<'_>) -> io::Result<u64> {
+        let &Deletion { ref series, start, end } = deletion;
+        let mut gone = 0;
+        for some in series.chunks(DELETED_AT_ONCE) {
+            let writer = self.writer();
+            let mut record = Vec::new();
+            put_deletion(&mut record, some, start, end);
+            log(&record)?;
+            gone += self.delete_from_memory(some, start, end);
+            drop(writer);
+        }
+        self.delete_exemplars(series, start, end);
+        Ok(gone)
+    }
+
+    /// The caller holds the writer, or is alone.
+    pub(super) fn delete_from_memory(&self, series: &[u32], start: i64, end: i64) -> u64 {
+        let (mut gone, mut grown, mut shrunk) = (0, 0, 0);
+        for run in series.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
+            let Some(page) = self.pages.get(page_of(run[0])) else { continue };
+            let mut heads = page.heads_mut();
+            for series in run {
+                let Some(head) = heads.get_mut(slot_of(*series)).filter(|head| head.alive) else { continue };
+                shrunk += head.bytes();
+                gone += head.delete(start, end) as u64;
+                grown += head.bytes();
+            }
+        }
+        self.count_bytes(grown, shrunk);
+        gone
+    }
+
+    /// Returns how many tombstones are in force.
+    pub fn tombstones_len(&self) -> usize {
+        self.tombstones().all.len()
+    }
+
+    /// Returns the lowest number of a cut that no tombstone concerns.
+    pub fn cuts_from(&self) -> u64 {
+        self.tombstones().all.iter().map(|own| own.before).max().unwrap_or(0)
+    }
+
+    /// Returns all tombstones, each as a record for `restore_tombstones`.
+    pub fn tombstone_records(&self) -> Vec<Vec<u8>> {
+        let record = |own: &Tombstone| {
+            let mut out = Vec::with_capacity(own.series.serialized_size() + 40);
+            put_varint(&mut out, own.before);
+            put_signed(&mut out, own.start);
+            put_signed(&mut out, own.end);
+            put_varint(&mut out, own.series.serialized_size() as u64);
+            own.series.serialize_into(&mut out).expect("writing to memory does not fail");
+            out
+        };
+        self.tombstones().all.iter().map(record).collect()
+    }
+
+    /// Takes tombstones that `tombstone_records` wrote. To be called before anything is replayed.
+    ///
+    /// Errors: `Damaged` when the bytes are something else.
+    pub fn restore_tombstones(&self, record: &[u8]) -> Result<(), Damaged> {
+        let all = take_tombstones(record)?;
+        self.change_tombstones(|own| {
+            all.into_iter().for_each(|(series, start, end, before)| own.add(series, start, end, before))
+        });
+        Ok(())
+    }
+
+    /// Drops the tombstones of which nothing lies in blocks any more; returns whether there were any.
+    pub fn drop_tombstones(&self) -> bool {
+        let (tombstones, blocks) = (self.tombstones(), self.blocks());
+        let is_needed =
+            |own: &Tombstone| blocks.iter().any(|block| own.concerns(block) && block.clean.load(Relaxed) < own.number);
+        let gone: Vec<u64> = tombstones.all.iter().filter(|own| !is_needed(own)).map(|own| own.number).collect();
+        if !gone.is_empty() {
+            self.change_tombstones(|own| own.all.retain(|tombstone| !gone.contains(&tombstone.number)));
+        }
+        !gone.is_empty()
+    }
+
+    /// Returns the oldest block that holds what is hidden, to be written anew without it.
+    pub fn rewrite_due(&self) -> Option<Merge> {
+        let (tombstones, blocks) = (self.tombstones(), self.blocks());
+        for block in blocks.iter().filter(|block| !block.is_faulty.load(Relaxed)) {
+            match tombstones.of(block).is_in(block) {
+                Ok(true) => return Some(Merge::of_one(block.clone(), self.horizon.load(Relaxed), tombstones.clone())),
+                Ok(false) => block.clean.store(tombstones.newest, Relaxed),
+                // Its faults are told to those who ask for its samples; it stays as it is.
+                Err(_) => block.is_faulty.store(true, Relaxed),
+            }
+        }
+        None
+    }
+}

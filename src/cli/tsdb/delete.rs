@@ -1,0 +1,68 @@
+//! `tocsin tsdb delete`.
+
+use anyhow::bail;
+use serde_json::{Value, json};
+use tocsin_core::model::Matcher;
+use tocsin_core::time::Timestamp;
+
+use super::{Between, Where, endless, selectors};
+use crate::cli::runbook::confirm;
+use crate::disk::{Disk, Reading};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Delete {
+    /// Which series, such as '{job="shop"}'. Repeatable.
+    #[arg(long = "match", value_name = "SELECTOR", required = true)]
+    matches: Vec<String>,
+    #[command(flatten)]
+    between: Between,
+    /// Only say what would go.
+    #[arg(long)]
+    dry_run: bool,
+    /// Delete without asking once more.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Deletes, after a question.
+pub async fn run(asked: Delete) -> anyhow::Result<()> {
+    let sets = selectors(&asked.matches)?;
+    let (series, samples) = match &asked.place.data {
+        Some(_) => counted(&asked, &sets)?,
+        None => {
+            let found = asked.place.remote.post("/tsdb/delete", &body(&asked, true)).await?;
+            (found["series"].as_u64().unwrap_or(0), found["samples"].as_u64().unwrap_or(0))
+        }
+    };
+    let told = format!("{samples} samples of {series} series");
+    if asked.dry_run || samples == 0 {
+        println!("{told} would go");
+        return Ok(());
+    }
+    if !asked.yes && !confirm(&format!("Delete {told}, for ever"))? {
+        bail!("nothing was deleted");
+    }
+    match &asked.place.data {
+        Some(data) => {
+            let store = endless();
+            let (disk, _) = Disk::open(data, &store)?;
+            disk.delete(&store, &store.deletion(&sets, asked.between.start(), asked.between.end()))?;
+        }
+        None => drop(asked.place.remote.post("/tsdb/delete", &body(&asked, false)).await?),
+    }
+    println!("{told} are deleted; their room on the disk is free once the service has written their blocks anew");
+    Ok(())
+}
+
+fn counted(asked: &Delete, sets: &[Vec<Matcher>]) -> anyhow::Result<(u64, u64)> {
+    let (store, data) = (endless(), asked.place.data.as_deref().unwrap_or_else(|| std::path::Path::new(".")));
+    let _reading = Reading::open(data, &store)?;
+    Ok(store.count(&store.deletion(sets, asked.between.start(), asked.between.end()))?)
+}
+
+fn body(asked: &Delete, dry_run: bool) -> Value {
+    let at = |at: Option<Timestamp>| at.map(Timestamp::rfc3339);
+    json!({ "match": asked.matches, "from": at(asked.between.from), "to": at(asked.between.to), "dry_run": dry_run })
+}
