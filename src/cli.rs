@@ -6,7 +6,6 @@ pub mod runbook;
 pub mod slo;
 pub mod test;
 pub mod tsdb;
-mod tsdb_top;
 
 use std::path::PathBuf;
 

@@ -256,6 +256,12 @@ impl Disk {
         self.log().is_suspended()
     }
 
+    /// Returns whether damaged files are kept aside, which somebody should look at.
+    pub fn has_damaged_files(&self) -> bool {
+        let folders = ["wal", "blocks"].map(|name| self.folder.join(name));
+        folders.iter().any(|folder| files::kept_aside(folder).is_ok_and(|kept| !kept.is_empty()))
+    }
+
     /// Appends a row to the store and the log; to the store alone when the log cannot be written.
     ///
     /// Errors: as the store's `append`, but never `Log`.

@@ -117,10 +117,10 @@ pub struct Metrics {
     writes_refused: Family<ReasonLabels, Counter<u64, AtomicU64>>,
     /// What is sent to other servers.
     pub sending: Sending,
-    /// What is stored.
-    pub stored: Stored,
     /// What limits have refused, and how memory stands.
     pub limits: Limits,
+    /// What is stored.
+    pub stored: Stored,
     pub remote_queue_errors: Counter<u64, AtomicU64>,
 }
 
@@ -163,8 +163,8 @@ impl Metrics {
             writes: Family::default(),
             writes_refused: Family::default(),
             sending: Sending::register(&mut registry),
-            stored: Stored::register(&mut registry),
             limits: Limits::register(&mut registry),
+            stored: Stored::register(&mut registry),
             remote_queue_errors: Counter::default(),
         };
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];

@@ -183,9 +183,9 @@ impl Store {
             || self.rows.is_poisoned()
             || self.index.is_poisoned()
             || self.blocks.is_poisoned()
-            || self.tombstones.is_poisoned()
             || self.limits.is_poisoned()
             || self.growth.is_poisoned()
+            || self.tombstones.is_poisoned()
             || tables()
     }
 

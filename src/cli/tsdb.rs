@@ -5,6 +5,7 @@ mod delete;
 mod dump;
 mod import;
 mod list;
+mod top;
 
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use tocsin_core::promql::parse::parse_selector;
 use tocsin_core::store::{Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
-use super::{Remote, tsdb_top};
+use super::Remote;
 
 /// What is done with samples.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -36,6 +37,8 @@ pub enum Tsdb {
     /// The file is checked whole before anything is written, and read twice for that; it may be longer than memory. Samples go to a
     /// running service, or with --data into the folder of one that is stopped.
     Import(import::Import),
+    /// Tells who has the series, and who grows: metrics, labels, their values, jobs, targets.
+    Top(top::Top),
     /// Deletes samples, for ever. What is written later is seen, also in the span that was deleted.
     Delete(delete::Delete),
     /// Has a running service copy everything, state included, into snapshots/NAME in its data folder.
@@ -44,8 +47,6 @@ pub enum Tsdb {
     ///
     /// The snapshot is read through first. A crash at any moment leaves the old samples or the new ones.
     Restore(backup::Bring),
-    /// Tells who has the series, and who grows: metrics, labels, their values, jobs, targets.
-    Top(tsdb_top::Top),
 }
 
 /// Where samples are: in a folder that no service uses, or in a running service.
@@ -117,9 +118,9 @@ pub async fn run(what: Tsdb) -> anyhow::Result<()> {
         Tsdb::Verify { data } => list::verify(&data),
         Tsdb::Dump(asked) => dump::run(asked).await,
         Tsdb::Import(import) => import::run(import).await,
+        Tsdb::Top(asked) => top::run(asked).await,
         Tsdb::Delete(asked) => delete::run(asked).await,
         Tsdb::Snapshot(asked) => backup::take(asked).await,
         Tsdb::Restore(asked) => backup::restore(asked).await,
-        Tsdb::Top(asked) => tsdb_top::run(asked).await,
     }
 }

@@ -42,6 +42,18 @@ pub(super) fn write_whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -
     }
 }
 
+/// Returns the damaged files that are kept aside in a folder.
+pub(super) fn kept_aside(folder: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    let mut kept = Vec::new();
+    for entry in fs::read_dir(folder).map_err(DiskError::of("list the folder", folder))? {
+        let path = entry.map_err(DiskError::of("list the folder", folder))?.path();
+        if path.to_str().is_some_and(|path| path.ends_with(DAMAGED_SUFFIX)) {
+            kept.push(path);
+        }
+    }
+    Ok(kept)
+}
+
 /// Moves damaged files out of the way, where people can look at them; the oldest names beyond `files_max` are deleted.
 pub(super) fn keep_aside<'a>(
     folder: &Path,
@@ -53,13 +65,7 @@ pub(super) fn keep_aside<'a>(
         aside.push(DAMAGED_SUFFIX);
         fs::rename(path, &aside).map_err(DiskError::of("rename", path))?;
     }
-    let mut kept = Vec::new();
-    for entry in fs::read_dir(folder).map_err(DiskError::of("list the folder", folder))? {
-        let path = entry.map_err(DiskError::of("list the folder", folder))?.path();
-        if path.to_str().is_some_and(|path| path.ends_with(DAMAGED_SUFFIX)) {
-            kept.push(path);
-        }
-    }
+    let mut kept = kept_aside(folder)?;
     kept.sort();
     for path in &kept[..kept.len().saturating_sub(files_max)] {
         fs::remove_file(path).map_err(DiskError::of("delete", path))?;

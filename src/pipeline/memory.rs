@@ -1,4 +1,5 @@
-//! Keeps the process within its memory: looks each second how much it takes, has what can wait give way, and tells people.
+//! Keeps the process within its memory: looks each second how much it takes, has what can wait give way, and tells people. It looks
+//! whether samples reach the disk, too: where they do not, they pile up in memory.
 //!
 //! What gives way and when is decided by [`Budget`]; rules and alerts never do.
 
@@ -24,7 +25,7 @@ const RELIEF_EVERY: Duration = Duration::from_secs(300);
 /// New series are counted by time in steps of this.
 const TURN_EVERY: Duration = Duration::from_secs(10);
 
-/// How memory stands.
+/// How memory stands, and the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     pub level: Level,
@@ -36,6 +37,10 @@ pub struct Standing {
     pub counted_bytes: u64,
     /// The store has as many series as it may.
     pub is_full: bool,
+    /// Samples go to memory only, for the disk does not take them.
+    pub is_unsaved: bool,
+    /// Damaged files of samples are kept aside.
+    pub is_damaged: bool,
 }
 
 /// Looks after memory.
@@ -65,7 +70,7 @@ fn gauge(bytes: u64) -> i64 {
 impl Keeper {
     /// Works as long as the process lives.
     pub async fn keep(mut self) {
-        let (mut budget, mut bytes) = (Budget::default(), None);
+        let (mut budget, mut bytes, mut is_damaged) = (Budget::default(), None, false);
         let (mut relieved, mut turned): (Option<Stopwatch>, Option<Stopwatch>) = (None, None);
         let mut timer = tokio::time::interval(LOOK_EVERY);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -83,8 +88,9 @@ impl Keeper {
             if turned.is_none_or(|watch| watch.elapsed() >= TURN_EVERY) {
                 turned = Some(Stopwatch::start());
                 self.store.turn_growth(now);
+                is_damaged = self.disk.has_damaged_files();
             }
-            let standing = self.look(&mut budget, bytes, now);
+            let standing = self.look(&mut budget, bytes, is_damaged, now);
             if standing.level < Level::Flush {
                 relieved = None;
             } else if relieved.is_none_or(|watch| watch.elapsed() >= RELIEF_EVERY) {
@@ -95,13 +101,14 @@ impl Keeper {
     }
 
     /// Looks how memory stands, and has what follows from it hold.
-    fn look(&self, budget: &mut Budget, bytes: Option<u64>, now: Timestamp) -> Standing {
+    fn look(&self, budget: &mut Budget, bytes: Option<u64>, is_damaged: bool, now: Timestamp) -> Standing {
         let counted_bytes = self.store.memory_bytes();
         let used_bytes = machine::resident_bytes().unwrap_or(counted_bytes);
         let level = budget.judge(used_bytes, bytes.unwrap_or(0), now);
         let (series, limits) = (self.store.stats(0).series, self.store.series_limits());
         let is_full = series >= limits.series;
-        let standing = Standing { level, budget_bytes: bytes, used_bytes, counted_bytes, is_full };
+        let is_unsaved = self.disk.is_suspended();
+        let standing = Standing { level, budget_bytes: bytes, used_bytes, counted_bytes, is_full, is_unsaved, is_damaged };
         self.store.close_to_new(level >= Level::Close);
         let before = self.standing.send_replace(standing);
         let own = &self.metrics.limits;

@@ -25,6 +25,8 @@ const SOURCE: &str = "tocsin";
 enum Kind {
     MemoryShort,
     SeriesLimit,
+    SamplesUnsaved,
+    SamplesDamaged,
 }
 
 impl Kind {
@@ -32,6 +34,8 @@ impl Kind {
         let (name, severity) = match self {
             Kind::MemoryShort => ("TocsinMemoryShort", "critical"),
             Kind::SeriesLimit => ("TocsinSeriesLimit", "warning"),
+            Kind::SamplesUnsaved => ("TocsinSamplesUnsaved", "critical"),
+            Kind::SamplesDamaged => ("TocsinSamplesDamaged", "warning"),
         };
         LabelSet::from_pairs([(ALERT_NAME, name), ("severity", severity), ("service", "tocsin")])
     }
@@ -44,13 +48,26 @@ impl Kind {
             Kind::SeriesLimit => {
                 "The store holds as many series as it may: new ones are refused, known ones go on. See who grows, and limit or drop it."
             }
+            Kind::SamplesUnsaved => {
+                "Samples cannot be written to the disk and live in memory only; a stop would lose them. Scraping and alerting go on. \
+                 Free the disk or see what it refuses in the log; writing resumes within a minute."
+            }
+            Kind::SamplesDamaged => {
+                "Files of samples were damaged and are kept aside as *.damaged in the data folder; what they held may be missing. \
+                 Look at the disk, restore a snapshot if need be, and move the files away: then this ends."
+            }
         }
     }
 }
 
 /// Returns what stands.
 fn standing_kinds(standing: Standing) -> Vec<Kind> {
-    let kinds = [(Kind::MemoryShort, standing.level >= Level::Close), (Kind::SeriesLimit, standing.is_full)];
+    let kinds = [
+        (Kind::MemoryShort, standing.level >= Level::Close),
+        (Kind::SeriesLimit, standing.is_full),
+        (Kind::SamplesUnsaved, standing.is_unsaved),
+        (Kind::SamplesDamaged, standing.is_damaged),
+    ];
     kinds.into_iter().filter(|(_, stands)| *stands).map(|(kind, _)| kind).collect()
 }
 
@@ -63,7 +80,11 @@ pub struct OwnAlerts {
 
 impl OwnAlerts {
     fn alert(&self, kind: Kind, since: Timestamp, ends_at: Timestamp) -> IncomingAlert {
-        let link = format!("{}/explore/series", self.external_url.trim_end_matches('/'));
+        let page = match kind {
+            Kind::MemoryShort | Kind::SeriesLimit => "/explore/series",
+            Kind::SamplesUnsaved | Kind::SamplesDamaged => "/",
+        };
+        let link = format!("{}{page}", self.external_url.trim_end_matches('/'));
         IncomingAlert {
             labels: kind.labels(),
             annotations: BTreeMap::from([("summary".to_owned(), kind.summary().to_owned()), ("link".to_owned(), link.clone())]),

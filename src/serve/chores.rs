@@ -117,9 +117,8 @@ impl Chores {
                 disk.leave_room(db.is_without_ballast());
                 disk.maintain(&store, clock::now())
             });
-            let maintained = maintained.await;
             let figures = &self.metrics.stored;
-            match maintained.expect("the maintenance of samples ends without a fault") {
+            match maintained.await.expect("the maintenance of samples ends without a fault") {
                 Ok(done) => {
                     figures.blocks_written.inc_by(done.blocks as u64);
                     figures.checkpoints.inc_by(u64::from(done.checkpoint));

@@ -13,6 +13,7 @@ mod demo_postgres;
 mod drills;
 mod endurance;
 mod faults;
+mod full_disk;
 mod harness;
 mod histograms;
 mod journeys;

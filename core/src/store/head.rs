@@ -299,7 +299,6 @@ impl Head {
                 self.late = None;
             }
         }
-        // Where the newest sample goes, no chunk is open any more.
         match (self.oldest >= start, self.newest() <= end) {
             (true, true) => (self.oldest, self.open.last, self.newest_is_float) = (i64::MAX, i64::MIN, false),
             (false, true) => (self.open.last, self.newest_is_float) = (start - 1, false),

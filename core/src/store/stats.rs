@@ -92,6 +92,11 @@ impl<T: Ord> Top<T> {
 const SERIES_BYTES: u64 = 250;
 
 impl Store {
+    /// Returns how many bytes of memory the store takes by its own count, about.
+    pub fn memory_bytes(&self) -> u64 {
+        self.chunks_bytes.load(Relaxed) + self.index().len() as u64 * SERIES_BYTES
+    }
+
     /// Returns the blocks, in the order of their names.
     pub fn block_facts(&self) -> Vec<BlockFacts> {
         let facts = |block: &std::sync::Arc<super::block::Block>| BlockFacts {
@@ -120,11 +125,6 @@ impl Store {
         }
         (facts.first, facts.last) = span.map(|(first, last)| (Timestamp(first), Timestamp(last))).unzip();
         facts
-    }
-
-    /// Returns how many bytes of memory the store takes by its own count, about.
-    pub fn memory_bytes(&self) -> u64 {
-        self.chunks_bytes.load(Relaxed) + self.index().len() as u64 * SERIES_BYTES
     }
 
     /// Returns what the store holds, with the `top` largest of each list, largest first, ties by name. Lists of nothing cost no walk

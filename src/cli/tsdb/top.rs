@@ -8,7 +8,7 @@ use tocsin_core::store::{Cardinality, Store, StoreOptions};
 use tocsin_core::template::escape_query;
 use tocsin_core::time::Span;
 
-use super::{Remote, each, table, text};
+use crate::cli::{Remote, each, table, text};
 use crate::disk::Disk;
 
 /// What is listed.
