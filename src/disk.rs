@@ -342,7 +342,8 @@ impl Disk {
         log.is_suspended() || log.grown_bytes() > length.clamp(self.options.log_bytes_min, self.options.log_bytes_max)
     }
 
-    /// Merges blocks where that is due, then writes one block anew of which something was deleted; `pause` is called every hundred thousand
+    /// Merges blocks where that is due, then writes one block anew of which something was deleted, and one of which something has outlived
+    /// its time; `pause` is called every hundred thousand
     /// samples or so. To be called every minute or so; it may take minutes, and holds up neither writers nor maintenance.
     ///
     /// Errors: `Io` when a file cannot be written, `Block` when one cannot be read. All data stays as it is.
@@ -356,6 +357,12 @@ impl Disk {
         }
         // One at a time, so that a small deletion does not keep the disk busy.
         done.rewritten = self.rewrite(store, 1, pause)?;
+        if !self.leaves_room.load(Ordering::Acquire)
+            && let Some(merge) = store.sift_due(now, pause)
+        {
+            self.write_merged(store, &merge, pause)?;
+            done.rewritten += 1;
+        }
         Ok(done)
     }
 

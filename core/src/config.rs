@@ -35,7 +35,7 @@ pub use global::Global;
 pub use masked::{masked, masked_routing, without_password};
 pub use place::pattern_matches;
 pub use sections::{Language, Tocsin, Web, database_fault};
-pub use storage::{Limits, MemoryBudget, Storage};
+pub use storage::{Limits, MemoryBudget, Retention, RetentionClass, Storage};
 
 /// A file as the edge read it. Paths in it are relative to the folder in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,7 @@ pub struct Config {
     pub remote_write: Vec<Endpoint>,
     pub storage: Storage,
     pub limits: Limits,
+    pub retention: Retention,
     pub language: Language,
     pub tocsin: Tocsin,
     job_names: job::Names,
@@ -155,7 +156,7 @@ fn read_main(
         }
     }
     let mut job_names = job::Names::new();
-    let (storage, limits) = storage::read(table);
+    let (storage, limits, retention) = storage::read(table);
     let config = Config {
         jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
@@ -172,6 +173,7 @@ fn read_main(
         remote_write: remote::write(table, &folder, &global),
         storage,
         limits,
+        retention,
         language: sections::language(table),
         tocsin: sections::tocsin(table, &folder),
         job_names,

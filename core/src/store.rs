@@ -5,7 +5,7 @@
 //!   retention; then the series vanishes, and appending to its number says so.
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
 //! - Locks are taken in this order: `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows`,
-//!   `blocks`, `tombstones`, `limits` and `growth` alone and last.
+//!   `blocks`, `tombstones`, `classes`, `limits` and `growth` alone and last.
 
 mod anatomy;
 mod append;
@@ -14,6 +14,7 @@ mod block;
 mod build;
 mod cardinality;
 mod chunk;
+mod classes;
 mod cluster;
 mod codec;
 mod column;
@@ -53,6 +54,7 @@ pub use anatomy::{Anatomy, LabelAnatomy};
 pub use append::{AppendError, Appended, LeftOut, Log, Replayed};
 pub use block::{BlockError, BlockId, ReadAt};
 pub use cardinality::{Cardinality, LabelRow, Row as CardinalityRow, TargetRow};
+pub use classes::{Class, Classes};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft, TURNS};
 pub use delete::{Deletion, TOMBSTONES_MAX};
@@ -79,7 +81,7 @@ use rows::Rows;
 
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Samples older than this are forgotten.
+    /// Samples older than this are forgotten, unless `keep_by` says otherwise.
     pub retention: Span,
     /// New series beyond this number are refused, until `limit_series` says otherwise; known ones go on.
     pub series_max: usize,
@@ -141,6 +143,10 @@ pub struct Store {
     blocks: RwLock<Arc<[Arc<Block>]>>,
     /// What is deleted and still lies in blocks.
     tombstones: RwLock<Arc<Tombstones>>,
+    /// How long samples stay.
+    classes: RwLock<Arc<Classes>>,
+    /// When series were last asked for their classes.
+    classes_asked_at: AtomicI64,
     /// Nothing older is visible or accepted.
     horizon: AtomicI64,
     samples_total: AtomicU64,
@@ -161,6 +167,8 @@ impl Store {
             limits: RwLock::new(SeriesLimits { series: options.series_max, per_metric: 0, of_metric: BTreeMap::new() }),
             closed: AtomicBool::new(false),
             growth: Mutex::new(Growth::new(options.hash_seed)),
+            classes: RwLock::new(Arc::new(Classes::new(options.retention, Vec::new()))),
+            classes_asked_at: AtomicI64::new(i64::MIN),
             options,
             writer: Mutex::default(),
             table: std::array::from_fn(|_| RwLock::default()),
@@ -186,6 +194,7 @@ impl Store {
             || self.limits.is_poisoned()
             || self.growth.is_poisoned()
             || self.tombstones.is_poisoned()
+            || self.classes.is_poisoned()
             || tables()
     }
 

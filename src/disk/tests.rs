@@ -507,6 +507,7 @@ fn a_block_that_cannot_be_read_is_merged_with_no_other_and_is_kept() {
     assert_eq!(fs::read(&bad).unwrap(), bytes);
 }
 
+mod classes;
 mod deletion;
 mod snapshots;
 mod verification;

@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin_core::config::{Config, Limits, MemoryBudget};
+use tocsin_core::config::{Config, Limits, MemoryBudget, RetentionClass, Storage};
+use tocsin_core::model::Matcher;
 use tocsin_core::plane::Event;
 use tocsin_core::problem::{Position, Problem, Severity};
 use tocsin_core::promql::evaluate::Options;
 use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::receiver::Receiver;
-use tocsin_core::rule::Environment;
+use tocsin_core::rule::{Environment, named};
 use tocsin_core::run::settings::Settings;
-use tocsin_core::store::{EXEMPLARS_MAX, SERIES_MAX, SeriesLimits, Store};
+use tocsin_core::store::{Class, Classes, EXEMPLARS_MAX, SERIES_MAX, SeriesLimits, Store};
 use tokio::sync::watch;
 
 use super::acting::set_proxies;
-use super::lines;
+use super::{lines, open};
 use crate::act::desk::Documents;
 use crate::act::fault::Faults;
 use crate::clock;
@@ -59,6 +60,19 @@ pub struct Live {
 pub fn addressees_of(loaded: &Loaded) -> Addressees {
     let receivers: BTreeMap<String, Receiver> = loaded.config.routing.receivers.clone();
     Addressees { receivers: Arc::new(receivers), templates: loaded.templates.clone() }
+}
+
+/// Returns how long samples stay.
+pub fn classes(storage: &Storage, loaded: &Loaded) -> Classes {
+    let (default, retention) = (open::retention(storage), &loaded.config.retention);
+    let class = |class: &RetentionClass| Class { selectors: class.selectors.clone(), keep: class.keep };
+    let mut classes: Vec<Class> = retention.classes.iter().map(class).collect();
+    if let Some(keep) = retention.of_rules {
+        let read = loaded.objectives.iter().flat_map(|objective| objective.selectors());
+        let selectors = named::named(&loaded.groups).into_iter().chain(read.map(<[Matcher]>::to_vec)).collect();
+        classes.push(Class { selectors, keep: keep.max(default) });
+    }
+    Classes::new(default, classes)
 }
 
 fn series_limits(limits: Limits) -> SeriesLimits {
@@ -126,6 +140,8 @@ impl Live {
     /// Puts a configuration into force, whole.
     pub async fn apply(&self, loaded: Loaded) {
         self.addressees.send_replace(addressees_of(&loaded));
+        // The retention itself holds until the stop.
+        self.store.keep_by(classes(&self.started_with.storage, &loaded));
         self.yaml.send_replace(loaded.yaml.clone());
         self.routing.send_replace(routing_of(&loaded));
         self.settings.send_replace(Arc::new(loaded.config.act.clone()));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::Matcher;
+use crate::promql::parse::parse_selector;
 use crate::time::Span;
 use crate::yaml::{Table, Value};
 
@@ -60,6 +62,21 @@ pub struct Limits {
     pub memory: MemoryBudget,
 }
 
+/// Series that stay for a time of their own; a reload puts this into force.
+#[derive(Clone, Debug, Default)]
+pub struct Retention {
+    /// The first class that a series belongs to counts.
+    pub classes: Vec<RetentionClass>,
+    /// What rules and objectives name, and no class, stays for so long at least.
+    pub of_rules: Option<Span>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RetentionClass {
+    pub selectors: Vec<Vec<Matcher>>,
+    pub keep: Span,
+}
+
 /// How much memory the process may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryBudget {
@@ -80,10 +97,11 @@ impl Default for MemoryBudget {
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
 
 /// Reads `storage`: our own keys, and what Prometheus has under `tsdb`.
-pub(super) fn read(table: &mut Table<'_, '_>) -> (Storage, Limits) {
+pub(super) fn read(table: &mut Table<'_, '_>) -> (Storage, Limits, Retention) {
     let mut storage = Storage::default();
-    let Some(mut table) = table.table("storage") else { return (storage, Limits::default()) };
+    let Some(mut table) = table.table("storage") else { return (storage, Limits::default(), Retention::default()) };
     let limits = limits(&mut table);
+    let retention = Retention { classes: classes(&mut table), of_rules: positive_span(&mut table, "retention_of_rules") };
     storage.retention = positive_span(&mut table, "retention");
     if let Some(value) = table.value("sync_every")
         && let Some(every) = value.span()
@@ -133,7 +151,33 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> (Storage, Limits) {
         exemplars.finish();
     }
     table.finish();
-    (storage, limits)
+    (storage, limits, retention)
+}
+
+/// Reads `retention_classes`: selectors, and how long to keep what they match.
+fn classes(table: &mut Table<'_, '_>) -> Vec<RetentionClass> {
+    let mut all = Vec::new();
+    for value in table.list("retention_classes") {
+        let mut class = value.table();
+        let mut selectors = Vec::new();
+        for text in class.list("match") {
+            let Some(selector) = text.text() else { continue };
+            match parse_selector(&selector) {
+                Ok(selector) => selectors.push(selector),
+                Err(faults) => faults.iter().for_each(|fault| text.error(format!("{selector:?} is no selector: {fault}"))),
+            }
+        }
+        let keep = positive_span(&mut class, "keep");
+        if !class.has("match") || class.list("match").is_empty() {
+            class.error("match is missing: a list of selectors, such as '{job=\"debug\"}'");
+        }
+        match keep {
+            Some(keep) => all.push(RetentionClass { selectors, keep }),
+            None => class.error("keep is missing: how long these series stay, such as 90d"),
+        }
+        class.finish();
+    }
+    all
 }
 
 fn limits(table: &mut Table<'_, '_>) -> Limits {

@@ -1,5 +1,7 @@
 //! Visiting every expression of a tree.
 
+use crate::model::Matcher;
+
 use super::ast::{Expr, ExprKind};
 
 /// Calls `visit` with an expression and then with everything below it, each before its own parts, left to right.
@@ -20,4 +22,15 @@ pub fn walk<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
         ExprKind::Unary { operand, .. } => walk(operand, visit),
         ExprKind::Paren(inner) => walk(inner, visit),
     }
+}
+
+/// Returns the selectors of an expression.
+pub fn selectors(expr: &Expr) -> Vec<&[Matcher]> {
+    let mut all = Vec::new();
+    walk(expr, &mut |expr| match &expr.kind {
+        ExprKind::Vector(selector) => all.push(selector.matchers.as_slice()),
+        ExprKind::Matrix(matrix) => all.push(matrix.vector.matchers.as_slice()),
+        _ => {}
+    });
+    all
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use crate::model::Matcher;
 use crate::problem::{Problem, Severity};
+use crate::promql::walk::selectors;
 use crate::time::Span;
 
 use super::alerts::{AlertRule, default_rules, policy_rule};
 use super::ledger::{Tier, tiers};
 use super::openslo::{Method, Metric, MetricSource, Objective, Origin, Resolved, Sli, Target};
-use super::query::{self, Meaning, Stream};
+use super::query::{self, Meaning, Reading, Stream};
 use super::slices::{SliceRule, Slices};
 use super::window::Window;
 
@@ -84,6 +86,18 @@ impl Definition {
         let texts: Vec<&str> = streams.iter().map(|stream| stream.text.as_str()).collect();
         let digest = Sha256::digest(format!("1\n{texts:?}\n{slices:?}\n{newcomers:?}"));
         digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Returns the selectors of all series that are read.
+    pub fn selectors(&self) -> Vec<&[Matcher]> {
+        let mut all = Vec::new();
+        for stream in &self.counting.streams {
+            match &stream.reading {
+                Reading::Selector { matchers } => all.push(matchers.as_slice()),
+                Reading::Expression { expr } => all.extend(selectors(expr)),
+            }
+        }
+        all
     }
 
     /// Returns the tiers of the ledger: they keep the window, and what alerts look back.

@@ -147,6 +147,8 @@ pub(super) struct Block {
     pub is_faulty: AtomicBool,
     /// Nothing that tombstones up to this number hide is in it.
     pub clean: AtomicU64,
+    /// Series that have outlived their time are not in it, as far as `Classes::mark` says.
+    pub sifted: AtomicU64,
     keys: Vec<u8>,
     groups: Vec<Group>,
     read: ReadAt,
@@ -181,6 +183,7 @@ impl Block {
             last_series: number(6) as u32,
             is_faulty: AtomicBool::new(false),
             clean: AtomicU64::new(0),
+            sifted: AtomicU64::new(0),
             keys,
             groups,
             read,

@@ -13,6 +13,7 @@ use super::Store;
 use super::block::{Block, BlockError, BlockId, ReadAt};
 use super::build::BlockWriter;
 use super::chunk::Decoded;
+use super::classes::Outlived;
 use super::cluster::put_key;
 use super::codec::Damaged;
 use super::column::Whole;
@@ -41,6 +42,9 @@ pub struct Merge {
     horizon: i64,
     /// What is hidden when the merge begins is left out.
     tombstones: Arc<Tombstones>,
+    outlived: Option<Outlived>,
+    /// What the new block is sifted by.
+    sifted: u64,
 }
 
 /// Why blocks cannot be merged.
@@ -75,7 +79,7 @@ impl Store {
                 let over = (number(run[0]) + 1).saturating_mul(span.0).saturating_add(LAG.0) <= now.0;
                 let inputs = &blocks[run[0]..=run[run.len() - 1]];
                 // A big one in front must not keep those behind it from each other.
-                let merge = || (0..inputs.len()).find_map(|from| self.merge_of(&inputs[from..], bytes_max));
+                let merge = || (0..inputs.len()).find_map(|from| self.merge_of(&inputs[from..], bytes_max, now));
                 if let Some(merge) = over.then(merge).flatten() {
                     return Some(merge);
                 }
@@ -84,7 +88,7 @@ impl Store {
         None
     }
 
-    fn merge_of(&self, inputs: &[Arc<Block>], bytes_max: u64) -> Option<Merge> {
+    fn merge_of(&self, inputs: &[Arc<Block>], bytes_max: u64, now: Timestamp) -> Option<Merge> {
         let mut bytes = 0;
         let fits = |block: &&Arc<Block>| {
             bytes = block.len.saturating_add(bytes);
@@ -99,7 +103,7 @@ impl Store {
         let id = BlockId { first: inputs[0].id.first, last: inputs[inputs.len() - 1].id.last, revision: 0 };
         let horizon = self.horizon.load(Relaxed);
         let is_within = inputs.iter().any(|block| block.last >= horizon);
-        is_within.then(|| Merge { inputs, id, horizon, tombstones: self.tombstones() })
+        is_within.then(|| Merge { inputs, id, horizon, tombstones: self.tombstones(), outlived: self.outlived(now), sifted: 0 })
     }
 
     /// Puts a merged block, which was written and made to last, in the place of those that it was made of. Returns the blocks of no more
@@ -110,6 +114,7 @@ impl Store {
     pub fn commit_merge(&self, merge: &Merge, len: u64, read: ReadAt) -> Result<Option<Vec<BlockId>>, BlockError> {
         let block = Block::open(merge.id, len, read)?;
         block.clean.store(merge.tombstones.newest(), Relaxed);
+        block.sifted.store(merge.sifted, Relaxed);
         // Of a block from which everything was deleted nothing is left.
         let new = (block.samples > 0).then(|| Arc::new(block));
         let mut blocks = self.blocks_mut();
@@ -130,7 +135,12 @@ impl Merge {
     /// Returns the merge of a block with nothing: it is written anew, without what is hidden in it.
     pub(super) fn of_one(block: Arc<Block>, horizon: i64, tombstones: Arc<Tombstones>) -> Merge {
         let id = BlockId { revision: block.id.revision + 1, ..block.id };
-        Merge { inputs: vec![block], id, horizon, tombstones }
+        Merge { inputs: vec![block], id, horizon, tombstones, outlived: None, sifted: 0 }
+    }
+
+    /// Leaves out what has outlived its time, too.
+    pub(super) fn without(self, outlived: Option<Outlived>, sifted: u64) -> Merge {
+        Merge { outlived, sifted, ..self }
     }
 
     /// Returns the name of the merged block.
@@ -168,7 +178,7 @@ impl Merge {
                 heap.extend(cursors[place].next(key)?.map(|(key, series)| Reverse((key, series, place))));
             }
             samples.settle();
-            samples.cut_before(self.horizon);
+            samples.cut_before(self.outlived.as_ref().map_or(self.horizon, |own| own.horizon(&labels).max(self.horizon)));
             writer.put(series, &labels, samples);
             writer.drain(WRITE_BYTES, sink).map_err(MergeError::Write)?;
             if writer.samples() - paused_at >= PAUSE_SAMPLES {

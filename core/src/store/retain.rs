@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::model::LabelSet;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 use super::Store;
 use super::block::BlockId;
@@ -24,6 +24,8 @@ pub struct Truncated {
 const BURIED_AT_ONCE: usize = 4096;
 /// A checkpoint is cut into records of about this length.
 const CHECKPOINT_RECORD_BYTES: usize = 1 << 20;
+/// Series that have outlived their own time, and not the longest one, are looked for this often.
+const CLASSES_EVERY: Span = Span::from_mins(60);
 /// The longest run of chunks in one item of a checkpoint.
 const DUMP_BYTES_MAX: usize = 8 << 20;
 
@@ -31,8 +33,14 @@ impl Store {
     /// Forgets what is older than the retention, and the series that have nothing else. A series that never had a sample goes at the
     /// second call that finds it so.
     pub fn truncate(&self, now: Timestamp) -> Truncated {
-        let horizon = (now - self.options.retention).0;
+        let classes = self.classes();
+        let horizon = (now - classes.longest()).0;
         let horizon = self.horizon.fetch_max(horizon, Relaxed).max(horizon);
+        let soonest = (now - classes.shortest()).0;
+        let asks = !classes.is_plain() && now.0.saturating_sub(self.classes_asked_at.load(Relaxed)) >= CLASSES_EVERY.0;
+        if asks {
+            self.classes_asked_at.store(now.0, Relaxed);
+        }
         let mut dead = Vec::new();
         for page in 0..=self.last_page() {
             let Some(page) = self.pages.get(page) else { continue };
@@ -45,33 +53,41 @@ impl Store {
                 shrunk += head.bytes();
                 head.truncate(horizon);
                 grown += head.bytes();
+                let may_be_spent = asks && head.newest() < soonest && head.newest() != i64::MIN;
+                let own = |labels: &LabelSet| (now - classes.keep(labels)).0.max(horizon);
                 if head.is_spent(horizon) {
-                    dead.extend(labels.get(slot));
+                    dead.extend(labels.get(slot).map(|labels| (labels, horizon)));
+                } else if may_be_spent
+                    && let Some(labels) = labels.get(slot)
+                    && head.newest() < own(&labels)
+                {
+                    let own = own(&labels);
+                    dead.push((labels, own));
                 }
             }
             drop(writer);
             self.count_bytes(grown, shrunk);
         }
         let mut series = 0;
-        for labels in dead.chunks(BURIED_AT_ONCE) {
-            series += self.forget(labels, horizon);
+        for some in dead.chunks(BURIED_AT_ONCE) {
+            series += self.forget(some);
         }
         Truncated { series, blocks: self.drop_blocks(horizon) }
     }
 
-    /// Removes those of the series that still have nothing behind the horizon; returns how many those were.
-    fn forget(&self, labels: &[LabelSet], horizon: i64) -> usize {
+    /// Removes those of the series that still have nothing behind their horizons; returns how many those were.
+    fn forget(&self, series: &[(LabelSet, i64)]) -> usize {
         let writer = self.writer();
-        let is_spent = |series: u32| {
+        let is_spent = |series: u32, horizon: i64| {
             let page = self.pages.get(page_of(series))?;
             page.heads().get(slot_of(series)).filter(|head| head.alive && head.newest() < horizon).map(|_| series)
         };
-        let number = |labels: &LabelSet| {
+        let number = |(labels, horizon): &(LabelSet, i64)| {
             let hash = self.hash(labels);
             let series = self.find(&self.part(hash).read().expect(super::POISONED), hash, labels)?;
-            is_spent(series).map(|series| (series, labels.clone()))
+            is_spent(series, *horizon).map(|series| (series, labels.clone()))
         };
-        let mut dead: Vec<(u32, LabelSet)> = labels.iter().filter_map(number).collect();
+        let mut dead: Vec<(u32, LabelSet)> = series.iter().filter_map(number).collect();
         dead.sort_unstable_by_key(|(series, _)| *series);
         self.bury(&dead);
         drop(writer);
