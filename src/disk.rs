@@ -159,6 +159,7 @@ pub struct Disk {
     log: Mutex<Log>,
     /// Held during maintenance.
     blocks: Mutex<Blocks>,
+    syncing: Mutex<()>,
     /// Held by the one who merges; taken before `blocks`.
     merging: Mutex<()>,
     /// The room on the disk is left to others.
@@ -182,6 +183,7 @@ impl Disk {
         let wal = folder.join("wal");
         fs::create_dir_all(&wal).map_err(DiskError::of("create the folder", &wal))?;
         let lock = lock(&folder.join("lock"))?;
+        snapshot::remove_unfinished(data)?;
         let mut report = RecoveryReport::default();
         if let Some(horizon) = horizon::read(&folder)? {
             store.forget_before(horizon);
@@ -199,6 +201,7 @@ impl Disk {
             options,
             log: Mutex::new(log),
             blocks: Mutex::new(blocks),
+            syncing: Mutex::default(),
             merging: Mutex::default(),
             leaves_room: AtomicBool::new(false),
             _lock: lock,
@@ -232,6 +235,8 @@ impl Disk {
     ///
     /// Errors: when the device refuses; the log is suspended then as after a failed write.
     pub fn sync(&self) -> io::Result<()> {
+        // Nobody may take it for done what another one is about to do.
+        let _syncing = self.syncing.lock().expect("no thread panics while it syncs");
         let pending = self.log().take_unsynced();
         for file in pending {
             if let Err(error) = file.sync_data() {
@@ -247,6 +252,8 @@ impl Disk {
     pub fn leave_room(&self, leave: bool) {
         if !self.leaves_room.swap(leave, Ordering::AcqRel) && leave {
             warn!("samples live in memory, because the disk is full");
+        }
+        if leave && !self.is_suspended() {
             self.log().suspend();
         }
     }
@@ -256,9 +263,15 @@ impl Disk {
         self.log().is_suspended()
     }
 
+    /// Returns whether there are rows in memory that no file has. They are saved once a checkpoint has been written, and not as soon as
+    /// logging resumes for it.
+    pub fn is_unsaved(&self) -> bool {
+        self.log().is_unsaved()
+    }
+
     /// Returns whether damaged files are kept aside, which somebody should look at.
     pub fn has_damaged_files(&self) -> bool {
-        let folders = ["wal", "blocks"].map(|name| self.folder.join(name));
+        let folders = ["", "wal", "blocks"].map(|name| self.folder.join(name));
         folders.iter().any(|folder| files::kept_aside(folder).is_ok_and(|kept| !kept.is_empty()))
     }
 
@@ -399,7 +412,14 @@ impl Disk {
                 if was_suspended {
                     warn!("logging resumes");
                 }
-                self.log().forget_growth();
+                let mut log = self.log();
+                log.forget_growth();
+                if self.leaves_room.load(Ordering::Acquire) {
+                    // The room was asked for while the checkpoint was written.
+                    log.suspend();
+                }
+                log.note_saved();
+                drop(log);
                 files::keep_aside(&wal, damage.iter().map(|damage| damage.file.as_path()), self.options.damaged_files_max)?;
                 segment::delete_covered(&wal, covered)
             }

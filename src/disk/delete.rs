@@ -35,7 +35,11 @@ pub(super) fn open(folder: &Path, store: &Store, report: &mut RecoveryReport) ->
     let path = folder.join(TOMBSTONES);
     if report.damage.iter().any(|damage| damage.file == path) {
         let aside = folder.join(format!("{TOMBSTONES}{DAMAGED_SUFFIX}"));
-        fs::rename(&path, aside).map_err(DiskError::of("rename", &path))?;
+        if aside.exists() {
+            fs::remove_file(&aside).map_err(DiskError::of("delete", &aside))?;
+        }
+        // Under both names until what can be read stands whole in its place: no start may find none, and show what was deleted.
+        fs::hard_link(&path, &aside).map_err(DiskError::of("link", &path))?;
         write(folder, store)?;
     }
     Ok(())

@@ -20,6 +20,8 @@ pub(super) struct Log {
     /// Files with bytes that a loss of power would take; a folder is a file here.
     unsynced: Vec<Arc<File>>,
     suspended: bool,
+    /// Since logging was suspended no checkpoint has been written: rows are in memory only.
+    unsaved: bool,
     frame: Vec<u8>,
 }
 
@@ -43,6 +45,7 @@ impl Log {
             unsynced: vec![folder, file.clone()],
             file,
             suspended: false,
+            unsaved: false,
             frame: Vec::new(),
         })
     }
@@ -52,7 +55,16 @@ impl Log {
     }
 
     pub fn suspend(&mut self) {
-        self.suspended = true;
+        (self.suspended, self.unsaved) = (true, true);
+    }
+
+    pub fn is_unsaved(&self) -> bool {
+        self.unsaved
+    }
+
+    /// Notes that a checkpoint holds what was not logged.
+    pub fn note_saved(&mut self) {
+        self.unsaved = self.suspended;
     }
 
     /// Returns the segment that is written to, and its length: up to there it holds whole records.
@@ -79,7 +91,7 @@ impl Log {
         }
         let done = self.try_write(record);
         if done.is_err() {
-            self.suspended = true;
+            self.suspend();
             // Half a record must not stand in front of later ones. If cutting fails, the next start takes it for a torn tail, for
             // logging resumes in another segment.
             let _ = self.file.set_len(self.len);

@@ -11,6 +11,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -75,7 +76,7 @@ impl Draft {
 
     /// Removes what was made so far.
     pub fn give_up(self) {
-        // What cannot be removed now goes before the next snapshot is made.
+        // What cannot be removed now goes at the next start.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -119,6 +120,21 @@ pub fn list(data: &Path) -> Result<Vec<SnapshotFacts>, DiskError> {
     }
     all.sort_by(|left, right| (&left.made_at, &left.name).cmp(&(&right.made_at, &right.name)));
     Ok(all)
+}
+
+/// Removes what snapshots left that were broken off: their links would keep old blocks on the disk.
+pub(super) fn remove_unfinished(data: &Path) -> Result<(), DiskError> {
+    let folder = data.join(FOLDER);
+    if !folder.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(&folder).map_err(DiskError::of("list the folder", &folder))? {
+        let path = entry.map_err(DiskError::of("list the folder", &folder))?.path();
+        if path.is_dir() && path.to_str().is_some_and(|path| path.ends_with(UNFINISHED_SUFFIX)) {
+            fs::remove_dir_all(&path).map_err(DiskError::of("delete", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the manifest of a snapshot.
@@ -202,6 +218,9 @@ impl Disk {
         let refuse = |why: &str| DiskError::of("make the snapshot", &path)(io::Error::other(why.to_owned()));
         if path.exists() {
             return Err(refuse("there is one of this name"));
+        }
+        if self.leaves_room.load(Ordering::Acquire) {
+            return Err(refuse("the disk is full; free it, and try again once TocsinSamplesUnsaved has ended"));
         }
         if list(all.parent().unwrap_or(&all))?.len() >= SNAPSHOTS_MAX {
             return Err(refuse("there are 100 already; remove old ones, or say how many to keep"));

@@ -22,6 +22,8 @@ use crate::telemetry::Metrics;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// While memory is short, samples move to blocks at least so far apart: each time makes files that are merged later.
 const RELIEF_EVERY: Duration = Duration::from_secs(300);
+/// The store counts as full until it holds less than its limit by this part of it.
+const SLACK_PART: usize = 33;
 /// New series are counted by time in steps of this.
 const TURN_EVERY: Duration = Duration::from_secs(10);
 
@@ -106,8 +108,10 @@ impl Keeper {
         let used_bytes = machine::resident_bytes().unwrap_or(counted_bytes);
         let level = budget.judge(used_bytes, bytes.unwrap_or(0), now);
         let (series, limits) = (self.store.stats(0).series, self.store.series_limits());
-        let is_full = series >= limits.series;
-        let is_unsaved = self.disk.is_suspended();
+        // It ends with some slack: at the very limit series come and go.
+        let was_full = self.standing.borrow().is_full;
+        let is_full = series >= if was_full { limits.series - limits.series / SLACK_PART } else { limits.series };
+        let is_unsaved = self.disk.is_unsaved();
         let standing = Standing { level, budget_bytes: bytes, used_bytes, counted_bytes, is_full, is_unsaved, is_damaged };
         self.store.close_to_new(level >= Level::Close);
         let before = self.standing.send_replace(standing);

@@ -169,7 +169,14 @@ impl Stored {
         let name = wish.name.unwrap_or_else(|| snapshot::compact(now));
         let path = self.data.join(snapshot::FOLDER).join(&name);
         let (disk, store, memory) = (self.disk.clone(), self.store.clone(), !wish.without_memory);
-        let begun = tokio::task::spawn_blocking(move || disk.begin_snapshot(&store, &name, memory));
+        let keeps = wish.keep.is_some();
+        let begun = tokio::task::spawn_blocking(move || {
+            if keeps {
+                // Where there are as many as there may be, the oldest makes room.
+                disk.keep_snapshots(snapshot::SNAPSHOTS_MAX - 1)?;
+            }
+            disk.begin_snapshot(&store, &name, memory)
+        });
         let draft = begun.await.map_err(|_| StoredError::Fault)??;
         let has_state = match self.db.copy_to(&draft.state()).await {
             Ok(copied) => copied,

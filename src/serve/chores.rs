@@ -76,16 +76,15 @@ impl Chores {
             timer.tick().await;
             pulse.beat();
             crash::fault("in-chores");
-            // A tick that comes a little early must not wait for the one behind it.
-            if since.elapsed() + period.min(TICK_MAX) / 2 < period {
-                continue;
-            }
-            since = clock::Stopwatch::start();
-            let disk = self.disk.clone();
-            let synced = tokio::task::spawn_blocking(move || disk.sync()).await;
             self.disk.leave_room(self.db.is_without_ballast());
-            if let Err(error) = synced.expect("the sync of samples ends without a fault") {
-                tracing::error!(%error, "samples cannot be made safe on the disk");
+            // A tick that comes a little early must not wait for the one behind it.
+            if since.elapsed() + period.min(TICK_MAX) / 2 >= period {
+                since = clock::Stopwatch::start();
+                let disk = self.disk.clone();
+                let synced = tokio::task::spawn_blocking(move || disk.sync()).await;
+                if let Err(error) = synced.expect("the sync of samples ends without a fault") {
+                    tracing::error!(%error, "samples cannot be made safe on the disk");
+                }
             }
             let stats = self.store.stats(0);
             self.metrics.series.set(i64::try_from(stats.series).unwrap_or(i64::MAX));

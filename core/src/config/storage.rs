@@ -154,6 +154,9 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> (Storage, Limits, Retention) {
     (storage, limits, retention)
 }
 
+/// What stays for less is gone before people have looked at it.
+const KEEP_MIN: Span = Span::from_mins(120);
+
 /// Reads `retention_classes`: selectors, and how long to keep what they match.
 fn classes(table: &mut Table<'_, '_>) -> Vec<RetentionClass> {
     let mut all = Vec::new();
@@ -170,6 +173,11 @@ fn classes(table: &mut Table<'_, '_>) -> Vec<RetentionClass> {
         let keep = positive_span(&mut class, "keep");
         if !class.has("match") || class.list("match").is_empty() {
             class.error("match is missing: a list of selectors, such as '{job=\"debug\"}'");
+        }
+        if keep.is_some_and(|keep| keep < KEEP_MIN) {
+            class.error(
+                "keep must be 2h at least: alerts and pages look back that far. Write 30d for a month, for m means minutes",
+            );
         }
         match keep {
             Some(keep) => all.push(RetentionClass { selectors, keep }),

@@ -66,6 +66,22 @@ fn small(data: &Path) -> std::path::PathBuf {
 }
 
 #[test]
+fn a_snapshot_that_was_broken_off_holds_no_room_beyond_the_next_start() {
+    let data = tempfile::tempdir().unwrap();
+    small(data.path());
+    let (store, disk, _) = open(data.path());
+    // Killed before its end.
+    std::mem::forget(disk.begin_snapshot(&store, "broken", true).unwrap());
+    drop((store, disk));
+    assert_eq!(names(&data.path().join("snapshots")), ["broken.tmp", "small"]);
+    let (store, disk, _) = open(data.path());
+    assert_eq!(names(&data.path().join("snapshots")), ["small"]);
+    disk.leave_room(true);
+    assert!(disk.begin_snapshot(&store, "full", true).is_err(), "the room that is left belongs to others");
+    assert!(disk.is_suspended() && disk.is_unsaved());
+}
+
+#[test]
 fn a_restore_refuses_what_it_would_overwrite_and_keeps_it_aside_when_told_to() {
     let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let snapshot = small(source.path());

@@ -88,6 +88,37 @@ database: {url: "${DATABASE_URL}"}
     assert_eq!(config.tocsin.database, Some(Secret::Env("DATABASE_URL".to_owned())));
 }
 
+fn faults(text: &str) -> Vec<String> {
+    let main = File { name: "tocsin.yml".to_owned(), text: text.to_owned() };
+    let (_, problems) = tocsin_core::config::read(&main, None, &|_| None);
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn series_stay_for_the_time_of_their_class() {
+    let config = read(
+        r#"
+storage:
+  sync_every: 5s
+  retention_of_rules: 90d
+  retention_classes:
+    - {match: ['{job="debug"}'], keep: 2d}
+    - {match: [up, 'slo:budget{service!=""}'], keep: 400d}
+"#,
+    );
+    let days = |span: Span| span.0 / (24 * 3_600_000);
+    let retention = config.retention;
+    let classes: Vec<(usize, i64)> = retention.classes.iter().map(|class| (class.selectors.len(), days(class.keep))).collect();
+    assert_eq!((classes, retention.of_rules.map(days)), (vec![(1, 2), (2, 400)], Some(90)));
+    assert_eq!(config.storage.sync_every, Span::from_secs(5));
+    assert_eq!(read("storage: {sync_every: 0s}").storage.sync_every, Span::ZERO);
+    let said = faults(
+        "storage:\n  sync_every: 1ms\n  retention_classes:\n    - {match: ['{job='], keep: 1m}\n    - {keep: 1d}\n    - {match: [up]}\n",
+    );
+    let wanted = ["every 100ms to 1m", "is no selector", "2h at least", "match is missing", "keep is missing"];
+    assert!(wanted.iter().all(|words| said.iter().any(|fault| fault.contains(words))), "{said:#?}");
+}
+
 #[test]
 fn servers_that_samples_are_sent_to_have_prometheus_defaults_and_names_that_last() {
     let config = read(
@@ -162,11 +193,6 @@ storage:
 
 #[test]
 fn limits_that_say_nothing_are_told() {
-    let faults = |text: &str| -> Vec<String> {
-        let main = File { name: "tocsin.yml".to_owned(), text: text.to_owned() };
-        let (_, problems) = tocsin_core::config::read(&main, None, &|_| None);
-        problems.iter().map(ToString::to_string).collect()
-    };
     let said =
         faults("storage:\n  memory_budget: 120%\n  series_limit: 0\n  metric_series_limit: -1\n  metric_series_limits: [a]\n");
     assert_eq!(said.len(), 4, "{said:#?}");
