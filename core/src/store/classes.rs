@@ -163,21 +163,24 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promql::parse::parse_selector;
+    use crate::model::MatchOp;
 
     #[test]
     fn the_first_class_that_a_series_belongs_to_counts() {
-        let selectors = |texts: &[&str]| texts.iter().map(|text| parse_selector(text).unwrap()).collect();
-        let class = |texts: &[&str], days: i64| Class { selectors: selectors(texts), keep: Span::from_mins(days * 24 * 60) };
+        const DAY: Span = Span::from_mins(24 * 60);
+        let matcher = |name: &str, op: MatchOp, value: &str| Matcher::new(name, op, value).unwrap();
+        let class = |selectors: Vec<Vec<Matcher>>, days: i64| Class { selectors, keep: Span(days * DAY.0) };
+        let up = || Matcher::equal(METRIC_NAME, "up");
+        let one_or_other = vec![matcher(METRIC_NAME, MatchOp::Regex, "a|b"), matcher("zone", MatchOp::NotEqual, "")];
         let classes = Classes::new(
-            Span::from_mins(15 * 24 * 60),
+            Span(15 * DAY.0),
             vec![
-                class(&["{job=\"debug\"}"], 2),
-                class(&["up", "{__name__=~\"a|b\", zone!=\"\"}"], 90),
-                class(&["{__name__=~\"slo:.*\"}", "up{job=\"x\"}"], 400),
+                class(vec![vec![Matcher::equal("job", "debug")]], 2),
+                class(vec![vec![up()], one_or_other], 90),
+                class(vec![vec![matcher(METRIC_NAME, MatchOp::Regex, "slo:.*")], vec![up(), Matcher::equal("job", "x")]], 400),
             ],
         );
-        let keep = |pairs: &[(&str, &str)]| classes.keep(&LabelSet::from_pairs(pairs.iter().copied())).0 / (24 * 3_600_000);
+        let keep = |pairs: &[(&str, &str)]| classes.keep(&LabelSet::from_pairs(pairs.iter().copied())).0 / DAY.0;
         assert_eq!(keep(&[("__name__", "up"), ("job", "debug")]), 2);
         assert_eq!(keep(&[("__name__", "up"), ("job", "x")]), 90);
         assert_eq!(keep(&[("__name__", "a"), ("zone", "1")]), 90);
