@@ -1,5 +1,7 @@
 //! The outbox: deliveries, their attempts, and the built-in inbox.
 
+use std::collections::BTreeMap;
+
 use tocsin_core::route::turn::Head;
 use tocsin_core::time::Timestamp;
 
@@ -262,30 +264,35 @@ impl Db {
         Ok(counts)
     }
 
-    /// Returns the attempts of some deliveries, in order.
-    pub async fn attempts(&self, delivery_ids: &[i64]) -> Result<Vec<Attempt>, DbError> {
-        if delivery_ids.is_empty() {
+    /// Returns the attempts of deliveries as they were read, in order: of a pending one those that it counts itself, since one that was
+    /// recorded after it was read would contradict its state.
+    pub async fn attempts(&self, deliveries: &[OutboxRow]) -> Result<Vec<Attempt>, DbError> {
+        if deliveries.is_empty() {
             return Ok(Vec::new());
         }
-        let places: Vec<String> = (1..=delivery_ids.len()).map(|place| format!("${place}")).collect();
+        let counted: BTreeMap<i64, i64> = deliveries
+            .iter()
+            .map(|row| (row.id, if row.state == DeliveryState::Pending { row.attempts } else { i64::MAX }))
+            .collect();
+        let places: Vec<String> = (1..=counted.len()).map(|place| format!("${place}")).collect();
         let sql = format!(
             "SELECT delivery_id, number, at_ms, outcome, detail, duration_ms FROM attempt WHERE delivery_id IN ({}) ORDER BY delivery_id, number",
             places.join(", ")
         );
-        self.rows("attempt", sql, delivery_ids.iter().map(|id| Cell::from(*id)))
-            .await?
-            .iter()
-            .map(|row| {
-                Ok(Attempt {
-                    delivery_id: row.int(0)?,
-                    number: row.int(1)?,
-                    at: Timestamp(row.int(2)?),
-                    outcome: row.text(3)?.to_owned(),
-                    detail: row.text(4)?.to_owned(),
-                    duration_ms: row.int(5)?,
-                })
+        let rows = self.rows("attempt", sql, counted.keys().map(|id| Cell::from(*id))).await?;
+        let attempt = |row: &Row| {
+            Ok(Attempt {
+                delivery_id: row.int(0)?,
+                number: row.int(1)?,
+                at: Timestamp(row.int(2)?),
+                outcome: row.text(3)?.to_owned(),
+                detail: row.text(4)?.to_owned(),
+                duration_ms: row.int(5)?,
             })
-            .collect()
+        };
+        let mut attempts: Vec<Attempt> = rows.iter().map(attempt).collect::<Result<_, DbError>>()?;
+        attempts.retain(|attempt| counted.get(&attempt.delivery_id).is_some_and(|count| attempt.number <= *count));
+        Ok(attempts)
     }
 
     /// Puts a message into the inbox; the same message twice (same key) is one.

@@ -95,9 +95,8 @@ fn delivery_view(row: OutboxRow, attempts: Vec<AttemptView>) -> Delivery {
 /// Returns deliveries with their attempts.
 pub async fn deliveries(db: &Db, filter: &DeliveryFilter) -> Result<Vec<Delivery>, Problem> {
     let rows = db.deliveries(filter).await?;
-    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let mut attempts: BTreeMap<i64, Vec<AttemptView>> = BTreeMap::new();
-    for Attempt { delivery_id, at, outcome, detail, duration_ms, .. } in db.attempts(&ids).await? {
+    for Attempt { delivery_id, at, outcome, detail, duration_ms, .. } in db.attempts(&rows).await? {
         attempts.entry(delivery_id).or_default().push(AttemptView { at: at.rfc3339(), outcome, detail, duration_ms });
     }
     Ok(rows
