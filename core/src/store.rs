@@ -1,10 +1,10 @@
 //! The time-series store, without its files: what is in memory, what the bytes in the log and in blocks mean, and who sees what.
 //!
 //! - A [`Row`](crate::model::Row) is the unit of logging and of visibility: a reader sees each row whole or not at all.
-//! - A series has a number, [`SeriesRef`], that is never given to another series. It holds while the series has samples within the
-//!   retention; then the series vanishes, and appending to its number says so.
+//! - A series has a number, [`SeriesRef`], that is never given to another series. It holds while memory has samples of the series, and
+//!   for an hour after the newest one. Then only blocks know the series, and appending to its number says so (`cold`).
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
-//! - Locks are taken in this order: `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows`,
+//! - Locks are taken in this order: `cooling`, `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows`,
 //!   `blocks`, `tombstones`, `classes`, `limits` and `growth` alone and last.
 
 mod anatomy;
@@ -17,6 +17,7 @@ mod chunk;
 mod classes;
 mod cluster;
 mod codec;
+mod cold;
 mod column;
 mod cut;
 mod delete;
@@ -72,6 +73,7 @@ pub use verify::{Fault, check_block, check_record, check_tombstones};
 pub use walk::Walk;
 
 use block::Block;
+use cold::Cooling;
 use delete::Tombstones;
 use exemplars::Exemplars;
 use growth::Growth;
@@ -145,8 +147,6 @@ pub struct Store {
     tombstones: RwLock<Arc<Tombstones>>,
     /// How long samples stay.
     classes: RwLock<Arc<Classes>>,
-    /// When series were last asked for their classes.
-    classes_asked_at: AtomicI64,
     /// Nothing older is visible or accepted.
     horizon: AtomicI64,
     samples_total: AtomicU64,
@@ -155,6 +155,7 @@ pub struct Store {
     /// Memory is short: no new series are taken.
     closed: AtomicBool,
     growth: Mutex<Growth>,
+    cooling: Cooling,
 }
 
 const POISONED: &str = "no thread panics while it holds the store";
@@ -168,7 +169,6 @@ impl Store {
             closed: AtomicBool::new(false),
             growth: Mutex::new(Growth::new(options.hash_seed)),
             classes: RwLock::new(Arc::new(Classes::new(options.retention, Vec::new()))),
-            classes_asked_at: AtomicI64::new(i64::MIN),
             options,
             writer: Mutex::default(),
             table: std::array::from_fn(|_| RwLock::default()),
@@ -180,6 +180,7 @@ impl Store {
             horizon: AtomicI64::new(i64::MIN),
             samples_total: AtomicU64::new(0),
             chunks_bytes: AtomicU64::new(0),
+            cooling: Cooling::default(),
         }
     }
 
@@ -195,6 +196,7 @@ impl Store {
             || self.growth.is_poisoned()
             || self.tombstones.is_poisoned()
             || self.classes.is_poisoned()
+            || self.cooling.is_broken()
             || tables()
     }
 

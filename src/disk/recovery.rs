@@ -81,7 +81,7 @@ pub(super) fn read(wal: &Path, files: Files, store: &Store, report: &mut Recover
     let is_whole = report.damage.is_empty() && (checkpoint.is_some() || files.segments.first().is_some_and(|own| own.0 == 1));
     let mut adopted = false;
     if !is_whole {
-        // Blocks are never without a checkpoint that names their series, or a log from the beginning.
+        // Series that are in memory are never without a checkpoint that names them, or a log from the beginning.
         adopt(store, report, &mut adopted);
     }
     let segments: Vec<_> = files.segments.into_iter().filter(|(number, _)| *number > covered).collect();
@@ -110,6 +110,10 @@ pub(super) fn read(wal: &Path, files: Files, store: &Store, report: &mut Recover
         report_damage(report, path, good, reason);
         // What was lost here may have named series whose samples have moved to blocks, and which later segments go on with.
         adopt(store, report, &mut adopted);
+    }
+    if adopted {
+        // Of the series that the log named in between, blocks know for how long there have been samples.
+        store.adopt_series();
     }
     if report.damage.iter().any(|damage| segments.last().is_some_and(|(_, path)| *path == damage.file)) {
         (number, len) = (number + 1, 0);

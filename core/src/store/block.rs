@@ -149,6 +149,8 @@ pub(super) struct Block {
     pub clean: AtomicU64,
     /// Series that have outlived their time are not in it, as far as `Classes::mark` says.
     pub sifted: AtomicU64,
+    /// Of each group whether it may hold series that memory has let go of.
+    pub cold: Box<[AtomicBool]>,
     keys: Vec<u8>,
     groups: Vec<Group>,
     read: ReadAt,
@@ -184,6 +186,7 @@ impl Block {
             is_faulty: AtomicBool::new(false),
             clean: AtomicU64::new(0),
             sifted: AtomicU64::new(0),
+            cold: groups.iter().map(|_| AtomicBool::new(true)).collect(),
             keys,
             groups,
             read,
@@ -202,6 +205,17 @@ impl Block {
     fn key(&self, group: usize) -> &[u8] {
         let from = if group == 0 { 0 } else { self.groups[group - 1].key_end };
         &self.keys[from..self.groups[group].key_end]
+    }
+
+    /// Returns how many groups begin with a key before another.
+    pub fn groups_before(&self, key: &[u8]) -> usize {
+        // Keys of groups lie in one text, so the search is by number.
+        let (mut from, mut to) = (0, self.groups.len());
+        while from < to {
+            let middle = from.midpoint(to);
+            if self.key(middle) < key { from = middle + 1 } else { to = middle }
+        }
+        from
     }
 
     /// Returns the groups that may hold wanted series, each with these.

@@ -1,8 +1,7 @@
 //! How long samples stay: as the retention says, or longer or shorter by what their series is.
 //!
 //! The longest time decides what is forgotten at once and from everywhere, as if it were the retention. Series of shorter times leave
-//! blocks that are older than these, which are written anew for that, one after the other; and they leave the index once their newest
-//! sample is older.
+//! blocks that are older than these, which are written anew for that, one after the other.
 
 use std::collections::HashMap;
 use std::sync::Arc;

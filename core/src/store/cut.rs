@@ -107,7 +107,10 @@ impl Store {
     ///
     /// Errors: when the block cannot be read back; the chunks stay in memory then.
     pub fn commit(&self, draft: &Draft, id: BlockId, read: ReadAt) -> Result<(), BlockError> {
-        self.attach(id, draft.bytes.len() as u64, read)?;
+        let block = Block::open(id, draft.bytes.len() as u64, read)?;
+        // Memory knows them until it has let go of the chunks.
+        (0..block.groups()).for_each(|group| block.set_cold(group, false));
+        self.add_block(block);
         // Readers look at memory first, so none misses what moves.
         for batch in draft.runs.chunk_by(|left, right| page_of(left.0) == page_of(right.0)) {
             let mut heads = self.pages.make(page_of(batch[0].0)).heads_mut();
@@ -127,14 +130,18 @@ impl Store {
     ///
     /// Errors: when it cannot be read.
     pub fn attach(&self, id: BlockId, len: u64, read: ReadAt) -> Result<(), BlockError> {
-        let block = Block::open(id, len, read)?;
+        self.add_block(Block::open(id, len, read)?);
+        Ok(())
+    }
+
+    fn add_block(&self, block: Block) {
         self.skip_numbers(block.last_series);
+        let id = block.id;
         let mut blocks = self.blocks_mut();
         let mut all = blocks.to_vec();
         let place = all.partition_point(|own| own.id < id);
         all.insert(place, Arc::new(block));
         *blocks = all.into();
-        Ok(())
     }
 
     /// Drops chunks from memory whose samples a block holds, as after a start that replays a log from before they moved. Returns how

@@ -20,7 +20,6 @@ use super::codec::{Damaged, Reader, put_signed, put_varint};
 use super::merge::Merge;
 use super::pages::{page_of, slot_of};
 use super::record::put_deletion;
-use super::walk::Walk;
 use super::{POISONED, Store};
 
 /// So many series are deleted under one hold of the writer.
@@ -33,6 +32,7 @@ const COUNTED_AT_ONCE: usize = 1 << 20;
 /// What is to be deleted: the samples of some series in a span of time.
 #[derive(Clone, Debug)]
 pub struct Deletion {
+    sets: Vec<Vec<Matcher>>,
     /// Sorted.
     series: Vec<u32>,
     start: i64,
@@ -153,7 +153,7 @@ impl Store {
 
     /// Returns what the series that satisfy any of the matcher sets, all without sets, may have in `start ..= end`.
     pub fn deletion(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Deletion {
-        Deletion { series: self.matching(sets, start, end), start: start.0, end: end.0 }
+        Deletion { sets: sets.to_vec(), series: self.matching(sets, start, end).numbers(), start: start.0, end: end.0 }
     }
 
     /// Returns how many series have samples that a deletion takes, and how many samples those are.
@@ -161,7 +161,7 @@ impl Store {
     /// Errors: when they cannot be read.
     pub fn count(&self, deletion: &Deletion) -> Result<(u64, u64), SourceError> {
         let (mut series, mut samples, mut last) = (0, 0, None);
-        let mut walk = Walk::new(self, &deletion.series, Timestamp(deletion.start), Timestamp(deletion.end));
+        let mut walk = self.walk(&deletion.sets, Timestamp(deletion.start), Timestamp(deletion.end));
         while let Some(some) = walk.next(self, COUNTED_AT_ONCE)? {
             for own in some {
                 samples += (own.floats.len() + own.histograms.len()) as u64;
@@ -178,7 +178,7 @@ impl Store {
     /// Hides what a deletion takes in the blocks of the cuts below a number; returns the tombstone's number, None where no block has
     /// anything in its span. No draft is under way meanwhile.
     pub fn hide(&self, deletion: &Deletion, before: u64) -> Option<u64> {
-        let &Deletion { ref series, start, end } = deletion;
+        let &Deletion { ref series, start, end, .. } = deletion;
         if series.is_empty() || !self.blocks().iter().any(|block| block.overlaps(start, end)) {
             return None;
         }
@@ -200,7 +200,7 @@ impl Store {
     ///
     /// Errors: those of the log; the series before the fault have lost their samples.
     pub fn delete(&self, deletion: &Deletion, log: Log<'_>) -> io::Result<u64> {
-        let &Deletion { ref series, start, end } = deletion;
+        let &Deletion { ref series, start, end, .. } = deletion;
         let mut gone = 0;
         for some in series.chunks(DELETED_AT_ONCE) {
             let writer = self.writer();

@@ -128,6 +128,11 @@ impl Head {
         self.open.len_bytes() + self.run.as_ref().map_or(0, |run| run.len()) + late
     }
 
+    /// Returns whether memory holds no sample of the series.
+    pub fn is_empty(&self) -> bool {
+        self.open.count == 0 && self.run.is_none() && self.late.is_none()
+    }
+
     /// Returns what to do with a sample. `newest` stands in for the series' newest time while a row with several samples of the series
     /// is under way.
     pub fn judge(&self, at: i64, value: &Value, newest: i64, lateness: Lateness, horizon: i64) -> Verdict {
@@ -319,11 +324,12 @@ impl Head {
         }
     }
 
-    /// Returns whether the series has nothing behind the horizon and may go; a series without samples may at the second call.
-    pub fn is_spent(&mut self, horizon: i64) -> bool {
+    /// Returns whether memory has no sample of the series, and the newest one is older than `cold`; a series that never had one is that at
+    /// the second call.
+    pub fn is_cold(&mut self, cold: i64) -> bool {
         let (newest, was_idle) = (self.newest(), self.idle);
         self.idle = newest == i64::MIN;
-        newest < horizon && (newest != i64::MIN || was_idle)
+        self.is_empty() && newest < cold && (newest != i64::MIN || was_idle)
     }
 
     fn keep_chunks(&mut self, mut keep: impl FnMut(&Chunk<'_>) -> bool) {

@@ -110,6 +110,11 @@ impl Pages {
         self.get(page_of(series)).is_some_and(|page| page.labels().has(slot_of(series)))
     }
 
+    /// Returns whether a number stands for a series that is not about to leave memory.
+    pub fn is_alive(&self, series: u32) -> bool {
+        self.get(page_of(series)).is_some_and(|page| page.heads().get(slot_of(series)).is_some_and(|head| head.alive))
+    }
+
     /// Returns whether a number stands for the series with these labels.
     pub fn is(&self, series: u32, labels: &LabelSet) -> bool {
         self.get(page_of(series)).is_some_and(|page| page.labels().is(slot_of(series), labels))

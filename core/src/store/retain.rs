@@ -1,20 +1,23 @@
-//! Keeping and forgetting: the retention, series that vanish, and the checkpoint that lets old parts of the log go.
+//! Keeping and forgetting: the retention, series that leave memory, and the checkpoint that lets old parts of the log go.
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::model::LabelSet;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 use super::Store;
 use super::block::BlockId;
 use super::chunk::Chunks;
+use super::cold::COLD_AFTER;
+use super::head::Head;
 use super::pages::{PAGE_LEN, Page, page_of, slot_of};
 use super::record::{put_dump, put_next, put_series};
 
 /// What a truncation removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truncated {
+    /// Series that left memory.
     pub series: usize,
     /// The blocks that the store has no more use for.
     pub blocks: Vec<BlockId>,
@@ -24,26 +27,25 @@ pub struct Truncated {
 const BURIED_AT_ONCE: usize = 4096;
 /// A checkpoint is cut into records of about this length.
 const CHECKPOINT_RECORD_BYTES: usize = 1 << 20;
-/// Series that have outlived their own time, and not the longest one, are looked for this often.
-const CLASSES_EVERY: Span = Span::from_mins(60);
 /// The longest run of chunks in one item of a checkpoint.
 const DUMP_BYTES_MAX: usize = 8 << 20;
 
+/// A series that may be let go, and the span of its samples.
+struct Leaving {
+    series: (u32, LabelSet),
+    span: (i64, i64),
+}
+
 impl Store {
-    /// Forgets what is older than the retention, and the series that have nothing else. A series that never had a sample goes at the
-    /// second call that finds it so.
+    /// Forgets what is older than the retention, and lets the series go that have no samples in memory and have had no new one for a
+    /// while. A series that never had a sample goes at the second call that finds it so.
     pub fn truncate(&self, now: Timestamp) -> Truncated {
-        let classes = self.classes();
-        let horizon = (now - classes.longest()).0;
+        let horizon = (now - self.classes().longest()).0;
         let horizon = self.horizon.fetch_max(horizon, Relaxed).max(horizon);
-        let soonest = (now - classes.shortest()).0;
-        let asks = !classes.is_plain() && now.0.saturating_sub(self.classes_asked_at.load(Relaxed)) >= CLASSES_EVERY.0;
-        if asks {
-            self.classes_asked_at.store(now.0, Relaxed);
-        }
-        let mut dead = Vec::new();
-        for page in 0..=self.last_page() {
-            let Some(page) = self.pages.get(page) else { continue };
+        let cold = (now - COLD_AFTER).0.max(horizon);
+        let mut leaving = Vec::new();
+        for number in 0..=self.last_page() {
+            let Some(page) = self.pages.get(number) else { continue };
             // No row is judged by samples that go before it is written.
             let writer = self.writer();
             let mut heads = page.heads_mut();
@@ -53,46 +55,39 @@ impl Store {
                 shrunk += head.bytes();
                 head.truncate(horizon);
                 grown += head.bytes();
-                let may_be_spent = asks && head.newest() < soonest && head.newest() != i64::MIN;
-                let own = |labels: &LabelSet| (now - classes.keep(labels)).0.max(horizon);
-                if head.is_spent(horizon) {
-                    dead.extend(labels.get(slot).map(|labels| (labels, horizon)));
-                } else if may_be_spent
+                if head.is_cold(cold)
                     && let Some(labels) = labels.get(slot)
-                    && head.newest() < own(&labels)
                 {
-                    let own = own(&labels);
-                    dead.push((labels, own));
+                    leaving.push(Leaving {
+                        series: (number * PAGE_LEN as u32 + slot as u32, labels),
+                        span: (head.oldest, head.newest()),
+                    });
                 }
             }
             drop(writer);
             self.count_bytes(grown, shrunk);
         }
-        let mut series = 0;
-        for some in dead.chunks(BURIED_AT_ONCE) {
-            series += self.forget(some);
-        }
+        let series = leaving.chunks(BURIED_AT_ONCE).map(|some| self.let_go(some, cold)).sum();
         Truncated { series, blocks: self.drop_blocks(horizon) }
     }
 
-    /// Removes those of the series that still have nothing behind their horizons; returns how many those were.
-    fn forget(&self, series: &[(LabelSet, i64)]) -> usize {
+    /// Removes those of the series that are still cold; returns how many those were.
+    fn let_go(&self, some: &[Leaving], cold: i64) -> usize {
+        let _cooling = self.cooling.hold();
+        let mut series: Vec<(u32, LabelSet)> = some.iter().map(|own| own.series.clone()).collect();
+        let first = some.iter().map(|own| own.span.0).min().unwrap_or(i64::MAX);
+        let last = some.iter().map(|own| own.span.1).max().unwrap_or(i64::MIN);
+        self.announce(&series, (first, last));
         let writer = self.writer();
-        let is_spent = |series: u32, horizon: i64| {
-            let page = self.pages.get(page_of(series))?;
-            page.heads().get(slot_of(series)).filter(|head| head.alive && head.newest() < horizon).map(|_| series)
-        };
-        let number = |(labels, horizon): &(LabelSet, i64)| {
-            let hash = self.hash(labels);
-            let series = self.find(&self.part(hash).read().expect(super::POISONED), hash, labels)?;
-            is_spent(series, *horizon).map(|series| (series, labels.clone()))
-        };
-        let mut dead: Vec<(u32, LabelSet)> = series.iter().filter_map(number).collect();
-        dead.sort_unstable_by_key(|(series, _)| *series);
-        self.bury(&dead);
+        series.retain(|(series, _)| {
+            let page = self.pages.get(page_of(*series));
+            let is_cold = |head: &Head| head.alive && head.is_empty() && head.newest() < cold;
+            page.is_some_and(|page| page.heads().get(slot_of(*series)).is_some_and(is_cold))
+        });
+        self.bury(&series);
         drop(writer);
-        self.dismantle(&dead);
-        dead.len()
+        self.dismantle(&series);
+        series.len()
     }
 
     pub(super) fn last_page(&self) -> u32 {

@@ -8,9 +8,10 @@ use crate::model::{LabelSet, Matcher, Select, Series, Source, SourceError};
 use crate::time::Timestamp;
 
 use super::Store;
-use super::block::{BlockError, INSTANTS_MAX};
+use super::block::{BlockError, BlockId, INSTANTS_MAX};
 use super::chunk::Decoded;
 use super::cluster::Wanted;
+use super::cold::LookError;
 use super::group::Instants;
 use super::head::View;
 use super::pages::{page_of, slot_of};
@@ -35,6 +36,33 @@ pub struct Listing<T> {
 /// How often a select starts again when more is appended than the traces can hold, or a block that it reads is merged.
 const ATTEMPTS_MAX: usize = 3;
 
+/// Whose samples are read.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'a> {
+    /// Those of the series that satisfy the matchers.
+    Matching,
+    /// Those of these series, which come in order of their numbers; the matchers are not looked at.
+    Named(&'a [(u32, LabelSet)]),
+}
+
+/// Series by their numbers, sorted: those that memory knows, and those that blocks alone do.
+pub(super) struct Matching {
+    pub known: Vec<u32>,
+    pub cold: Vec<(u32, LabelSet)>,
+    /// There are more.
+    pub cut: bool,
+}
+
+impl Matching {
+    /// Returns all numbers, sorted.
+    pub fn numbers(&self) -> Vec<u32> {
+        let mut all: Vec<u32> = self.known.iter().copied().chain(self.cold.iter().map(|(series, _)| *series)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
 /// One series of the answer to be.
 struct Found {
     series: u32,
@@ -58,7 +86,7 @@ impl Drop for Snapshot<'_> {
 
 impl Source for Snapshot<'_> {
     fn select(&self, request: &Select<'_>) -> Result<Vec<Series>, SourceError> {
-        self.read(request, || self.store.index().select(request.matchers, &self.store.pages))
+        self.read(request, Asked::Matching)
     }
 }
 
@@ -70,10 +98,10 @@ impl Source for Store {
 }
 
 impl Snapshot<'_> {
-    /// Returns the samples of series that `numbers` names, sorted; they come in that order, and the matchers are not looked at.
-    pub(super) fn read(&self, request: &Select<'_>, numbers: impl Fn() -> Vec<u32>) -> Result<Vec<Series>, SourceError> {
+    /// Returns the samples of series, of each label set in one piece.
+    pub(super) fn read(&self, request: &Select<'_>, asked: Asked<'_>) -> Result<Vec<Series>, SourceError> {
         for _ in 0..ATTEMPTS_MAX {
-            if let Some(series) = self.attempt(request, numbers())? {
+            if let Some(series) = self.attempt(request, asked)? {
                 return Ok(series);
             }
         }
@@ -81,8 +109,12 @@ impl Snapshot<'_> {
     }
 
     /// Returns the answer; `None` when it has to be started again.
-    fn attempt(&self, request: &Select<'_>, mut numbers: Vec<u32>) -> Result<Option<Vec<Series>>, SourceError> {
+    fn attempt(&self, request: &Select<'_>, asked: Asked<'_>) -> Result<Option<Vec<Series>>, SourceError> {
         let store = self.store;
+        let mut numbers = match asked {
+            Asked::Matching => store.index().select(request.matchers, &store.pages),
+            Asked::Named(series) => series.iter().map(|(series, _)| *series).collect(),
+        };
         let began = store.rows().published();
         let start = request.start.0.max(store.horizon.load(Relaxed));
         let end = request.end.0;
@@ -109,6 +141,17 @@ impl Snapshot<'_> {
                 }
             }
         }
+        // Memory first: what it let go of before it was read is found in blocks.
+        let cold = match asked {
+            Asked::Matching => match store.cold(&[request.matchers], start, end, None) {
+                Ok(cold) if cold.cut || cold.series.len() > request.samples_max => return Err(too_many()),
+                Ok(cold) => cold.series.into_iter().collect(),
+                Err(LookError::Gone) => return Ok(None),
+                Err(LookError::Unreadable { block, cause }) => return Err(unreadable(block, &cause)),
+            },
+            Asked::Named(series) => series.to_vec(),
+        };
+        let has_cold = add_missing(&mut found, cold);
         if !store.read_blocks(&mut found, start, end, request.samples_max)? {
             return Ok(None);
         }
@@ -121,6 +164,9 @@ impl Snapshot<'_> {
             found.iter_mut().for_each(|found| found.samples.cut_before(horizon));
         }
         found.retain(|found| found.samples.len() > 0);
+        if has_cold {
+            unite(&mut found);
+        }
         if found.iter().map(|found| found.samples.len()).sum::<usize>() > request.samples_max {
             return Err(too_many());
         }
@@ -132,6 +178,33 @@ impl Snapshot<'_> {
         };
         Ok(Some(found.into_iter().map(series).collect()))
     }
+}
+
+/// Adds series that memory does not know, without samples; returns whether there were any. All are in order of their numbers.
+fn add_missing(found: &mut Vec<Found>, cold: Vec<(u32, LabelSet)>) -> bool {
+    let known = found.len();
+    for (series, labels) in cold {
+        if found[..known].binary_search_by_key(&series, |own| own.series).is_err() {
+            found.push(Found { series, labels, samples: Decoded::default() });
+        }
+    }
+    found.sort_unstable_by_key(|own| own.series);
+    found.len() > known
+}
+
+/// Puts the samples of each label set into one piece; it has had several numbers when it came back after memory had let go of it.
+fn unite(found: &mut Vec<Found>) {
+    // Of two samples at one instant the one with the earlier number counts.
+    found.sort_unstable_by(|left, right| (&left.labels, left.series).cmp(&(&right.labels, right.series)));
+    found.dedup_by(|later, first| {
+        let is_same = later.labels == first.labels;
+        if is_same {
+            first.samples.floats.append(&mut later.samples.floats);
+            first.samples.histograms.append(&mut later.samples.histograms);
+            first.samples.settle();
+        }
+        is_same
+    });
 }
 
 /// Takes out the series, which are in order of their numbers, whose newest sample the reader must not see; returns their numbers.
@@ -174,7 +247,8 @@ impl Store {
             let heads = page.heads();
             heads.iter().filter(|head| head.alive && head.oldest <= head.newest()).map(|head| head.oldest).min()
         };
-        let oldest = (0..=self.last_page()).filter_map(of_page).min()?;
+        let of_memory = (0..=self.last_page()).filter_map(of_page).min();
+        let oldest = self.blocks().iter().filter(|block| block.samples > 0).map(|block| block.first).chain(of_memory).min()?;
         Some(Timestamp(oldest.max(self.horizon.load(Relaxed))))
     }
 
@@ -185,7 +259,8 @@ impl Store {
             let heads = page.heads();
             heads.iter().filter(|head| head.alive && head.newest() != i64::MIN).map(|head| head.newest()).max()
         };
-        (0..=self.last_page()).filter_map(of_page).max().map(Timestamp)
+        let of_memory = (0..=self.last_page()).filter_map(of_page).max();
+        self.blocks().iter().filter(|block| block.samples > 0).map(|block| block.last).chain(of_memory).max().map(Timestamp)
     }
 
     /// Reads the newest sample of those series that have a float for it in `start ..= end`; they leave `numbers`.
@@ -269,7 +344,7 @@ impl Store {
                     }
                     // It was merged with others, or nothing of it is within the retention any more.
                     Err(BlockError::Io(_)) if !self.blocks().iter().any(|own| own.id == block.id) => return Ok(false),
-                    Err(error) => return Err(SourceError::Unreadable(format!("block {}: {}", block.id, chain(&error)))),
+                    Err(error) => return Err(unreadable(block.id, &error)),
                 }
                 if count > samples_max {
                     // Samples may stand in two blocks.
@@ -292,9 +367,10 @@ impl Store {
         Ok(true)
     }
 
-    /// Returns the living series that satisfy any of the matcher sets, all without sets, and may have samples in `start ..= end`.
-    pub(super) fn matching(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Vec<u32> {
-        let mut numbers = {
+    /// Returns the series that satisfy any of the matcher sets, all without sets, and may have samples in `start ..= end`. A block that
+    /// cannot be read names none; its faults are told to those who ask for its samples.
+    pub(super) fn matching(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Matching {
+        let numbers = {
             let index = self.index();
             match sets {
                 [] => index.all(),
@@ -308,39 +384,47 @@ impl Store {
             }
         };
         let start = start.0.max(self.horizon.load(Relaxed));
-        let mut kept = Vec::with_capacity(numbers.len());
+        let mut known = Vec::with_capacity(numbers.len());
         for run in numbers.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
             let Some(page) = self.pages.get(page_of(run[0])) else { continue };
             let heads = page.heads();
             let overlaps = |series: &&u32| heads.get(slot_of(**series)).is_some_and(|head| head.overlaps(start, end.0));
-            kept.extend(run.iter().filter(overlaps));
+            known.extend(run.iter().filter(overlaps));
         }
-        std::mem::swap(&mut numbers, &mut kept);
-        numbers
+        let sets: Vec<&[Matcher]> = sets.iter().map(Vec::as_slice).collect();
+        let look = || self.cold(&sets, start, end.0, Some(&mut Vec::new())).ok();
+        // Blocks that are merged just now are there under another name.
+        let cold = (0..ATTEMPTS_MAX).find_map(|_| look()).unwrap_or_default();
+        Matching { known, cold: cold.series.into_iter().collect(), cut: cold.cut }
     }
 
     /// Returns the label sets, sorted, of the series that satisfy any of the matcher sets and may have samples in `start ..= end`.
     ///
     /// Unit: `limit` counts label sets; 0 for no limit.
     pub fn series(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp, limit: usize) -> Listing<LabelSet> {
-        let numbers = self.matching(sets, start, end);
-        let (mut all, mut scratch) = (Vec::with_capacity(numbers.len()), Vec::new());
-        self.pages.walk(&numbers, |_, labels, slot| all.extend(labels.build(slot, &mut scratch)));
+        let found = self.matching(sets, start, end);
+        let (mut all, mut scratch) = (Vec::with_capacity(found.known.len()), Vec::new());
+        self.pages.walk(&found.known, |_, labels, slot| all.extend(labels.build(slot, &mut scratch)));
+        if !found.cold.is_empty() {
+            all.extend(found.cold.into_iter().map(|(_, labels)| labels));
+        }
         all.sort_unstable();
-        limited(all, limit)
+        all.dedup();
+        limited(all, limit, found.cut)
     }
 
     /// Returns the names, sorted, of the labels of the series that `series` would return; without sets those of all series.
     pub fn label_names(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp, limit: usize) -> Listing<String> {
+        let found = self.matching(sets, start, end);
         let mut names = BTreeSet::new();
-        self.pages.walk(&self.matching(sets, start, end), |_, labels, slot| {
-            for (name, _) in labels.pairs(slot) {
-                if !names.contains(name) {
-                    names.insert(name.to_owned());
-                }
+        let mut take = |name: &str| {
+            if !names.contains(name) {
+                names.insert(name.to_owned());
             }
-        });
-        limited(names.into_iter().collect(), limit)
+        };
+        self.pages.walk(&found.known, |_, labels, slot| labels.pairs(slot).for_each(|(name, _)| take(name)));
+        found.cold.iter().for_each(|(_, labels)| labels.iter().for_each(|(name, _)| take(name)));
+        limited(names.into_iter().collect(), limit, found.cut)
     }
 
     /// Returns the values, sorted, of one label of the series that `series` would return; without sets those of all series.
@@ -352,16 +436,25 @@ impl Store {
         end: Timestamp,
         limit: usize,
     ) -> Listing<String> {
+        let found = self.matching(sets, start, end);
         let mut values = BTreeSet::new();
-        self.pages.walk(&self.matching(sets, start, end), |_, labels, slot| {
-            if let Some((_, value)) = labels.value(slot, name)
-                && !values.contains(value)
-            {
+        let mut take = |value: &str| {
+            if !values.contains(value) {
                 values.insert(value.to_owned());
             }
+        };
+        self.pages.walk(&found.known, |_, labels, slot| {
+            if let Some((_, value)) = labels.value(slot, name) {
+                take(value);
+            }
         });
-        limited(values.into_iter().collect(), limit)
+        found.cold.iter().map(|(_, labels)| labels.get(name)).filter(|value| !value.is_empty()).for_each(take);
+        limited(values.into_iter().collect(), limit, found.cut)
     }
+}
+
+fn unreadable(block: BlockId, cause: &BlockError) -> SourceError {
+    SourceError::Unreadable(format!("block {block}: {}", chain(cause)))
 }
 
 /// Returns an error with its causes.
@@ -370,10 +463,10 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-fn limited<T>(mut items: Vec<T>, limit: usize) -> Listing<T> {
-    let cut = limit > 0 && items.len() > limit;
-    if cut {
+fn limited<T>(mut items: Vec<T>, limit: usize, cut: bool) -> Listing<T> {
+    let is_long = limit > 0 && items.len() > limit;
+    if is_long {
         items.truncate(limit);
     }
-    Listing { items, cut }
+    Listing { items, cut: cut || is_long }
 }

@@ -131,6 +131,11 @@ impl Model {
         self.series.iter().filter(|(_, series)| series.is_listed(self.horizon)).map(|(labels, _)| labels.clone()).collect()
     }
 
+    /// Returns the label sets that have samples.
+    pub fn visible(&self) -> Vec<LabelSet> {
+        self.series.iter().filter(|(_, series)| !series.samples.is_empty()).map(|(labels, _)| labels.clone()).collect()
+    }
+
     pub fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Vec<Series> {
         let mut found = Vec::new();
         if start > end {

@@ -179,10 +179,13 @@ impl World {
         merged
     }
 
-    fn truncate(&mut self, now: i64) {
-        for id in self.store.truncate(Timestamp(now)).blocks {
+    /// Returns how many series left memory.
+    fn truncate(&mut self, now: i64) -> usize {
+        let truncated = self.store.truncate(Timestamp(now));
+        for id in truncated.blocks {
             self.blocks.remove(&id);
         }
+        truncated.series
     }
 
     fn checkpoint(&mut self) {
@@ -236,11 +239,14 @@ impl World {
     }
 
     fn check_labels(&self) {
-        let (all, expected) = (self.store.series(&[], Timestamp::MIN, Timestamp::MAX, 0), self.model.listed());
-        assert_eq!(all.items, expected);
+        let all = self.store.series(&[], Timestamp::MIN, Timestamp::MAX, 0).items;
+        let (least, most) = (self.model.visible(), self.model.listed());
+        assert!(all.is_sorted_by(|left, right| left < right), "each once");
+        assert!(least.iter().all(|labels| all.contains(labels)), "{least:?} {all:?}");
+        assert!(all.iter().all(|labels| most.contains(labels)), "{all:?} {most:?}");
         for name in self.store.label_names(&[], Timestamp::MIN, Timestamp::MAX, 0).items {
             let values = self.store.label_values(&name, &[], Timestamp::MIN, Timestamp::MAX, 0).items;
-            let mut own: Vec<&str> = expected.iter().map(|labels| labels.get(&name)).filter(|value| !value.is_empty()).collect();
+            let mut own: Vec<&str> = all.iter().map(|labels| labels.get(&name)).filter(|value| !value.is_empty()).collect();
             own.sort();
             own.dedup();
             assert_eq!(values, own);
@@ -297,6 +303,8 @@ struct Happened {
     merges: u32,
     deleted: u64,
     rewritten: u32,
+    /// Series that left memory while they had samples.
+    cooled: usize,
 }
 
 /// Tells one story of so many steps.
@@ -330,8 +338,10 @@ fn story(seed: u64, steps: u32, with_blocks: bool, happened: &mut Happened) {
                 world.append(world.now, &cells, true, dice.once_in(50));
             }
             75..79 => {
+                let before = world.model.series.len();
                 world.model.truncate(world.now - RETENTION);
-                world.truncate(world.now);
+                let gone = before - world.model.series.len();
+                happened.cooled += world.truncate(world.now).saturating_sub(gone);
             }
             79 if with_blocks => {
                 let turns = 1 << dice.below(11);
@@ -386,9 +396,9 @@ fn random_stories_with_blocks_end_as_the_model_says() {
         println!("seed {seed}");
         story(seed, 1500, true, &mut happened);
     }
-    let Happened { merges, deleted, rewritten } = happened;
-    println!("{merges} merges, {deleted} samples deleted, {rewritten} blocks written anew");
-    assert!(merges > 20 && deleted > 1000 && rewritten > 20);
+    let Happened { merges, deleted, rewritten, cooled } = happened;
+    println!("{merges} merges, {deleted} samples deleted, {rewritten} blocks written anew, {cooled} series went cold");
+    assert!(merges > 20 && deleted > 1000 && rewritten > 20 && cooled > 1000);
 }
 
 #[test]

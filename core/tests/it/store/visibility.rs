@@ -1,15 +1,19 @@
 //! Readers beside writers: a row is seen whole or not at all.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 
 use tocsin_core::model::{Cell, LabelSet, Matcher, Row, Select, Series, SeriesRef, Source, Value};
-use tocsin_core::store::{AppendError, Store, StoreOptions};
+use tocsin_core::store::{AppendError, BlockId, Cut, ReadAt, Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
 const WRITERS: usize = 3;
 const SERIES: usize = 700;
 const ROWS: i64 = 400;
+/// Between two rows.
+const STEP: i64 = 60_000;
 
 fn set(writer: usize, kind: &str, number: i64) -> LabelSet {
     LabelSet::from_pairs([("__name__", kind), ("writer", &writer.to_string()), ("number", &number.to_string())])
@@ -20,22 +24,31 @@ fn cell(series: SeriesRef, at: Option<i64>, value: i64) -> Cell {
 }
 
 /// Appends rows: each has all steady series, a late sample for one of them, and a series of its own.
-fn write(store: &Store, writer: usize) {
+fn write(store: &Store, writer: usize, clock: &AtomicI64) {
     let resolve = |kind, number| store.resolve(&set(writer, kind, number)).unwrap();
     let mut steady: Vec<SeriesRef> = (0..SERIES as i64).map(|number| resolve("steady", number)).collect();
     for row in 1..=ROWS {
         let done = loop {
             let mut cells: Vec<Cell> = steady.iter().map(|series| cell(*series, None, row)).collect();
-            cells.push(cell(resolve("late", 0), Some((ROWS - row + 1) * 1000), row));
+            cells.push(cell(resolve("late", 0), Some((ROWS - row + 1) * STEP), row));
             cells.push(cell(resolve("own", row), None, row));
-            match store.append(&Row { at: Timestamp(row * 1000), cells }, &|_| Ok(())) {
-                // Truncation takes series that stay without samples.
+            match store.append(&Row { at: Timestamp(row * STEP), cells }, &|_| Ok(())) {
+                // Truncation takes series that stay without samples, or get no more.
                 Err(AppendError::Dead { .. }) => steady = (0..SERIES as i64).map(|number| resolve("steady", number)).collect(),
                 done => break done.unwrap(),
             }
         };
         assert_eq!(done.samples, SERIES + 2);
+        clock.store(row * STEP, Ordering::SeqCst);
     }
+}
+
+fn reader(bytes: Arc<[u8]>) -> ReadAt {
+    Box::new(move |at, out| {
+        let own = bytes.get(at as usize..at as usize + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(own);
+        Ok(())
+    })
 }
 
 /// Counts a writer out, however it ends.
@@ -75,19 +88,20 @@ fn check(store: &Store, writer: usize) -> usize {
 
 #[test]
 fn readers_see_rows_whole() {
-    let store = Store::new(StoreOptions { out_of_order_window: Span(ROWS * 1000), ..StoreOptions::default() });
+    let store = Store::new(StoreOptions { out_of_order_window: Span(ROWS * STEP), ..StoreOptions::default() });
     // The writers' series lie on the same pages.
     for number in 0..SERIES {
         (0..WRITERS).for_each(|writer| drop(store.resolve(&set(writer, "steady", number as i64))));
     }
     let busy = AtomicUsize::new(WRITERS);
-    let looks = AtomicUsize::new(0);
+    let (looks, cooled) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let clocks: [AtomicI64; WRITERS] = Default::default();
     thread::scope(|scope| {
-        for writer in 0..WRITERS {
+        for (writer, clock) in clocks.iter().enumerate() {
             let (store, busy) = (&store, &busy);
             scope.spawn(move || {
                 let _busy = Busy(busy);
-                write(store, writer);
+                write(store, writer, clock);
             });
         }
         for reader in 0..2 {
@@ -103,10 +117,17 @@ fn readers_see_rows_whole() {
                 }
             });
         }
-        let (store, busy) = (&store, &busy);
+        let (store, busy, clocks, cooled) = (&store, &busy, &clocks, &cooled);
         scope.spawn(move || {
+            let mut block = 0;
             while busy.load(Ordering::SeqCst) > 0 {
-                store.truncate(Timestamp(0));
+                let now = clocks.iter().map(|clock| clock.load(Ordering::SeqCst)).min().unwrap_or(0);
+                let mut cut = Cut::of_all();
+                while let Some(draft) = store.draft(Timestamp(now - 20 * STEP), 1 << 16, &mut cut) {
+                    block += 1;
+                    store.commit(&draft, BlockId::of_cut(block), reader(draft.bytes().into())).unwrap();
+                }
+                cooled.fetch_add(store.truncate(Timestamp(now)).series, Ordering::SeqCst);
                 store.checkpoint(&mut |_| Ok(())).unwrap();
             }
         });
@@ -114,5 +135,7 @@ fn readers_see_rows_whole() {
     for writer in 0..WRITERS {
         assert_eq!(check(&store, writer), ROWS as usize);
     }
-    println!("{} looks", looks.into_inner());
+    let cooled = cooled.into_inner();
+    println!("{} looks, {cooled} series went cold", looks.into_inner());
+    assert!(cooled > 100);
 }
