@@ -7,8 +7,8 @@
 //! 2. `ingest` writes the row to the log and makes it visible in the store; `remote` sends it on to other servers;
 //! 3. `rules` evaluates the groups at their slots, and looks early at alerting rules that the scrape touches;
 //!    `objectives` counts what was promised, and judges how fast it is broken;
-//! 4. `watch` owns the state: `ledger` moves the alerts of our rules, the plane of core routes them and opens pages; all that
-//!    changed is recorded in one transaction;
+//! 4. `watch` owns the state: core's ledger moves the alerts of our rules, its plane routes them and opens pages; all that changed
+//!    is recorded in one transaction (`ledger` and `watch` turn it into SQL);
 //! 5. `outbox` takes the recorded deliveries to their channels;
 //! 6. `hub` tells open pages what has changed, `picture` puts together what they then ask for.
 //!

@@ -18,6 +18,7 @@
 //! | `route` | which receiver hears of which alerts, grouped how, when, and what mutes them |
 //! | `page` | a demand on a person, and its states |
 //! | `plane` | alerts in, deliveries and pages out: one machine |
+//! | `ledger` | the alerts of our rules on their way to routing: what is news, what ends, under which labels |
 //! | `collect` | what sources that are asked over an API have in common: how far back to ask, what a collection means for the store |
 //! | `cloudwatch` | which metrics to ask Amazon CloudWatch for, and what its answers mean |
 //! | `atlas` | which measurements to ask MongoDB Atlas for, and what its answers mean |
@@ -35,6 +36,7 @@ pub mod cloudwatch;
 pub mod collect;
 pub mod config;
 pub mod journey;
+pub mod ledger;
 pub mod model;
 pub mod page;
 pub mod plane;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router, routing};
 use serde::Deserialize;
 use serde_json::json;
+use tocsin_core::ledger::NEVER;
 use tocsin_core::model::matcher::{all_match, anchored};
 use tocsin_core::model::{LabelSet, MatchOp, Matcher};
 use tocsin_core::plane::{AlertState, AlertView, Event, Refused, Reply};
@@ -23,7 +24,6 @@ use super::alerts::preview::MatcherForm;
 use super::prometheus::Parameters;
 use crate::clock;
 use crate::id;
-use crate::pipeline::ledger::NEVER;
 use crate::pipeline::watch::{Note, Watch, WatchError};
 
 /// One post may hold this much.

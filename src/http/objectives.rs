@@ -7,13 +7,13 @@ use axum::extract::{Path, Query, State};
 use axum::{Json, Router, routing};
 use serde::{Deserialize, Serialize};
 use tocsin_core::alert::Instances;
+use tocsin_core::ledger::RuleKey;
 use tocsin_core::slo::{AlertRule, BurnDown, Condition, PairStatus};
 use tocsin_core::time::Timestamp;
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
 use crate::clock;
-use crate::pipeline::ledger::RuleKey;
 use crate::pipeline::objectives::{Handle, View};
 use crate::pipeline::watch::Watch;
 

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use tocsin_core::ledger::RuleKey;
 use tocsin_core::promql::evaluate::Options;
 use tocsin_core::slo::{Definition, Standing};
 use tocsin_core::time::Span;
@@ -20,7 +21,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::hub::Hub;
 use super::ingest::Ingest;
-use super::ledger::RuleKey;
 use super::pulse::Pulse;
 use super::watch::Watch;
 use crate::db::Db;

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tocsin_core::alert;
+use tocsin_core::ledger::{Alerting, RuleTerms};
 use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::page::Page;
 use tocsin_core::plane::AlertView;
 use tocsin_core::time::Timestamp;
-
-use super::ledger::RuleTerms;
-use super::watch::State;
 
 /// Where an alert stands; firing ones come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +49,7 @@ pub struct AlertPicture {
 }
 
 /// Returns every alert that is pending, firing, or was resolved a short while ago.
-pub fn pictures(state: &State, now: Timestamp) -> Vec<AlertPicture> {
+pub fn pictures(state: &Alerting, now: Timestamp) -> Vec<AlertPicture> {
     let mut routed: BTreeMap<Fingerprint, AlertView> =
         state.plane.alerts(now).into_iter().map(|view| (view.alert.fingerprint, view)).collect();
     let mut pictures = Vec::new();
@@ -115,7 +113,7 @@ pub fn pictures(state: &State, now: Timestamp) -> Vec<AlertPicture> {
     pictures
 }
 
-fn with_view(picture: AlertPicture, view: AlertView, state: &State) -> AlertPicture {
+fn with_view(picture: AlertPicture, view: AlertView, state: &Alerting) -> AlertPicture {
     AlertPicture {
         page: view.pages.first().and_then(|id| state.plane.page(id)).cloned(),
         silenced_by: view.silenced_by,

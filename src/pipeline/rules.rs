@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use tocsin_core::ledger::{Judged, Outward, RuleKey, RuleTerms};
 use tocsin_core::model::{Cell, LabelSet, Row, Value};
 use tocsin_core::promql::evaluate::{CancelOnDrop, Options};
 use tocsin_core::rule::{Environment, Evaluated, Kind, Local, Rule, RuleError, RuleGroup, RuleId, with_ends};
@@ -16,9 +17,8 @@ use tokio::task::JoinHandle;
 
 use super::hub::{Hub, Topic};
 use super::ingest::Ingest;
-use super::ledger::{Outward, RuleKey, RuleTerms};
 use super::scrapes::Landed;
-use super::watch::{Judged, Watch};
+use super::watch::Watch;
 use super::{crash, fault};
 use crate::clock::{self, Stopwatch};
 use crate::telemetry::Metrics;

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_core::model::{Fingerprint, LabelSet};
-use tocsin_core::plane::{Change, Delivery, Event, Plane, Refused, Reply};
+use tocsin_core::ledger::{Alerting, Judged, Outcome, Outward, RuleKey};
+use tocsin_core::model::LabelSet;
+use tocsin_core::plane::{Change, Delivery, Event, Refused, Reply};
 use tocsin_core::route::alert::IncomingAlert;
-use tocsin_core::rule::Active;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::crash;
 use super::hub::{Hub, Topic};
-use super::ledger::{Ledger, Outward, RuleKey, RuleTerms};
+use super::ledger;
 use super::pulse::Pulse;
 use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
@@ -42,63 +42,6 @@ const CLIENT_WAIT: Duration = Duration::from_secs(10);
 /// Alerts from outside that may wait to be taken in, in KiB.
 const ALERTS_KIB_MAX: u32 = 64 << 10;
 
-/// What the watch owns.
-pub struct State {
-    pub plane: Plane,
-    pub ledger: Ledger,
-}
-
-/// The result of evaluating an alerting rule.
-#[derive(Debug)]
-pub struct Judged {
-    pub rule: RuleKey,
-    pub terms: Arc<RuleTerms>,
-    pub active: Vec<Active>,
-    pub at: Timestamp,
-    /// A look between two slots: it may start or advance alerts, never end one.
-    pub early: bool,
-}
-
-impl State {
-    /// Takes the result of an evaluation; adds to the writes what it changes beside the plane.
-    pub fn judge(&mut self, judged: Judged, now: Timestamp, writes: &mut Vec<Write>) {
-        let Judged { rule, terms, active, at, early } = judged;
-        let news = self.ledger.judge(&rule, &terms, active, at, early, writes);
-        self.feed(news, now);
-    }
-
-    /// Ends the alerts of rules that are gone, and gives the others the labels that they have from now on.
-    pub fn replace_rules(&mut self, keys: &[RuleKey], outward: Outward, now: Timestamp, writes: &mut Vec<Write>) {
-        self.ledger.set_outward(outward);
-        let news = self.ledger.keep_only(keys, now, writes);
-        self.feed(news, now);
-        // What fires under new labels is told before its old labels end, so that there is no gap in which all seems well.
-        let unheard = self.ledger.unheard(|fingerprint| self.plane.is_firing(fingerprint, now));
-        self.feed(unheard, now);
-        // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
-        let orphans = self.ledger.orphans(self.plane.alerts(now).iter().map(|view| &view.alert), now);
-        self.feed(orphans, now);
-    }
-
-    /// Hands alerts of our own rules to routing. What it refuses is offered again with the next evaluations.
-    fn feed(&mut self, news: Vec<IncomingAlert>, now: Timestamp) {
-        if news.is_empty() {
-            return;
-        }
-        match self.plane.accept(Event::Alerts(news), now) {
-            Ok(Reply::Alerts { refused, .. }) => {
-                if let Some((_, reason)) = refused.first() {
-                    tracing::error!(count = refused.len(), %reason, "alerts of our own rules cannot be routed; they are offered again");
-                }
-                let refused: Vec<Fingerprint> = refused.into_iter().map(|(fingerprint, _)| fingerprint).collect();
-                self.ledger.forget_told(&refused);
-            }
-            Ok(_) => {}
-            Err(reason) => tracing::error!(%reason, "alerts of our own rules cannot be routed"),
-        }
-    }
-}
-
 enum Message {
     Judged(Judged, oneshot::Sender<Vec<(LabelSet, f64)>>),
     Event(Asked, oneshot::Sender<Result<Reply, Refused>>),
@@ -116,7 +59,7 @@ struct Asked {
     room: Option<OwnedSemaphorePermit>,
 }
 
-type Question = Box<dyn FnOnce(&State) + Send>;
+type Question = Box<dyn FnOnce(&Alerting) + Send>;
 
 /// The door to the watch; clones share it.
 #[derive(Clone)]
@@ -150,7 +93,7 @@ pub struct Parts {
 
 impl Watch {
     /// Returns the door, and the work behind it, which runs until every clone of the door is gone.
-    pub fn new(state: State, parts: Parts) -> (Watch, impl Future<Output = ()>) {
+    pub fn new(state: Alerting, parts: Parts) -> (Watch, impl Future<Output = ()>) {
         let (changes, change_queue) = mpsc::channel(CHANGES_MAX);
         let (questions, question_queue) = mpsc::channel(QUESTIONS_MAX);
         (
@@ -192,7 +135,7 @@ impl Watch {
     }
 
     /// Asks something of the state as it stands between two changes.
-    pub async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&State) -> T + Send + 'static) -> Result<T, WatchError> {
+    pub async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Alerting) -> T + Send + 'static) -> Result<T, WatchError> {
         let (reply, answer) = oneshot::channel();
         let question: Question = Box::new(move |state| {
             // An asker that has gone needs no answer.
@@ -231,7 +174,12 @@ fn answer<T: Send + 'static>(reply: oneshot::Sender<T>, value: T) -> Answer {
     })
 }
 
-async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Message>, mut questions: mpsc::Receiver<Question>) {
+async fn work(
+    mut state: Alerting,
+    mut parts: Parts,
+    mut changes: mpsc::Receiver<Message>,
+    mut questions: mpsc::Receiver<Question>,
+) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut opening = std::mem::take(&mut parts.opening);
     loop {
@@ -267,11 +215,15 @@ async fn work(mut state: State, mut parts: Parts, mut changes: mpsc::Receiver<Me
 }
 
 /// Takes one message into the state; adds to the writes what it changes beside the plane.
-fn take(state: &mut State, message: Message, writes: &mut Vec<Write>, now: Timestamp) -> Answer {
+fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Timestamp) -> Answer {
     match message {
         Message::Judged(judged, reply) => {
-            let rule = judged.rule.clone();
-            state.judge(judged, now, writes);
+            let (rule, terms) = (judged.rule.clone(), judged.terms.clone());
+            let outcome = state.judge(judged, now);
+            if let Some(error) = &outcome.lost {
+                tracing::error!(rule = terms.name, group = terms.group, error = %error, "a rule has lost its alerts");
+            }
+            keep(outcome, writes);
             let series = state.ledger.series(&rule);
             answer(reply, series)
         }
@@ -285,14 +237,22 @@ fn take(state: &mut State, message: Message, writes: &mut Vec<Write>, now: Times
             answer(reply, result)
         }
         Message::Rules(keys, outward, reply) => {
-            state.replace_rules(&keys, outward, now, writes);
+            keep(state.replace_rules(&keys, outward, now), writes);
             answer(reply, ())
         }
     }
 }
 
+/// Adds to the writes what came of the alerts of rules, and logs what routing could not take of it.
+fn keep(outcome: Outcome, writes: &mut Vec<Write>) {
+    writes.extend(outcome.changes.iter().map(ledger::write));
+    if let Some(reason) = outcome.refused.first() {
+        tracing::error!(count = outcome.refused.len(), %reason, "alerts of our own rules cannot be routed; they are offered again");
+    }
+}
+
 /// Turns what the plane has changed into writes; returns what to tell.
-fn collect(state: &mut State, parts: &mut Parts, writes: &mut Vec<Write>, now: Timestamp) -> BTreeMap<Topic, usize> {
+fn collect(state: &mut Alerting, parts: &mut Parts, writes: &mut Vec<Write>, now: Timestamp) -> BTreeMap<Topic, usize> {
     let mut told = BTreeMap::new();
     if !writes.is_empty() {
         told.insert(Topic::Alerts, 1);
@@ -403,7 +363,7 @@ pub(super) fn give_up(reason: &str) -> ! {
     std::process::abort();
 }
 
-fn announce(parts: &Parts, state: &State, told: &BTreeMap<Topic, usize>) {
+fn announce(parts: &Parts, state: &Alerting, told: &BTreeMap<Topic, usize>) {
     if told.contains_key(&Topic::Deliveries) {
         parts.outbox.notify_one();
     }

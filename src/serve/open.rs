@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tocsin_core::access::Role;
 use tocsin_core::config::Storage;
+use tocsin_core::ledger::Alerting;
 use tocsin_core::plane::{Plane, Records};
 use tocsin_core::store::{EXEMPLARS_MAX, Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
@@ -21,8 +22,7 @@ use crate::db::{Db, Write};
 use crate::disk::{Disk, DiskOptions};
 use crate::http::session::hash_password;
 use crate::id;
-use crate::pipeline::ledger::Ledger;
-use crate::pipeline::watch::State;
+use crate::pipeline::ledger;
 
 /// How long samples are kept when the configuration does not say.
 const DEFAULT_RETENTION: Span = Span::from_mins(15 * 24 * 60);
@@ -77,10 +77,15 @@ pub async fn make_first_account(db: &Db) -> anyhow::Result<()> {
 }
 
 /// Returns the state of alerts, pages and silences as it was recorded, and what is to be recorded of how it differs.
-pub async fn restore(db: &Db, loaded: &Loaded, external_url: &str, started_at: Timestamp) -> anyhow::Result<(State, Vec<Write>)> {
+pub async fn restore(
+    db: &Db,
+    loaded: &Loaded,
+    external_url: &str,
+    started_at: Timestamp,
+) -> anyhow::Result<(Alerting, Vec<Write>)> {
     let alive_at = db.alive_at().await?;
     let unseen = alive_at.map_or(Span::ZERO, |alive_at| Span(started_at.since(alive_at).0 - ALIVE_EVERY.as_millis() as i64));
-    let (ledger, mut opening, refused) = Ledger::restore(db.instances().await?, unseen.max(Span::ZERO));
+    let (ledger, mut opening, refused) = ledger::restore(db.instances().await?, unseen.max(Span::ZERO));
     opening.push(put_alive_at(started_at));
     if refused > 0 {
         tracing::error!(refused, "stored alerts contradict themselves and were left out");
@@ -93,5 +98,5 @@ pub async fn restore(db: &Db, loaded: &Loaded, external_url: &str, started_at: T
         alive_at,
     };
     let plane = Plane::restore(Arc::new(loaded.config.routing.clone()), external_url.to_owned(), records);
-    Ok((State { plane, ledger }, opening))
+    Ok((Alerting { plane, ledger }, opening))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tocsin_core::config::{Config, Limits, MemoryBudget, RetentionClass, Storage};
+use tocsin_core::ledger::Outward;
 use tocsin_core::model::Matcher;
 use tocsin_core::plane::Event;
 use tocsin_core::problem::{Position, Problem, Severity};
@@ -23,7 +24,6 @@ use crate::clock;
 use crate::config::{Loaded, Sources, load};
 use crate::http::alertmanager::RoutingView;
 use crate::pipeline::journeys::Journeys;
-use crate::pipeline::ledger::Outward;
 use crate::pipeline::objectives::Objectives;
 use crate::pipeline::outbox::Addressees;
 use crate::pipeline::remote::Remote;

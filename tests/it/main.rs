@@ -17,7 +17,6 @@ mod full_disk;
 mod harness;
 mod histograms;
 mod journeys;
-mod ledger;
 mod limits;
 mod mail;
 mod objectives;

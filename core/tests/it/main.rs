@@ -7,6 +7,7 @@ mod corpora;
 #[path = "../../../tests/it/harness/protobuf.rs"]
 mod encoder;
 mod exposition;
+mod ledger;
 mod notification_template;
 mod plane;
 mod promql_evaluate;

@@ -9,6 +9,7 @@ use axum::{Router, routing};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tocsin_core::alert::{Instance, Instances, State as AlertState};
+use tocsin_core::ledger::RuleKey;
 use tocsin_core::model::matcher::all_match;
 use tocsin_core::model::{LabelSet, Matcher};
 use tocsin_core::rule::{Kind, Rule, RuleGroup};
@@ -16,7 +17,6 @@ use tocsin_core::rule::{Kind, Rule, RuleGroup};
 use super::encode::exponent;
 use super::series::matcher_sets;
 use super::{ApiError, Parameters, number, success, time_or_zero};
-use crate::pipeline::ledger::RuleKey;
 use crate::pipeline::rules::{GroupStatus, RuleStatus, Rules};
 use crate::pipeline::watch::{Watch, WatchError};
 

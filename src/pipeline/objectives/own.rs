@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tocsin_core::ledger::{RuleKey, RuleTerms};
 use tocsin_core::model::LabelSet;
 use tocsin_core::slo::{Definition, Row};
 use tocsin_core::template::escape_query;
 use tocsin_core::time::{Span, Timestamp};
 
-use super::super::ledger::{RuleKey, RuleTerms};
 use super::{Shared, Shown};
 
 /// After something went wrong it is not tried again for this many times as long as it took.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tocsin_core::ledger::Judged;
 use tocsin_core::model::{Cell, LabelSet, Row as Samples, STALE, Value};
 use tocsin_core::promql::evaluate::Options;
 use tocsin_core::slo::{self, Pace, Row};
@@ -11,7 +12,6 @@ use tokio::sync::{mpsc, watch};
 
 use super::super::fault::{self, guarded};
 use super::super::hub::Topic;
-use super::super::watch::Judged;
 use super::count::{Stretch, begin, count, resume};
 use super::own::{Coming, Own};
 use super::{Change, Handle, Parts, Shared};

@@ -16,10 +16,10 @@ use tocsin::clock;
 use tocsin::config::{Sources, load};
 use tocsin::db::Db;
 use tocsin::pipeline::hub::Hub;
-use tocsin::pipeline::ledger::Ledger;
 use tocsin::pipeline::pulse::Pulse;
-use tocsin::pipeline::watch::{Parts, State, Watch};
+use tocsin::pipeline::watch::{Parts, Watch};
 use tocsin::telemetry::Metrics;
+use tocsin_core::ledger::{Alerting, Ledger};
 use tocsin_core::plane::{Plane, Records};
 use tocsin_core::run::machine::Outcome;
 use tocsin_core::run::plan::{Capture, Redact};
@@ -95,7 +95,6 @@ impl Stage {
             panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         });
         let db = Db::open_sqlite(&folder.path().join("tocsin.db")).await.expect("a database");
-        let (ledger, opening, _) = Ledger::restore(Vec::new(), Span::ZERO);
         let plane = Plane::restore(Arc::new(loaded.config.routing.clone()), "http://tocsin.test", Records::default());
         let parts = Parts {
             db: db.clone(),
@@ -104,9 +103,9 @@ impl Stage {
             metrics: Metrics::new(),
             last_delivery_id: 0,
             pulse: Pulse::new("the watch", std::time::Duration::from_secs(600)),
-            opening,
+            opening: Vec::new(),
         };
-        let (watch, watching) = Watch::new(State { plane, ledger }, parts);
+        let (watch, watching) = Watch::new(Alerting { plane, ledger: Ledger::default() }, parts);
         tokio::spawn(watching);
         watch.event(tocsin_core::plane::Event::Warm).await.expect("a watch").expect("it is warm");
         let program = PathBuf::from(env!("CARGO_BIN_EXE_tocsin"));

@@ -27,6 +27,7 @@ pub const CORE: Table = &[
     ("route", &["client", "model", "template", "time"]),
     ("page", &["model", "route", "time"]),
     ("plane", &["model", "page", "route", "time"]),
+    ("ledger", &["alert", "model", "plane", "route", "rule", "time"]),
     ("collect", &["model", "time"]),
     ("cloudwatch", &["client", "collect", "model", "time"]),
     ("atlas", &["client", "collect", "model", "time"]),

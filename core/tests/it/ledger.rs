@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin::pipeline::ledger::{Ledger, NEVER, Outward, RuleKey, RuleTerms};
-use tocsin::pipeline::watch::{Judged, State};
-use tocsin_core::alert::InstanceState;
+use tocsin_core::alert::{InstanceState, Transition};
+use tocsin_core::ledger::{Alerting, Judged, Ledger, LedgerChange, NEVER, Outward, RuleKey, RuleTerms};
 use tocsin_core::model::LabelSet;
 use tocsin_core::model::relabel::{Action, RelabelRule};
 use tocsin_core::plane::{Change, Event, Limits, Plane, Records, Refused, Reply};
@@ -42,21 +41,28 @@ fn routing() -> Arc<Routing> {
     })
 }
 
-/// The watch's state under a clock of our own.
+/// Alerts under a clock of our own.
 struct Story {
-    state: State,
+    state: Alerting,
     now: Timestamp,
     limit: usize,
     hold: Span,
-    /// What was stored of the alerts of rules.
     told: Vec<String>,
+    /// What was to be stored of the alerts of rules.
+    changes: Vec<LedgerChange>,
 }
 
 impl Story {
     fn new() -> Story {
         let plane = Plane::restore(routing(), "", Records::default());
-        let mut story =
-            Story { state: State { plane, ledger: Ledger::default() }, now: at(0), limit: 0, hold: Span::ZERO, told: vec![] };
+        let mut story = Story {
+            state: Alerting { plane, ledger: Ledger::default() },
+            now: at(0),
+            limit: 0,
+            hold: Span::ZERO,
+            told: vec![],
+            changes: vec![],
+        };
         story.state.plane.accept(Event::Warm, at(0)).unwrap();
         story
     }
@@ -84,14 +90,16 @@ impl Story {
             generator_url: "http://graph".to_owned(),
         };
         let judged = Judged { rule: key(rule), terms: Arc::new(terms), active: active.collect(), at: at(second), early: false };
-        self.state.judge(judged, at(second), &mut Vec::new());
+        let outcome = self.state.judge(judged, at(second));
+        assert_eq!(outcome.lost.is_some(), self.limit > 0 && replicas.len() > self.limit);
+        self.changes.extend(outcome.changes);
         self.run_until(second);
     }
 
     fn outward(&mut self, second: i64, rules: &[&str], outward: Outward) {
         self.run_until(second);
         let keys: Vec<RuleKey> = rules.iter().map(|rule| key(rule)).collect();
-        self.state.replace_rules(&keys, outward, at(second), &mut Vec::new());
+        self.changes.extend(self.state.replace_rules(&keys, outward, at(second)).changes);
         self.run_until(second);
     }
 
@@ -272,11 +280,10 @@ fn words_that_are_too_long_are_cut_and_told() {
 fn the_gap_of_each_crash_is_left_out_of_the_hold() {
     let mut story = Story::new();
     story.hold = Span::from_secs(100);
-    let mut writes = Vec::new();
     story.evaluate(0, "one", &["a"]);
-    let stored = |ledger: &Ledger| -> Vec<(String, InstanceState)> {
+    let stored = |ledger: &Ledger| -> Vec<(RuleKey, InstanceState)> {
         let states = ledger.of_rule(&key("one")).unwrap().states();
-        states.into_iter().map(|state| (serde_json::to_string(&*key("one")).unwrap(), state)).collect()
+        states.into_iter().map(|state| (key("one"), state)).collect()
     };
     // Ten seconds seen, a gap of a thousand; it dies again before the rule has been evaluated.
     let (ledger, shifted, _) = Ledger::restore(stored(&story.state.ledger), Span::from_secs(1000));
@@ -284,9 +291,52 @@ fn the_gap_of_each_crash_is_left_out_of_the_hold() {
     let (again, unchanged, _) = Ledger::restore(stored(&ledger), Span::ZERO);
     assert!(unchanged.is_empty());
     story.state.ledger = again;
-    story.state.ledger.keep_only(&[key("one")], at(1010), &mut writes);
+    story.outward(1010, &["one"], Outward::default());
     story.evaluate(1010, "one", &["a"]);
     assert!(story.told.is_empty(), "ten seconds are not a hundred: {:?}", story.told);
     story.evaluate(1100, "one", &["a"]);
     assert_eq!(story.told.len(), 1);
+}
+
+#[test]
+fn what_a_crash_must_not_lose_is_stored_and_nothing_twice() {
+    let mut story = Story::new();
+    story.hold = Span::from_secs(20);
+    let outward = with_zone("north");
+    story.outward(0, &["one"], outward.clone());
+    for second in [10, 20, 30, 40] {
+        story.evaluate(second, "one", &["a"]);
+    }
+    story.evaluate(50, "one", &[]);
+    story.outward(60, &[], outward);
+    let words: Vec<String> = story
+        .changes
+        .iter()
+        .map(|change| match change {
+            LedgerChange::PutInstance { rule, state } => format!("put {} {} {:?}", rule.group, state.labels, state.state),
+            LedgerChange::DropInstance { rule, fingerprint } => format!("drop {} {fingerprint}", rule.group),
+            LedgerChange::DropRule(rule) => format!("drop all of {}", rule.group),
+            LedgerChange::Happened { labels, at: when, what } => {
+                let word = match what {
+                    Transition::Pending(_) => "pending",
+                    Transition::Fired(_) => "fired",
+                    Transition::Resolved(_) => "resolved",
+                    Transition::Cleared(_) | Transition::Forgotten(_) => "gone",
+                };
+                format!("{} {labels} {word}", (*when - at(0)).seconds())
+            }
+        })
+        .collect();
+    let (own, routed) = (r#"{alertname="Down", replica="a"}"#, r#"{alertname="Down", replica="a", zone="north"}"#);
+    let expected = [
+        format!("put one {own} Pending"),
+        format!("10 {routed} pending"),
+        format!("put one {own} Firing"),
+        format!("30 {routed} fired"),
+        format!("put one {own} Resolved"),
+        format!("50 {routed} resolved"),
+        "drop all of one".to_owned(),
+    ];
+    assert_eq!(story.changes.len(), 7, "{words:#?}");
+    assert_eq!(words, expected);
 }

@@ -1,0 +1,74 @@
+//! The ledger and the plane side by side: what rules bring to the one is news for the other.
+
+use std::sync::Arc;
+
+use crate::model::Fingerprint;
+use crate::plane::{Event, Plane, Reply};
+use crate::route::alert::{BadAlert, IncomingAlert};
+use crate::rule::{Active, RuleError};
+use crate::time::Timestamp;
+
+use super::{Ledger, LedgerChange, Outward, RuleKey, RuleTerms};
+
+/// All alerts: those of our rules on one side, what becomes of them and of others on the other.
+pub struct Alerting {
+    pub plane: Plane,
+    pub ledger: Ledger,
+}
+
+/// The result of evaluating an alerting rule.
+#[derive(Debug)]
+pub struct Judged {
+    pub rule: RuleKey,
+    pub terms: Arc<RuleTerms>,
+    pub active: Vec<Active>,
+    pub at: Timestamp,
+    /// A look between two slots: it may start or advance alerts, never end one.
+    pub early: bool,
+}
+
+/// What came of an evaluation or of a change of rules, beside what the plane drains.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub changes: Vec<LedgerChange>,
+    /// Why the rule has no alerts any more.
+    pub lost: Option<RuleError>,
+    /// Alerts that routing cannot take; they are offered again with the next evaluations of their rules.
+    pub refused: Vec<BadAlert>,
+}
+
+impl Alerting {
+    /// Takes the result of an evaluation.
+    pub fn judge(&mut self, judged: Judged, now: Timestamp) -> Outcome {
+        let Judged { rule, terms, active, at, early } = judged;
+        let judgement = self.ledger.judge(&rule, &terms, active, at, early);
+        let refused = self.feed(judgement.news, now);
+        Outcome { changes: judgement.changes, lost: judgement.lost, refused }
+    }
+
+    /// Ends the alerts of rules that are gone, and gives the others the labels that they have from now on.
+    pub fn replace_rules(&mut self, keys: &[RuleKey], outward: Outward, now: Timestamp) -> Outcome {
+        self.ledger.set_outward(outward);
+        let (news, changes) = self.ledger.keep_only(keys, now);
+        let mut refused = self.feed(news, now);
+        // What fires under new labels is told before its old labels end, so that there is no gap in which all seems well.
+        let unheard = self.ledger.unheard(|fingerprint| self.plane.is_firing(fingerprint, now));
+        refused.extend(self.feed(unheard, now));
+        // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
+        let orphans = self.ledger.orphans(self.plane.alerts(now).iter().map(|view| &view.alert), now);
+        refused.extend(self.feed(orphans, now));
+        Outcome { changes, lost: None, refused }
+    }
+
+    /// Hands alerts of our own rules to routing; returns why it refuses some.
+    fn feed(&mut self, news: Vec<IncomingAlert>, now: Timestamp) -> Vec<BadAlert> {
+        if news.is_empty() {
+            return Vec::new();
+        }
+        // Alerts are answered one by one, never as a whole.
+        let Ok(Reply::Alerts { refused, .. }) = self.plane.accept(Event::Alerts(news), now) else { return Vec::new() };
+        let (fingerprints, reasons): (Vec<Fingerprint>, Vec<BadAlert>) = refused.into_iter().unzip();
+        self.ledger.forget_told(&fingerprints);
+        reasons
+    }
+}
