@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use tocsin_core::access::{Permission, Role};
 
+use super::alertmanager::fault::V2Error;
 use super::problem::Problem;
 use crate::clock;
 use crate::db::Db;
@@ -132,6 +133,14 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("PUT", "/api/v1/admin/tsdb/clean_tombstones", Needs(ManageSamples)),
     ("POST", "/api/v1/admin/tsdb/snapshot", Needs(ManageSamples)),
     ("PUT", "/api/v1/admin/tsdb/snapshot", Needs(ManageSamples)),
+    // Alertmanager's API before v2: nothing but the word that it is gone.
+    ("POST", "/api/v1/alerts", Open),
+    ("GET", "/api/v1/silences", Open),
+    ("POST", "/api/v1/silences", Open),
+    ("GET", "/api/v1/silence/{id}", Open),
+    ("DELETE", "/api/v1/silence/{id}", Open),
+    ("GET", "/api/v1/receivers", Open),
+    ("GET", "/api/v1/status", Open),
     ("GET", "/api/v2/status", Needs(Read)),
     ("GET", "/api/v2/receivers", Needs(Read)),
     ("GET", "/api/v2/alerts", Needs(Read)),
@@ -347,6 +356,15 @@ pub async fn guard(State(guard): State<Arc<Guard>>, path: MatchedPath, mut reque
         Err(problem) if request.method() == Method::OPTIONS && problem.status == StatusCode::METHOD_NOT_ALLOWED => {
             StatusCode::NO_CONTENT.into_response()
         }
+        // Clients of Alertmanager's API read what is wrong in its form; that they must log in is a matter of ours.
+        Err(problem) if is_v2(request.uri().path()) && matches!(problem.status, 404 | 405) => {
+            V2Error::from(problem).into_response()
+        }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Returns whether an address belongs to Alertmanager's API.
+pub fn is_v2(path: &str) -> bool {
+    path.starts_with("/api/v2/")
 }

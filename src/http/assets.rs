@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing;
 use rust_embed::RustEmbed;
 
+use super::alertmanager::fault::V2Error;
 use crate::id;
 
 #[derive(RustEmbed)]
@@ -70,6 +71,9 @@ async fn asset(State(()): State<()>, uri: Uri, asked: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     if path.starts_with("api/v1/") {
         return super::prometheus::ApiError::not_found(format!("there is no {}", uri.path())).into_response();
+    }
+    if super::access::is_v2(uri.path()) {
+        return V2Error::form(StatusCode::NOT_FOUND, format!("path {} was not found", uri.path())).into_response();
     }
     if path.starts_with("api/") || path.starts_with("-/") {
         return super::problem::Problem::not_found(format!("there is no {}", uri.path())).into_response();

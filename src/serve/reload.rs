@@ -22,7 +22,7 @@ use crate::act::desk::Documents;
 use crate::act::fault::Faults;
 use crate::clock;
 use crate::config::{Loaded, Sources, load};
-use crate::http::alertmanager::RoutingView;
+use crate::http::alertmanager::{Receivers, RoutingView};
 use crate::pipeline::journeys::Journeys;
 use crate::pipeline::objectives::Objectives;
 use crate::pipeline::outbox::Addressees;
@@ -88,10 +88,7 @@ pub fn documents_of(loaded: &Loaded) -> Documents {
 }
 
 pub fn routing_of(loaded: &Loaded) -> RoutingView {
-    RoutingView {
-        yaml: loaded.routing_yaml.clone(),
-        receivers: Arc::new(loaded.config.routing.receivers.keys().cloned().collect()),
-    }
+    RoutingView { yaml: loaded.routing_yaml.clone(), receivers: Arc::new(Receivers::new(&loaded.config.routing.receivers)) }
 }
 
 impl Live {

@@ -2,6 +2,7 @@
 
 mod access;
 mod act;
+mod alertmanager_api;
 mod atlas;
 mod browser;
 mod clients;

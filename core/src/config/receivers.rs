@@ -166,8 +166,8 @@ fn http_config(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder) 
 /// Reads `receivers`.
 pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder) -> BTreeMap<String, Receiver> {
     let mut all = BTreeMap::new();
-    for value in table.list("receivers") {
-        let receiver = receiver(&value, defaults, folder);
+    for (position, value) in table.list("receivers").into_iter().enumerate() {
+        let receiver = Receiver { position, ..receiver(&value, defaults, folder) };
         if receiver.name.is_empty() {
             value.error("missing name in receiver; write name");
         } else if all.contains_key(&receiver.name) {
@@ -208,6 +208,15 @@ fn receiver(value: &Value<'_, '_>, defaults: &Defaults, folder: &Folder) -> Rece
     }
     integrations.extend(unserved::read(&mut table, defaults, folder));
     let users = table.texts("users");
+    let labels = table.value("labels").map_or_else(BTreeMap::new, |value| labels(&value, &name));
     table.finish();
-    Receiver { name, integrations, users }
+    Receiver { name, position: 0, labels, integrations, users }
+}
+
+fn labels(value: &Value<'_, '_>, receiver: &str) -> BTreeMap<String, String> {
+    let labels = value.text_map();
+    if let Some(named) = labels.get("name").filter(|named| *named != receiver) {
+        value.error(format!("receiver label \"name\" must match receiver name {receiver:?}, got {named:?}; remove it"));
+    }
+    labels
 }

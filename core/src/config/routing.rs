@@ -43,7 +43,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
 
 fn inbox() -> Receiver {
     let integration = Integration { send_resolved: true, channel: Channel::Inbox };
-    Receiver { name: INBOX.to_owned(), integrations: vec![integration], users: Vec::new() }
+    Receiver { name: INBOX.to_owned(), position: 0, labels: BTreeMap::new(), integrations: vec![integration], users: Vec::new() }
 }
 
 /// What the root takes where it says nothing.

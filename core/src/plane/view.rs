@@ -34,6 +34,7 @@ pub struct AlertView {
     pub inhibited_by: Vec<Fingerprint>,
     /// Names of time intervals; of an alert in several groups only when all of them are silent.
     pub muted_by: Vec<String>,
+    /// In order of the routes that take the alert, each once.
     pub receivers: Vec<String>,
     /// Ids of the open pages that hold it as firing.
     pub pages: Vec<String>,
@@ -134,14 +135,26 @@ impl Plane {
         } else {
             AlertState::Suppressed
         };
-        let mut receivers: Vec<String> = homes.iter().map(|group| group.id.receiver.clone()).collect();
-        receivers.sort();
-        receivers.dedup();
+        let receivers = self.receivers(alert, &homes);
         let pages = homes.iter().filter_map(|group| self.open_pages.get(&group.id)).filter(|id| {
             let page = self.pages.get(*id).and_then(|page| page.alerts.get(&alert.fingerprint));
             page.is_some_and(|paged| paged.resolved_at.is_none())
         });
         AlertView { state, silenced_by, inhibited_by, muted_by, receivers, pages: pages.cloned().collect(), alert: alert.clone() }
+    }
+
+    fn receivers(&self, alert: &Alert, homes: &[&Group]) -> Vec<String> {
+        let mut receivers: Vec<String> = Vec::with_capacity(homes.len());
+        let mut add = |name: &String| {
+            if !receivers.contains(name) && homes.iter().any(|group| group.id.receiver == *name) {
+                receivers.push(name.clone());
+            }
+        };
+        if homes.len() > 1 {
+            self.tree.matching(&alert.labels).into_iter().for_each(|index| add(&self.tree.node(index).receiver));
+        }
+        homes.iter().for_each(|group| add(&group.id.receiver));
+        receivers
     }
 
     fn silent_everywhere(&self, homes: &[&Group], now: Timestamp) -> Vec<String> {

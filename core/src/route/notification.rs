@@ -138,19 +138,20 @@ fn shared<'a>(mut texts: impl Iterator<Item = &'a str>) -> &'a str {
     if texts.all(|text| text == first) { first } else { "" }
 }
 
-/// Alertmanager's order of alerts: by job, by instance, those without last; then fewer labels first, then label by label, where
-/// the set that lacks a label comes first.
-fn order(one: &Alert, other: &Alert) -> Ordering {
+/// Alertmanager's order of alerts: by job, by instance, those without last; then by all their labels.
+pub fn order(one: &Alert, other: &Alert) -> Ordering {
     let named = |alert: &Alert, name: &str| (alert.labels.get(name).is_empty(), alert.labels.get(name).to_owned());
-    let by_label = || {
-        let differs = one.labels.iter().zip(other.labels.iter()).find(|(own, their)| own != their);
-        differs.map_or(Ordering::Equal, |(own, their)| their.0.cmp(own.0).then(own.1.cmp(their.1)))
-    };
     named(one, "job")
         .cmp(&named(other, "job"))
         .then_with(|| named(one, "instance").cmp(&named(other, "instance")))
-        .then_with(|| one.labels.len().cmp(&other.labels.len()))
-        .then_with(by_label)
+        .then_with(|| label_order(&one.labels, &other.labels))
+}
+
+/// Alertmanager's order of label sets: fewer labels first, then label by label, where the set that lacks a label comes first.
+pub fn label_order(one: &LabelSet, other: &LabelSet) -> Ordering {
+    let differs = one.iter().zip(other.iter()).find(|(own, their)| own != their);
+    let by_label = differs.map_or(Ordering::Equal, |(own, their)| their.0.cmp(own.0).then(own.1.cmp(their.1)));
+    one.len().cmp(&other.len()).then(by_label)
 }
 
 fn common_labels(alerts: &[&Alert]) -> LabelSet {

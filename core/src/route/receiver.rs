@@ -13,6 +13,10 @@ use super::dispatch::group::hex;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receiver {
     pub name: String,
+    /// Which receiver of the configuration it is, from zero.
+    pub position: usize,
+    /// By which clients of the API choose among receivers; they route nothing.
+    pub labels: BTreeMap<String, String>,
     pub integrations: Vec<Integration>,
     /// Users who are paged through this receiver, until schedules say who is on call.
     pub users: Vec<String>,

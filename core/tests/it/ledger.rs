@@ -20,7 +20,8 @@ fn at(second: i64) -> Timestamp {
 
 fn routing() -> Arc<Routing> {
     let inbox = Integration { send_resolved: true, channel: Channel::Inbox };
-    let team = Receiver { name: "team".to_owned(), integrations: vec![inbox], users: vec![] };
+    let team =
+        Receiver { name: "team".to_owned(), position: 0, labels: BTreeMap::new(), integrations: vec![inbox], users: vec![] };
     Arc::new(Routing {
         root: Route {
             receiver: "team".to_owned(),

@@ -70,6 +70,20 @@ pub async fn node_exporter() -> Peer {
     start("prometheus-node-exporter", &[format!("--web.listen-address={address}")], address, "/metrics").await
 }
 
+/// Starts an Alertmanager with a configuration, which it keeps with its data in `folder`.
+pub async fn alertmanager(folder: &Path, config: &str) -> Peer {
+    let address = format!("127.0.0.1:{}", free_port());
+    let file = folder.join("alertmanager.yml");
+    std::fs::write(&file, config).expect("the folder takes files");
+    let arguments = [
+        format!("--config.file={}", file.display()),
+        format!("--storage.path={}", folder.join("alertmanager").display()),
+        format!("--web.listen-address={address}"),
+        "--cluster.listen-address=".to_owned(),
+    ];
+    start("prometheus-alertmanager", &arguments, address, "/-/ready").await
+}
+
 /// Starts a Prometheus with a configuration, which it keeps with its data in `folder`.
 pub async fn prometheus(folder: &Path, config: &str) -> Peer {
     prometheus_with(folder, config, &[]).await

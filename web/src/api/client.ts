@@ -71,7 +71,8 @@ async function failure(response: Response): Promise<ApiError> {
   if (typeof body === "string") return new ApiError(response.status, body);
   if (!isObject(body)) return new ApiError(response.status, `The server answered with status ${response.status}`);
   const { type: _type, title, status: _status, detail, ...extra } = body as Partial<Problem>;
-  const words = title ?? (typeof body.error === "string" ? body.error : `The server answered with status ${response.status}`);
+  const said = [body.error, body.message].find((text): text is string => typeof text === "string");
+  const words = title ?? said ?? `The server answered with status ${response.status}`;
   return new ApiError(response.status, words, detail ?? "", extra);
 }
 

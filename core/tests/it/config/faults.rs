@@ -364,3 +364,11 @@ act:
         .collect();
     assert_eq!(shown, ["database shop staging false", "proxy db production false", "service tocsin staging true"]);
 }
+
+#[test]
+fn a_receiver_has_no_other_name_among_its_labels() {
+    check(
+        "route: {receiver: a}\nreceivers:\n- name: a\n  labels: {team: web, name: b}\n",
+        "etc/tocsin.yml:4:11: error: receivers[0].labels: receiver label \"name\" must match receiver name \"a\", got \"b\"; remove it\n",
+    );
+}

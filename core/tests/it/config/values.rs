@@ -5,7 +5,7 @@ use tocsin_core::config::{self, Config, File, Language};
 use tocsin_core::model::LabelSet;
 use tocsin_core::promql::parse::Syntax;
 use tocsin_core::remote::{self, send::Queue};
-use tocsin_core::route::receiver::Channel;
+use tocsin_core::route::receiver::{Channel, Receiver};
 use tocsin_core::route::tree::GroupBy;
 use tocsin_core::scrape::job::{Histograms, Protocol};
 use tocsin_core::time::Span;
@@ -371,4 +371,15 @@ fn parts_of_the_language_are_opened_one_by_one() {
     let config = read("promql: {delayed_name_removal: true, duration_expressions: true}\nglobal: {evaluation_interval: 7s}");
     let options = config.language.options(&config.global);
     assert_eq!((options.delayed_name_removal, options.default_step), (true, Span(7_000)));
+}
+
+#[test]
+fn receivers_keep_their_order_and_their_labels() {
+    let text =
+        "route: {receiver: z}\nreceivers: [{name: z}, {name: a, labels: {team: web, tier: 1, name: a}}, {name: m, labels: null}]";
+    let config = read(text);
+    let mut receivers: Vec<&Receiver> = config.routing.receivers.values().collect();
+    receivers.sort_by_key(|receiver| receiver.position);
+    let shown: Vec<String> = receivers.iter().map(|receiver| format!("{} {:?}", receiver.name, receiver.labels)).collect();
+    assert_eq!(shown, ["z {}", r#"a {"name": "a", "team": "web", "tier": "1"}"#, "m {}"]);
 }

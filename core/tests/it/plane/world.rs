@@ -168,6 +168,8 @@ pub fn receiver(name: &str, integrations: &[&str]) -> Receiver {
     };
     Receiver {
         name: name.to_owned(),
+        position: 0,
+        labels: BTreeMap::new(),
         integrations: integrations.iter().map(integration).collect(),
         users: vec!["ada".to_owned()],
     }

@@ -1,0 +1,192 @@
+//! Silences: asked for, set and ended.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tocsin_core::model::{MatchOp, Matcher};
+use tocsin_core::plane::{Event, Refused, Reply};
+use tocsin_core::route::silence::{BadSilence, Silence, SilenceRequest, SilenceState};
+use tocsin_core::time::Timestamp;
+
+use super::fault::{V2Error, first_value, json_body};
+use super::{AlertmanagerState, instant, matchers};
+use crate::clock;
+use crate::http::access::Caller;
+use crate::http::alerts::preview::MatcherForm;
+use crate::http::prometheus::Parameters;
+use crate::id;
+use crate::pipeline::watch::Note;
+
+fn matcher_json(matcher: &Matcher) -> Value {
+    json!({
+        "name": matcher.name,
+        "value": matcher.value,
+        "isRegex": matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex),
+        "isEqual": matches!(matcher.op, MatchOp::Equal | MatchOp::Regex),
+    })
+}
+
+fn gettable(silence: &Silence, now: Timestamp) -> Value {
+    let mut shown = json!({
+        "id": silence.id,
+        "status": { "state": silence.state(now) },
+        "updatedAt": silence.updated_at.rfc3339(),
+        "matchers": silence.matchers.iter().map(matcher_json).collect::<Vec<_>>(),
+        "startsAt": silence.starts_at.rfc3339(),
+        "endsAt": silence.ends_at.rfc3339(),
+        "createdBy": silence.created_by,
+        "comment": silence.comment,
+    });
+    if !silence.annotations.is_empty() {
+        shown["annotations"] = json!(silence.annotations);
+    }
+    shown
+}
+
+/// Returns whether a silence has every matcher of a filter as one of its own: the same label, operator and value.
+fn has_all(silence: &Silence, filter: &[Matcher]) -> bool {
+    let is = |own: &Matcher, asked: &Matcher| (&own.name, own.op, &own.value) == (&asked.name, asked.op, &asked.value);
+    filter.iter().all(|asked| silence.matchers.iter().any(|own| is(own, asked)))
+}
+
+pub(super) async fn get_silences(State(state): State<AlertmanagerState>, parameters: Parameters) -> Result<Response, V2Error> {
+    let (filter, now) = (matchers(&parameters, "filter")?, clock::now());
+    let mut silences: Vec<Silence> = state.watch.ask(|state| state.plane.silences().into_iter().cloned().collect()).await?;
+    silences.retain(|silence| has_all(silence, &filter));
+    // Active ones by the nearest end, then pending ones by the nearest start, then expired ones by the latest end.
+    silences.sort_by_key(|silence| {
+        let state = silence.state(now);
+        let by = match state {
+            SilenceState::Active => silence.ends_at.0,
+            SilenceState::Pending => silence.starts_at.0,
+            SilenceState::Expired => -silence.ends_at.0,
+        };
+        (state, by, silence.id.clone())
+    });
+    Ok(Json(silences.iter().map(|silence| gettable(silence, now)).collect::<Vec<_>>()).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PostableSilence {
+    id: Option<String>,
+    matchers: Option<Vec<PostableMatcher>>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    created_by: Option<String>,
+    comment: Option<String>,
+    annotations: Option<BTreeMap<String, Option<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PostableMatcher {
+    name: Option<String>,
+    value: Option<String>,
+    is_regex: Option<bool>,
+    is_equal: Option<bool>,
+}
+
+impl PostableMatcher {
+    fn matcher(self, index: usize) -> Result<Matcher, V2Error> {
+        let required = |field: &str| V2Error::required(&format!("matchers.{index}.{field}"));
+        let is_regex = self.is_regex.ok_or_else(|| required("isRegex"))?;
+        let name = self.name.ok_or_else(|| required("name"))?;
+        let value = self.value.ok_or_else(|| required("value"))?;
+        let form = MatcherForm { name, value, is_regex, is_equal: self.is_equal.unwrap_or(true) };
+        form.matcher().map_err(|problem| V2Error::bad(problem.detail))
+    }
+}
+
+impl PostableSilence {
+    /// Fields are missed in the order of their names, as Alertmanager does.
+    fn request(self, new_id: String) -> Result<SilenceRequest, V2Error> {
+        let need = |field: Option<String>, name: &str| field.ok_or_else(|| V2Error::required(name));
+        let when =
+            |name: &str, text: &str| instant(Some(text)).map_err(|bad| V2Error::unreadable("silence", format!("{name} {bad}")));
+        let comment = need(self.comment, "comment")?;
+        let created_by = need(self.created_by, "createdBy")?;
+        let ends_at = need(self.ends_at, "endsAt")?;
+        let matchers = self.matchers.ok_or_else(|| V2Error::required("matchers"))?;
+        if matchers.is_empty() {
+            return Err(V2Error::too_few_items("matchers"));
+        }
+        let starts_at = need(self.starts_at, "startsAt")?;
+        Ok(SilenceRequest {
+            id: self.id.filter(|id| !id.is_empty()),
+            new_id,
+            starts_at: when("startsAt", &starts_at)?,
+            ends_at: when("endsAt", &ends_at)?.ok_or_else(|| V2Error::bad("endsAt is missing"))?,
+            matchers: matchers.into_iter().enumerate().map(|(index, form)| form.matcher(index)).collect::<Result<_, _>>()?,
+            created_by,
+            comment,
+            annotations: self.annotations.into_iter().flatten().map(|(name, text)| (name, text.unwrap_or_default())).collect(),
+        })
+    }
+}
+
+pub(super) async fn post_silence(
+    State(state): State<AlertmanagerState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, V2Error> {
+    let body = json_body(&headers, body, "silence")?;
+    let posted: PostableSilence = first_value(&body).map_err(|error| V2Error::unreadable("silence", error))?;
+    let request = posted.request(id::uuid())?;
+    let said: Vec<String> = request.matchers.iter().map(ToString::to_string).collect();
+    let note: Note = Box::new(move |result| match result {
+        Ok(Reply::Silence { id }) => Some(caller.note("set silence", id, "done", said.join(", "))),
+        Ok(_) | Err(_) => None,
+    });
+    match state.watch.request(Event::SilenceSet(request), Some(note)).await? {
+        Ok(Reply::Silence { id }) => Ok(Json(json!({ "silenceID": id })).into_response()),
+        Ok(_) => Err(V2Error::bad("the silence was not taken")),
+        Err(Refused::Silence(BadSilence::NotFound)) => {
+            Err(V2Error::Said(StatusCode::NOT_FOUND, BadSilence::NotFound.to_string()))
+        }
+        Err(Refused::Silence(bad @ (BadSilence::EndsBeforeStart | BadSilence::EndsInPast))) => {
+            Err(V2Error::bad(format!("Failed to create silence: {bad}")))
+        }
+        Err(refused) => Err(V2Error::bad(refused.to_string())),
+    }
+}
+
+/// Refuses what cannot be the id of a silence: 32 hexadecimal digits, with or without dashes between their groups.
+fn check_id(id: &str) -> Result<(), V2Error> {
+    let groups: Vec<usize> = id.split('-').map(str::len).collect();
+    let is_grouped = matches!(groups[..], [32] | [8, 4, 4, 4, 12]);
+    if is_grouped && id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    Err(V2Error::path_type("silenceID", "uuid", id))
+}
+
+pub(super) async fn get_silence(State(state): State<AlertmanagerState>, Path(id): Path<String>) -> Result<Response, V2Error> {
+    check_id(&id)?;
+    let now = clock::now();
+    let silence = state.watch.ask(move |state| state.plane.silence(&id).map(|silence| gettable(silence, now))).await?;
+    Ok(Json(silence.ok_or(V2Error::Nothing)?).into_response())
+}
+
+pub(super) async fn delete_silence(
+    State(state): State<AlertmanagerState>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, V2Error> {
+    check_id(&id)?;
+    let subject = id.clone();
+    let note: Note = Box::new(move |result| result.as_ref().ok().map(|_| caller.note("end silence", &subject, "done", "")));
+    match state.watch.request(Event::SilenceExpire { id }, Some(note)).await? {
+        Ok(_) => Ok(StatusCode::OK),
+        Err(Refused::Silence(BadSilence::NotFound)) => Err(V2Error::Nothing),
+        Err(refused) => Err(V2Error::Said(StatusCode::INTERNAL_SERVER_ERROR, refused.to_string())),
+    }
+}
