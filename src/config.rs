@@ -111,6 +111,46 @@ pub fn expand(path: &str) -> Result<Vec<PathBuf>, Problem> {
     Ok(files)
 }
 
+/// Returns the files that a pattern names, in order; each part of it may hold `*`, `?` and `[…]`. No match is no fault.
+///
+/// Source: Go `filepath.Glob`.
+pub fn glob(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let name = part.as_os_str().to_string_lossy();
+        let mut next = Vec::new();
+        for base in found {
+            if !name.contains(['*', '?', '[']) {
+                next.push(base.join(part));
+                continue;
+            }
+            let folder = if base.as_os_str().is_empty() { Path::new(".") } else { &base };
+            let Ok(entries) = std::fs::read_dir(folder) else { continue };
+            let names = entries.flatten().map(|entry| entry.file_name());
+            let fits = names.filter(|own| tocsin_core::config::pattern_matches(&name, &own.to_string_lossy()));
+            next.extend(fits.map(|own| base.join(own)));
+        }
+        found = next;
+    }
+    found.retain(|path| path.exists());
+    found.sort();
+    found
+}
+
+/// Reads the templates that a path or a pattern names. As in Alertmanager a path that names nothing is no fault; it is warned about.
+fn read_templates(path: &str, problems: &mut Vec<Problem>) -> Vec<File> {
+    let files = glob(Path::new(path));
+    if files.is_empty() {
+        let message = "no file of templates is named so".to_owned();
+        problems.push(Problem { severity: Severity::Warning, ..whole_file(path, message) });
+    }
+    if files.len() > FILES_MAX {
+        problems.push(whole_file(path, format!("the pattern names more than {FILES_MAX} files")));
+        return Vec::new();
+    }
+    files.iter().filter_map(|file| read_file(file).map_err(|problem| problems.push(problem)).ok()).collect()
+}
+
 fn environment(name: &str) -> Option<String> {
     #[allow(clippy::disallowed_methods, reason = "external labels may name environment variables; this is where they are read")]
     std::env::var(name).ok()
@@ -160,7 +200,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
     let objectives = objectives(&slo_files, &mut problems);
     let mut templates = Templates::new();
     for path in &config.templates {
-        for file in collect(path, &mut problems) {
+        for file in read_templates(path, &mut problems) {
             if let Err(error) = templates.add(&file.name, &file.text) {
                 problems.push(whole_file(&file.name, error.to_string()));
             }
@@ -331,4 +371,37 @@ fn objectives(files: &[File], problems: &mut Vec<Problem>) -> Vec<Definition> {
     let (definitions, unread) = definitions(&resolved);
     problems.extend(unread);
     definitions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_found_by_patterns_in_every_part_and_none_is_no_fault() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder takes folders");
+            std::fs::write(path, text).expect("the folder takes files");
+        };
+        for team in ["a", "b", "other"] {
+            put(&format!("teams/{team}/page.tmpl"), &format!("{{{{ define \"{team}\" }}}}{team}{{{{ end }}}}"));
+        }
+        put("teams/notes.tmpl", "{{ bad");
+        let found = glob(&folder.path().join("teams/[ab]/p*.tmpl"));
+        let names: Vec<_> =
+            found.iter().map(|path| path.strip_prefix(folder.path()).expect("inside").display().to_string()).collect();
+        assert_eq!(names, ["teams/a/page.tmpl", "teams/b/page.tmpl"]);
+        let load_with = |templates: &str| {
+            put("tocsin.yml", &format!("templates: {templates}\n"));
+            load(&Sources { config: folder.path().join("tocsin.yml"), alertmanager: None })
+        };
+        let loaded =
+            load_with("['teams/*/*.tmpl', 'none/*.tmpl', missing.tmpl]").unwrap_or_else(|problems| panic!("{problems:?}"));
+        let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains("no file of templates is named so")), "{warnings:?}");
+        assert!(load_with("['teams/*']").is_err(), "a template that cannot be read is a fault");
+    }
 }

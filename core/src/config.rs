@@ -25,6 +25,7 @@ use crate::journey::Journey;
 use crate::model::relabel::RelabelRule;
 use crate::problem::{Problem, has_errors};
 use crate::remote::send::Endpoint;
+use crate::route::matchers::Mode;
 use crate::route::tree::Routing;
 use crate::scrape::job::Job;
 use crate::yaml::{self, Problems, Table};
@@ -65,6 +66,8 @@ pub struct Config {
     /// Paths or patterns of files with more `scrape_configs`; hand each to `add_scrape_file`.
     pub scrape_config_files: Vec<String>,
     pub routing: Routing,
+    /// How matchers of routes, and those that clients send, are read.
+    pub matchers: Mode,
     /// Paths or patterns of notification templates.
     pub templates: Vec<String>,
     /// What happens to the labels of our own alerts before they are routed.
@@ -117,7 +120,7 @@ pub fn read(
     problems.extend(collected.into_vec());
     problems.sort_by_key(|problem| problem.position);
     if let Some(file) = alertmanager {
-        let (routing, found) = read_alertmanager(file);
+        let (routing, found) = read_alertmanager(file, config.as_ref().map_or(Mode::Fallback, |config| config.matchers));
         problems.extend(found);
         match (&mut config, routing) {
             (Some(config), Some((routing, templates))) => {
@@ -157,6 +160,7 @@ fn read_main(
     }
     let mut job_names = job::Names::new();
     let (storage, limits, retention) = storage::read(table);
+    let matchers = sections::matchers(table);
     let config = Config {
         jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
@@ -167,7 +171,8 @@ fn read_main(
         runbook_files: paths(table, "runbook_files", "runbook", &folder),
         act: act::read(table, &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
-        routing: routing::read(table, &defaults, &folder),
+        routing: routing::read(table, &defaults, &folder, matchers),
+        matchers,
         templates: templates(table, &folder),
         alert_relabel: sections::alerting(table, &folder, global.classic_names_only),
         remote_write: remote::write(table, &folder, &global),
@@ -186,7 +191,7 @@ fn read_main(
     config
 }
 
-fn read_alertmanager(file: &File) -> (Option<(Routing, Vec<String>)>, Vec<Problem>) {
+fn read_alertmanager(file: &File, mode: Mode) -> (Option<(Routing, Vec<String>)>, Vec<Problem>) {
     let (node, mut problems) = yaml::parse(&file.name, &file.text);
     let collected = Problems::new(&file.name);
     let folder = Folder::of(&file.name);
@@ -200,7 +205,7 @@ fn read_alertmanager(file: &File) -> (Option<(Routing, Vec<String>)>, Vec<Proble
                 defaults
             }
         };
-        let routing = (routing::read(&mut table, &defaults, &folder), templates(&mut table, &folder));
+        let routing = (routing::read(&mut table, &defaults, &folder, mode), templates(&mut table, &folder));
         sections::tracing(&mut table, &folder);
         table.finish();
         routing

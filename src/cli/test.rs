@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use regex::Regex;
-use tocsin_core::config::pattern_matches;
 use tocsin_core::problem::{Problem, has_errors};
 use tocsin_core::promql::evaluate::{Cancel, Options};
 use tocsin_core::promql::script;
@@ -167,7 +166,7 @@ fn groups(path: &Path, file: &TestFile, settings: &Settings) -> Result<Vec<RuleG
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (mut groups, mut problems, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for pattern in &file.rule_files {
-        let found = glob(&folder.join(pattern));
+        let found = config::glob(&folder.join(pattern));
         if found.is_empty() {
             println!("{}: warning: no rule file is named {pattern}", file.name);
         }
@@ -186,31 +185,6 @@ fn groups(path: &Path, file: &TestFile, settings: &Settings) -> Result<Vec<RuleG
         }
     }
     if has_errors(&problems) { Err(problems) } else { Ok(groups) }
-}
-
-/// Returns the files that a pattern names, in order; each part of it may hold `*`, `?` and `[…]`.
-///
-/// Source: Go `filepath.Glob`.
-fn glob(pattern: &Path) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::new()];
-    for part in pattern.components() {
-        let name = part.as_os_str().to_string_lossy();
-        let mut next = Vec::new();
-        for base in found {
-            if !name.contains(['*', '?', '[']) {
-                next.push(base.join(part));
-                continue;
-            }
-            let folder = if base.as_os_str().is_empty() { Path::new(".") } else { &base };
-            let Ok(entries) = std::fs::read_dir(folder) else { continue };
-            let names = entries.flatten().map(|entry| entry.file_name());
-            next.extend(names.filter(|own| pattern_matches(&name, &own.to_string_lossy())).map(|own| base.join(own)));
-        }
-        found = next;
-    }
-    found.retain(|path| path.exists());
-    found.sort();
-    found
 }
 
 fn print(suite: &Suite) {

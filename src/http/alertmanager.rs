@@ -41,8 +41,8 @@ pub struct AlertmanagerState {
 }
 
 impl AlertmanagerState {
-    fn receivers(&self) -> Arc<Receivers> {
-        self.routing.borrow().receivers.clone()
+    fn view(&self) -> RoutingView {
+        self.routing.borrow().clone()
     }
 }
 
@@ -51,6 +51,8 @@ pub struct RoutingView {
     /// Alertmanager's YAML, secrets masked.
     pub yaml: Arc<str>,
     pub receivers: Arc<Receivers>,
+    /// How matchers of clients are read.
+    pub matchers: Mode,
 }
 
 /// The names of the receivers with their labels, in order of the configuration.
@@ -69,8 +71,8 @@ impl Receivers {
     }
 
     /// Returns those whose labels satisfy `receiver_matchers`.
-    fn matching(&self, parameters: &Parameters) -> Result<impl Iterator<Item = &(String, LabelSet)>, V2Error> {
-        let asked = matchers(parameters, "receiver_matchers").map_err(|error| match error {
+    fn matching(&self, parameters: &Parameters, mode: Mode) -> Result<impl Iterator<Item = &(String, LabelSet)>, V2Error> {
+        let asked = matchers(parameters, "receiver_matchers", mode).map_err(|error| match error {
             V2Error::Said(status, words) => V2Error::Said(status, format!("failed to parse receiver_matchers param: {words}")),
             other => other,
         })?;
@@ -79,7 +81,7 @@ impl Receivers {
 }
 
 async fn status(State(state): State<AlertmanagerState>) -> Response {
-    let routing = state.routing.borrow().clone();
+    let routing = state.view();
     Json(json!({
         "cluster": { "name": "tocsin", "status": "ready", "peers": [{ "name": "tocsin", "address": "127.0.0.1:0" }] },
         "versionInfo": {
@@ -92,8 +94,9 @@ async fn status(State(state): State<AlertmanagerState>) -> Response {
 }
 
 async fn receivers(State(state): State<AlertmanagerState>, parameters: Parameters) -> Result<Response, V2Error> {
-    let receivers = state.receivers();
-    let shown = receivers.matching(&parameters)?.map(|(name, labels)| json!({ "name": name, "labels": labels }));
+    let view = state.view();
+    let shown =
+        view.receivers.matching(&parameters, view.matchers)?.map(|(name, labels)| json!({ "name": name, "labels": labels }));
     Ok(Json(shown.collect::<Vec<_>>()).into_response())
 }
 
@@ -105,12 +108,8 @@ fn truth(parameters: &Parameters, name: &str) -> Result<bool, V2Error> {
     }
 }
 
-fn matchers(parameters: &Parameters, name: &str) -> Result<Vec<Matcher>, V2Error> {
-    parameters
-        .all(name)
-        .iter()
-        .map(|text| parse_matcher(text, Mode::Fallback).map_err(|error| V2Error::bad(error.to_string())))
-        .collect()
+fn matchers(parameters: &Parameters, name: &str, mode: Mode) -> Result<Vec<Matcher>, V2Error> {
+    parameters.all(name).iter().map(|text| parse_matcher(text, mode).map_err(|error| V2Error::bad(error.to_string()))).collect()
 }
 
 /// Reads an instant; the zero time of Go means none. Beside RFC 3339 the shorter forms are taken that Alertmanager takes: without

@@ -88,7 +88,11 @@ pub fn documents_of(loaded: &Loaded) -> Documents {
 }
 
 pub fn routing_of(loaded: &Loaded) -> RoutingView {
-    RoutingView { yaml: loaded.routing_yaml.clone(), receivers: Arc::new(Receivers::new(&loaded.config.routing.receivers)) }
+    RoutingView {
+        yaml: loaded.routing_yaml.clone(),
+        receivers: Arc::new(Receivers::new(&loaded.config.routing.receivers)),
+        matchers: loaded.config.matchers,
+    }
 }
 
 impl Live {

@@ -10,9 +10,11 @@ use chrono_tz::Tz;
 use crate::route::time_interval::{InclusiveRange, TimeInterval, TimeRange};
 use crate::yaml::{Table, Value};
 
-const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+pub(super) const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 const MONTHS: [&str; 12] =
     ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
+
+const END_OF_DAY: u16 = 24 * 60;
 
 /// Reads both lists into one set of names.
 pub(super) fn read(table: &mut Table<'_, '_>) -> BTreeMap<String, Vec<TimeInterval>> {
@@ -84,8 +86,11 @@ fn time_range(value: &Value<'_, '_>) -> Option<TimeRange> {
     };
     let (start_minute, end_minute) = (minute(&start), minute(&end));
     let range = TimeRange { start_minute: start_minute?, end_minute: end_minute? };
-    if range.start_minute >= range.end_minute {
-        value.error("start time cannot be equal or greater than end time; split a range that crosses midnight in two");
+    // One that ends before it begins goes over midnight, which Alertmanager does not know.
+    if range.start_minute == range.end_minute {
+        value.error("start time cannot be equal to end time; write 00:00 and 24:00 for a whole day");
+    } else if range.start_minute == END_OF_DAY {
+        value.error("start time cannot be the end of a day; write 00:00 for the next one");
     }
     Some(range)
 }

@@ -1,5 +1,7 @@
 //! The configuration as others may see it.
 
+mod nights;
+
 use crate::yaml::{self, Kind, Node};
 
 /// What stands in place of a secret.
@@ -62,6 +64,7 @@ pub fn masked_routing(text: &str) -> String {
                     }
                 }
             }
+            ("time_intervals" | "mute_time_intervals", Kind::Sequence(named)) => named.iter_mut().for_each(nights::split),
             (name, _) if ROUTING.contains(&name) => {}
             _ => continue,
         }
@@ -177,6 +180,22 @@ mod tests {
                     receivers:\n- name: a\n  users: [x]\n  inbox_configs: [{}]\n";
         assert_eq!(masked_routing(text), "global:\n  resolve_timeout: 1m\nroute:\n  receiver: a\nreceivers:\n- name: a\n");
         assert_eq!(masked_routing("scrape_configs: []\n"), DEFAULT_ROUTING);
+    }
+
+    #[test]
+    fn a_range_over_midnight_becomes_two_intervals() {
+        let text = "route: {receiver: a}\nreceivers: [{name: a}]\ntime_intervals:\n- name: nights\n  time_intervals:\n  \
+                    - weekdays: ['friday:saturday']\n    times: [{start_time: '12:00', end_time: '13:00'}, \
+                    {start_time: '22:00', end_time: '06:00'}]\n  - times: [{start_time: '20:00', end_time: '00:00'}]\n";
+        let shown = masked_routing(text);
+        let nights = shown.split_once("time_intervals:\n").expect("the section").1;
+        assert_eq!(
+            nights,
+            "- name: nights\n  time_intervals:\n  - weekdays:\n    - friday:saturday\n    times:\n    - start_time: \"12:00\"\n      \
+             end_time: \"13:00\"\n  - weekdays:\n    - friday:saturday\n    times:\n    - start_time: \"22:00\"\n      end_time: \"24:00\"\n  \
+             - weekdays:\n    - saturday\n    - sunday\n    times:\n    - start_time: \"00:00\"\n      end_time: \"06:00\"\n  \
+             - times:\n    - start_time: \"20:00\"\n      end_time: \"24:00\"\n"
+        );
     }
 
     #[test]

@@ -21,13 +21,13 @@ use super::receivers::{self, Defaults};
 const INBOX: &str = "inbox";
 
 /// Reads the keys of Alertmanager's top level; `defaults` comes from `global`.
-pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder) -> Routing {
+pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder, mode: Mode) -> Routing {
     let mut receivers = receivers::read(table, defaults, folder);
     let time_intervals = intervals::read(table);
-    let inhibitions = inhibitions(table);
+    let inhibitions = inhibitions(table, mode);
     let route = table.value("route");
     let root = match &route {
-        Some(value) => root(value, &receivers, &time_intervals),
+        Some(value) => root(value, &Names { receivers: &receivers, time_intervals: &time_intervals, mode }),
         None => {
             if !receivers.is_empty() {
                 table.error("no route provided in config; write route: {receiver: NAME} with the name of a receiver");
@@ -62,16 +62,14 @@ fn bare_root() -> Route {
     }
 }
 
+/// What routes may name, and how their matchers are read.
 struct Names<'a> {
     receivers: &'a BTreeMap<String, Receiver>,
     time_intervals: &'a BTreeMap<String, Vec<TimeInterval>>,
+    mode: Mode,
 }
 
-fn root(
-    value: &Value<'_, '_>,
-    receivers: &BTreeMap<String, Receiver>,
-    time_intervals: &BTreeMap<String, Vec<TimeInterval>>,
-) -> Route {
+fn root(value: &Value<'_, '_>, names: &Names<'_>) -> Route {
     let mut table = value.table();
     if table.text("receiver").unwrap_or_default().is_empty() {
         table.error("root route must specify a default receiver; write receiver: NAME");
@@ -88,7 +86,7 @@ fn root(
     if says(&mut table, "active_time_intervals") {
         table.error("root route must not have any active time intervals; move them to a route under routes");
     }
-    let route = route(value, &bare_root(), &Names { receivers, time_intervals });
+    let route = route(value, &bare_root(), names);
     if route.continues {
         table.error("cannot have continue in root route; remove it");
     }
@@ -107,11 +105,11 @@ fn route(value: &Value<'_, '_>, parent: &Route, names: &Names<'_>) -> Route {
     }
     let mut matchers = exact(&mut table, "match");
     matchers.extend(expressions(&mut table, "match_re"));
-    matchers.extend(matcher_lines(&mut table, "matchers"));
+    matchers.extend(matcher_lines(&mut table, "matchers", names.mode));
     let mut route = Route {
         receiver: name.unwrap_or_else(|| parent.receiver.clone()),
         matchers,
-        group_by: group_by(&mut table).unwrap_or_else(|| parent.group_by.clone()),
+        group_by: group_by(&mut table, names.mode).unwrap_or_else(|| parent.group_by.clone()),
         continues: table.boolean("continue").unwrap_or(false),
         group_wait: table.span("group_wait").unwrap_or(parent.group_wait),
         group_interval: span_above_zero(&mut table, "group_interval").unwrap_or(parent.group_interval),
@@ -155,7 +153,7 @@ fn interval_names(table: &mut Table<'_, '_>, key: &'static str, names: &Names<'_
 }
 
 /// Returns `None` where nothing is said: an empty list says nothing either.
-fn group_by(table: &mut Table<'_, '_>) -> Option<GroupBy> {
+fn group_by(table: &mut Table<'_, '_>, mode: Mode) -> Option<GroupBy> {
     let whole = table.value("group_by")?;
     let (mut labels, mut seen, mut all) = (Vec::new(), BTreeSet::new(), false);
     for value in whole.list() {
@@ -164,8 +162,8 @@ fn group_by(table: &mut Table<'_, '_>) -> Option<GroupBy> {
             all = true;
             continue;
         }
-        if name.is_empty() {
-            value.error("invalid label name \"\" in group_by list");
+        if !is_label_name(&name, mode) {
+            value.error(format!("invalid label name {name:?} in group_by list"));
         } else if !seen.insert(name.clone()) {
             value.error(format!("duplicated label {name:?} in group_by; remove one"));
         }
@@ -180,6 +178,11 @@ fn group_by(table: &mut Table<'_, '_>) -> Option<GroupBy> {
         (false, true) => None,
         (false, false) => Some(GroupBy::Labels(labels)),
     }
+}
+
+/// Returns whether a label can be called so; without the UTF-8 grammar names are those before 0.27.
+fn is_label_name(name: &str, mode: Mode) -> bool {
+    !name.is_empty() && (mode != Mode::Classic || is_classic_label_name(name))
 }
 
 fn check_classic_name(value: &Value<'_, '_>, name: &str) {
@@ -220,11 +223,11 @@ fn expressions(table: &mut Table<'_, '_>, key: &'static str) -> Vec<Matcher> {
     matchers.into_values().collect()
 }
 
-fn matcher_lines(table: &mut Table<'_, '_>, key: &'static str) -> Vec<Matcher> {
+fn matcher_lines(table: &mut Table<'_, '_>, key: &'static str, mode: Mode) -> Vec<Matcher> {
     let mut all = Vec::new();
     for value in table.list(key) {
         let Some(text) = value.text_ref() else { continue };
-        match parse_matchers(text, Mode::Fallback) {
+        match parse_matchers(text, mode) {
             Ok(matchers) => all.extend(matchers),
             Err(bad) => value.error(format!("{bad}; write matchers such as severity=\"page\" or team=~\"a|b\"")),
         }
@@ -232,17 +235,17 @@ fn matcher_lines(table: &mut Table<'_, '_>, key: &'static str) -> Vec<Matcher> {
     all
 }
 
-fn inhibitions(table: &mut Table<'_, '_>) -> Vec<Inhibition> {
-    table.list("inhibit_rules").iter().filter_map(inhibition).collect()
+fn inhibitions(table: &mut Table<'_, '_>, mode: Mode) -> Vec<Inhibition> {
+    table.list("inhibit_rules").iter().filter_map(|value| inhibition(value, mode)).collect()
 }
 
-fn inhibition(value: &Value<'_, '_>) -> Option<Inhibition> {
+fn inhibition(value: &Value<'_, '_>, mode: Mode) -> Option<Inhibition> {
     let mut table = value.table();
     let mut rule = Inhibition {
         name: table.text("name").unwrap_or_default(),
-        source: conditions(&mut table, ["source_match", "source_match_re", "source_matchers"]),
-        target: conditions(&mut table, ["target_match", "target_match_re", "target_matchers"]),
-        equal: equal(&mut table, "in equal list"),
+        source: conditions(&mut table, ["source_match", "source_match_re", "source_matchers"], mode),
+        target: conditions(&mut table, ["target_match", "target_match_re", "target_matchers"], mode),
+        equal: equal(&mut table, "in equal list", mode),
     };
     let sources = table.list("sources");
     let says_source = !rule.source.is_empty() || !rule.equal.is_empty();
@@ -251,8 +254,8 @@ fn inhibition(value: &Value<'_, '_>) -> Option<Inhibition> {
     }
     for (index, source) in sources.iter().enumerate() {
         let mut entry = source.table();
-        let matchers = matcher_lines(&mut entry, "matchers");
-        let labels = equal(&mut entry, "in source equal list");
+        let matchers = matcher_lines(&mut entry, "matchers", mode);
+        let labels = equal(&mut entry, "in source equal list", mode);
         entry.finish();
         if matchers.is_empty() {
             source.error(format!("source {index}: matchers must not be empty"));
@@ -269,19 +272,19 @@ fn inhibition(value: &Value<'_, '_>) -> Option<Inhibition> {
     Some(rule)
 }
 
-fn conditions(table: &mut Table<'_, '_>, [plain, regex, lines]: [&'static str; 3]) -> Vec<Matcher> {
+fn conditions(table: &mut Table<'_, '_>, [plain, regex, lines]: [&'static str; 3], mode: Mode) -> Vec<Matcher> {
     let mut matchers = exact(table, plain);
     matchers.extend(expressions(table, regex));
-    matchers.extend(matcher_lines(table, lines));
+    matchers.extend(matcher_lines(table, lines, mode));
     matchers
 }
 
-fn equal(table: &mut Table<'_, '_>, where_: &str) -> Vec<String> {
+fn equal(table: &mut Table<'_, '_>, where_: &str, mode: Mode) -> Vec<String> {
     let mut names = Vec::new();
     for value in table.list("equal") {
         let Some(name) = value.text() else { continue };
-        if name.is_empty() {
-            value.error(format!("invalid label name \"\" {where_}"));
+        if !is_label_name(&name, mode) {
+            value.error(format!("invalid label name {name:?} {where_}"));
         }
         names.push(name);
     }

@@ -6,6 +6,7 @@ use crate::client::Secret;
 use crate::model::relabel::RelabelRule;
 use crate::promql::evaluate::Options;
 use crate::promql::parse::Syntax;
+use crate::route::matchers::Mode;
 use crate::yaml::{Table, Value};
 
 use super::client;
@@ -225,6 +226,16 @@ pub(super) fn tocsin(table: &mut Table<'_, '_>, folder: &Folder) -> Tocsin {
         database
     });
     Tocsin { web, database }
+}
+
+/// Reads with which grammar matchers are read: what flags of Alertmanager say (`classic-mode`, `utf8-strict-mode`).
+pub(super) fn matchers(table: &mut Table<'_, '_>) -> Mode {
+    let Some(value) = table.value("matchers") else { return Mode::default() };
+    let word = value.text_ref().unwrap_or_default();
+    Mode::ALL.into_iter().find(|mode| mode.word() == word).unwrap_or_else(|| {
+        value.error(format!("there is no grammar {word:?} of matchers; write fallback, classic or utf8"));
+        Mode::default()
+    })
 }
 
 /// Returns what to write in place of an address that is not one of PostgreSQL; None when it is.

@@ -8,14 +8,28 @@ use crate::model::Matcher;
 /// Which of Alertmanager's two grammars a text is read with.
 ///
 /// Source: Alertmanager `matcher/compat`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Names and values are any text; values with reserved characters must be quoted.
     Utf8,
     /// The grammar before 0.27: classic names, lenient values.
     Classic,
     /// What Alertmanager does by default: UTF-8 first, classic where that fails or the two disagree.
+    #[default]
     Fallback,
+}
+
+impl Mode {
+    pub const ALL: [Mode; 3] = [Mode::Fallback, Mode::Classic, Mode::Utf8];
+
+    /// Returns the word for the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mode::Fallback => "fallback",
+            Mode::Classic => "classic",
+            Mode::Utf8 => "utf8",
+        }
+    }
 }
 
 /// Why a text is no list of matchers.

@@ -24,7 +24,8 @@ pub struct TimeInterval {
     pub location: Option<Tz>,
 }
 
-/// Minutes since midnight, the end left out; 1440 is the end of the day.
+/// Minutes since midnight, the end left out; 1440 is the end of the day. One that ends before it begins goes on over midnight to that
+/// minute of the next day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {
     pub start_minute: u16,
@@ -40,26 +41,47 @@ pub struct InclusiveRange {
 impl TimeInterval {
     /// Returns whether an instant lies within the interval, read on the clock and calendar of the interval's zone.
     ///
+    /// Of a range over midnight weekday, day, month and year are asked of the day on which it began.
     /// Instants beyond the calendar's range lie in no interval that asks for anything.
     pub fn contains(&self, at: Timestamp) -> bool {
         let Some(utc) = at.to_utc() else {
             return *self == TimeInterval { location: self.location, ..TimeInterval::default() };
         };
         let local = utc.with_timezone(&self.location.unwrap_or(Tz::UTC)).naive_local();
+        let (today, yesterday) = (local.date(), local.date().pred_opt());
         let minute = local.hour() * 60 + local.minute();
+        if self.times.is_empty() {
+            return self.has_day(today);
+        }
+        self.times.iter().any(|range| {
+            (range.holds(minute) && self.has_day(today))
+                || (range.reaches(minute) && yesterday.is_some_and(|yesterday| self.has_day(yesterday)))
+        })
+    }
+
+    fn has_day(&self, day: NaiveDate) -> bool {
         let any_or_unasked =
             |ranges: &[InclusiveRange], value: i32| ranges.is_empty() || ranges.iter().any(|range| range.contains(value));
-        (self.times.is_empty() || self.times.iter().any(|range| range.contains(minute)))
-            && (self.days_of_month.is_empty() || self.days_of_month.iter().any(|range| range.contains_day(local.date())))
-            && any_or_unasked(&self.months, local.month() as i32)
-            && any_or_unasked(&self.weekdays, local.weekday().num_days_from_sunday() as i32)
-            && any_or_unasked(&self.years, local.year())
+        (self.days_of_month.is_empty() || self.days_of_month.iter().any(|range| range.contains_day(day)))
+            && any_or_unasked(&self.months, day.month() as i32)
+            && any_or_unasked(&self.weekdays, day.weekday().num_days_from_sunday() as i32)
+            && any_or_unasked(&self.years, day.year())
     }
 }
 
 impl TimeRange {
-    fn contains(self, minute: u32) -> bool {
-        (u32::from(self.start_minute)..u32::from(self.end_minute)).contains(&minute)
+    fn is_over_midnight(self) -> bool {
+        self.end_minute < self.start_minute
+    }
+
+    /// Returns whether it holds a minute of the day on which it begins.
+    fn holds(self, minute: u32) -> bool {
+        minute >= self.start_minute.into() && (self.is_over_midnight() || minute < self.end_minute.into())
+    }
+
+    /// Returns whether it holds a minute of the day after that on which it begins.
+    fn reaches(self, minute: u32) -> bool {
+        self.is_over_midnight() && minute < self.end_minute.into()
     }
 }
 
@@ -121,6 +143,53 @@ mod tests {
         }
         let evening = TimeInterval { times: vec![TimeRange { start_minute: 1380, end_minute: 1440 }], ..Default::default() };
         assert!(evening.contains(at("2026-11-20T23:59:59.999Z")) && !evening.contains(at("2026-11-21T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_range_over_midnight_belongs_to_the_day_on_which_it_began() {
+        let night = vec![TimeRange { start_minute: 1320, end_minute: 360 }];
+        let every = TimeInterval { times: night.clone(), ..Default::default() };
+        for (text, inside) in [
+            ("2026-11-20T21:59:59Z", false),
+            ("2026-11-20T22:00:00Z", true),
+            ("2026-11-20T23:59:59.999Z", true),
+            ("2026-11-21T00:00:00Z", true),
+            ("2026-11-21T05:59:59Z", true),
+            ("2026-11-21T06:00:00Z", false),
+        ] {
+            assert_eq!(every.contains(at(text)), inside, "{text}");
+        }
+        // 2026-11-20 is a Friday.
+        let friday = TimeInterval { weekdays: vec![range(5, 5)], ..every.clone() };
+        for (text, inside) in [
+            ("2026-11-20T03:00:00Z", false),
+            ("2026-11-20T23:00:00Z", true),
+            ("2026-11-21T03:00:00Z", true),
+            ("2026-11-21T23:00:00Z", false),
+            ("2026-11-22T03:00:00Z", false),
+        ] {
+            assert_eq!(friday.contains(at(text)), inside, "{text}");
+        }
+        let last_of_year = TimeInterval {
+            days_of_month: vec![range(-1, -1)],
+            months: vec![range(12, 12)],
+            years: vec![range(2026, 2026)],
+            ..every.clone()
+        };
+        assert!(last_of_year.contains(at("2027-01-01T05:00:00Z")) && !last_of_year.contains(at("2026-12-31T05:00:00Z")));
+        // Both nights in which the clock changes last from ten to six, as people read it.
+        let berlin = TimeInterval { location: Some(Tz::Europe__Berlin), ..every };
+        for (text, inside) in [
+            ("2026-03-28T20:59:00Z", false),
+            ("2026-03-28T21:00:00Z", true),
+            ("2026-03-29T03:59:00Z", true),
+            ("2026-03-29T04:00:00Z", false),
+            ("2026-10-24T20:00:00Z", true),
+            ("2026-10-25T04:59:00Z", true),
+            ("2026-10-25T05:00:00Z", false),
+        ] {
+            assert_eq!(berlin.contains(at(text)), inside, "{text}");
+        }
     }
 
     #[test]

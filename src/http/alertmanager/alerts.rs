@@ -19,7 +19,7 @@ use tocsin_core::route::notification;
 use tocsin_core::time::{Span, Timestamp};
 
 use super::fault::{V2Error, first_value, json_body};
-use super::{AlertmanagerState, Receivers, instant, matchers, truth};
+use super::{AlertmanagerState, RoutingView, instant, matchers, truth};
 use crate::clock;
 use crate::http::prometheus::Parameters;
 
@@ -40,15 +40,15 @@ struct AlertFilter {
 }
 
 impl AlertFilter {
-    fn read(parameters: &Parameters, receivers: &Receivers) -> Result<AlertFilter, V2Error> {
+    fn read(parameters: &Parameters, view: &RoutingView) -> Result<AlertFilter, V2Error> {
         let receiver = match parameters.get("receiver") {
             None => None,
             Some(text) => Some(anchored(text).map_err(|error| V2Error::bad(format!("failed to parse receiver param: {error}")))?),
         };
         let asked = !parameters.all("receiver_matchers").is_empty();
-        let labelled = asked.then(|| receivers.matching(parameters)).transpose()?;
+        let labelled = asked.then(|| view.receivers.matching(parameters, view.matchers)).transpose()?;
         Ok(AlertFilter {
-            matchers: matchers(parameters, "filter")?,
+            matchers: matchers(parameters, "filter", view.matchers)?,
             receiver,
             labelled: labelled.map(|found| found.map(|(name, _)| name.clone()).collect()),
             active: truth(parameters, "active")?,
@@ -116,7 +116,7 @@ fn gettable(view: &AlertView, state: AlertState, muted_by: &[String], receivers:
 }
 
 pub(super) async fn get_alerts(State(state): State<AlertmanagerState>, parameters: Parameters) -> Result<Response, V2Error> {
-    let (filter, now) = (AlertFilter::read(&parameters, &state.receivers())?, clock::now());
+    let (filter, now) = (AlertFilter::read(&parameters, &state.view())?, clock::now());
     let alerts = state.watch.ask(move |state| {
         let views = state.plane.alerts(now);
         let wanted = views.iter().filter(|view| filter.lets(view));
@@ -128,7 +128,7 @@ pub(super) async fn get_alerts(State(state): State<AlertmanagerState>, parameter
 }
 
 pub(super) async fn get_groups(State(state): State<AlertmanagerState>, parameters: Parameters) -> Result<Response, V2Error> {
-    let (filter, now) = (AlertFilter::read(&parameters, &state.receivers())?, clock::now());
+    let (filter, now) = (AlertFilter::read(&parameters, &state.view())?, clock::now());
     let groups = state.watch.ask(move |state| {
         let mut groups = state.plane.groups(now);
         groups.retain(|group| filter.lets_receiver(&group.receiver));

@@ -57,7 +57,7 @@ fn has_all(silence: &Silence, filter: &[Matcher]) -> bool {
 }
 
 pub(super) async fn get_silences(State(state): State<AlertmanagerState>, parameters: Parameters) -> Result<Response, V2Error> {
-    let (filter, now) = (matchers(&parameters, "filter")?, clock::now());
+    let (filter, now) = (matchers(&parameters, "filter", state.view().matchers)?, clock::now());
     let mut silences: Vec<Silence> = state.watch.ask(|state| state.plane.silences().into_iter().cloned().collect()).await?;
     silences.retain(|silence| has_all(silence, &filter));
     // Active ones by the nearest end, then pending ones by the nearest start, then expired ones by the latest end.

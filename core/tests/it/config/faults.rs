@@ -108,7 +108,7 @@ receivers:
 time_intervals:
   - name: nights
     time_intervals:
-      - times: [{start_time: "22:00", end_time: "06:00"}]
+      - times: [{start_time: "22:00", end_time: "22:00"}, {start_time: "24:00", end_time: "06:00"}]
         weekdays: ["friday:monday", someday]
         location: Nowhere/At_All
 inhibit_rules:
@@ -129,7 +129,8 @@ etc/tocsin.yml:21:8: error: receivers[0].webhook_configs[1]: missing webhook con
 etc/tocsin.yml:23:9: error: receivers[0].email_configs[0]: no global SMTP from set; write from here or smtp_from in global
 etc/tocsin.yml:24:40: error: receivers[0].email_configs[0].headers.Subject: duplicate header "Subject" in email config; remove one
 etc/tocsin.yml:25:5: error: receivers[1]: notification config name "operations" is not unique; give each receiver its own name
-etc/tocsin.yml:29:17: error: time_intervals[0].time_intervals[0].times[0]: start time cannot be equal or greater than end time; split a range that crosses midnight in two
+etc/tocsin.yml:29:17: error: time_intervals[0].time_intervals[0].times[0]: start time cannot be equal to end time; write 00:00 and 24:00 for a whole day
+etc/tocsin.yml:29:59: error: time_intervals[0].time_intervals[0].times[1]: start time cannot be the end of a day; write 00:00 for the next one
 etc/tocsin.yml:30:20: error: time_intervals[0].time_intervals[0].weekdays[0]: start day cannot be before end day; the week begins on sunday, so split the range
 etc/tocsin.yml:30:37: error: time_intervals[0].time_intervals[0].weekdays[1]: someday is not a valid weekday; write sunday to saturday
 etc/tocsin.yml:31:19: error: time_intervals[0].time_intervals[0].location: unknown time zone Nowhere/At_All; write a name such as Europe/Berlin or UTC

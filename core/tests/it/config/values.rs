@@ -383,3 +383,30 @@ fn receivers_keep_their_order_and_their_labels() {
     let shown: Vec<String> = receivers.iter().map(|receiver| format!("{} {:?}", receiver.name, receiver.labels)).collect();
     assert_eq!(shown, ["z {}", r#"a {"name": "a", "team": "web", "tier": "1"}"#, "m {}"]);
 }
+
+#[test]
+fn matchers_are_read_with_the_grammar_that_is_asked_for() {
+    let routing = "route: {receiver: a, routes: [{matchers: ['a=\"\\x41\"']}]}\nreceivers: [{name: a}]\n";
+    let value = |text: &str| read(text).routing.root.routes[0].matchers[0].value.clone();
+    assert_eq!(value(routing), "\\x41");
+    assert_eq!(value(&format!("matchers: classic\n{routing}")), "\\x41");
+    let second = file("etc/alertmanager.yml", "route: {receiver: a, group_by: [größe]}\nreceivers: [{name: a}]\n");
+    for (mode, is_good) in [("fallback", true), ("utf8", true), ("classic", false), ("strict", false)] {
+        let main = file("etc/tocsin.yml", &format!("alertmanager_config: alertmanager.yml\nmatchers: {mode}\n"));
+        let (config, problems) = config::read(&main, Some(&second), &|_| None);
+        assert_eq!(config.is_some(), is_good, "{mode}: {problems:?}");
+    }
+    // Without quotes a value with a space is the classic grammar's alone.
+    let loose = "route: {receiver: a, routes: [{matchers: ['a=b c']}]}\nreceivers: [{name: a}]\n";
+    for (mode, is_good) in [("fallback", true), ("classic", true), ("utf8", false)] {
+        let (config, problems) = config::read(&file("x.yml", &format!("matchers: {mode}\n{loose}")), None, &|_| None);
+        assert_eq!(config.is_some(), is_good, "{mode}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_range_over_midnight_is_read() {
+    let text = "time_intervals: [{name: n, time_intervals: [{times: [{start_time: '22:00', end_time: '06:00'}]}]}]\n";
+    let times = &read(text).routing.time_intervals["n"][0].times;
+    assert_eq!(times.iter().map(|range| (range.start_minute, range.end_minute)).collect::<Vec<_>>(), [(1320, 360)]);
+}
