@@ -4,8 +4,8 @@
 //! - A series has a number, [`SeriesRef`], that is never given to another series. It holds while memory has samples of the series, and
 //!   for an hour after the newest one. Then only blocks know the series, and appending to its number says so (`cold`).
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
-//! - Locks are taken in this order: `cooling`, `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows`,
-//!   `blocks`, `tombstones`, `classes`, `limits` and `growth` alone and last.
+//! - Locks are taken in this order: `cooling`, `exemplars`, `writer`, `table`, `index`, `standing`, a page's heads, a page's labels;
+//!   `rows`, `blocks`, `tombstones`, `classes`, `limits` and `growth` alone and last.
 
 mod anatomy;
 mod append;
@@ -36,6 +36,7 @@ mod record;
 mod retain;
 mod rows;
 mod select;
+mod standing;
 mod stats;
 mod verify;
 mod walk;
@@ -68,6 +69,7 @@ pub use merge::{Merge, MergeError};
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
 pub use select::{Listing, Snapshot};
+pub use standing::STANDING_MAX;
 pub use stats::{BlockFacts, HeadFacts, LabelStats, Stats};
 pub use verify::{Fault, check_block, check_record, check_tombstones};
 pub use walk::Walk;
@@ -80,6 +82,7 @@ use growth::Growth;
 use index::Index;
 use pages::{Pages, page_of, slot_of};
 use rows::Rows;
+use standing::Standings;
 
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -156,6 +159,7 @@ pub struct Store {
     closed: AtomicBool,
     growth: Mutex<Growth>,
     cooling: Cooling,
+    standing: RwLock<Standings>,
 }
 
 const POISONED: &str = "no thread panics while it holds the store";
@@ -181,6 +185,7 @@ impl Store {
             samples_total: AtomicU64::new(0),
             chunks_bytes: AtomicU64::new(0),
             cooling: Cooling::default(),
+            standing: RwLock::default(),
         }
     }
 
@@ -197,6 +202,7 @@ impl Store {
             || self.tombstones.is_poisoned()
             || self.classes.is_poisoned()
             || self.cooling.is_broken()
+            || self.standing.is_poisoned()
             || tables()
     }
 
@@ -300,6 +306,7 @@ impl Store {
     ) {
         self.pages.make(page_of(series)).place(slot_of(series), labels, logged);
         index.insert(series, labels, fresh);
+        self.standing().created(series, labels);
         table.insert_unique(spread(hash), (hash, series), |(own, _)| spread(*own));
     }
 
@@ -367,7 +374,10 @@ impl Store {
 
     /// Removes what is left of buried series; `dead` is sorted by number.
     fn dismantle(&self, dead: &[(u32, LabelSet)]) {
-        self.index_mut().remove(dead);
+        let mut index = self.index_mut();
+        index.remove(dead);
+        self.standing().removed(dead);
+        drop(index);
         self.growth().removed(dead.len());
         for (series, _) in dead {
             let bytes = self.pages.make(page_of(*series)).clear(slot_of(*series));

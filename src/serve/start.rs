@@ -14,7 +14,7 @@ use super::acting::{self, Acting};
 use super::chores::Chores;
 use super::listen::{Doors, external_url, listen};
 use super::open::{make_first_account, open_db, open_store, restore, retention};
-use super::reload::{Live, addressees_of, classes, documents_of, routing_of};
+use super::reload::{Live, addressees_of, classes, documents_of, routing_of, stand};
 use super::tasks::Tasks;
 use super::{Args, lines};
 use crate::clock;
@@ -89,6 +89,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let (store, disk) = open_store(&args.data, &storage).await?;
     // Before anything is forgotten.
     store.keep_by(classes(&storage, &loaded));
+    stand(&store, &loaded).await;
     let db = open_db(&args, &loaded).await?;
     if args.auth {
         make_first_account(&db).await?;

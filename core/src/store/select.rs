@@ -112,7 +112,7 @@ impl Snapshot<'_> {
     fn attempt(&self, request: &Select<'_>, asked: Asked<'_>) -> Result<Option<Vec<Series>>, SourceError> {
         let store = self.store;
         let mut numbers = match asked {
-            Asked::Matching => store.index().select(request.matchers, &store.pages),
+            Asked::Matching => store.numbers(request.matchers),
             Asked::Named(series) => series.iter().map(|(series, _)| *series).collect(),
         };
         let began = store.rows().published();
