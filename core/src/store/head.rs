@@ -176,16 +176,13 @@ impl Head {
         if at <= self.newest() {
             return self.push_late(at, value.clone());
         }
-        let kind = match value {
-            Value::Float(_) => Kind::Float,
-            Value::Histogram(_) => Kind::Histogram,
-        };
+        let kind = self.open.kind_for(value);
         self.make_room(at, kind);
         match value {
-            Value::Float(value) => self.open.push_float(at, *value),
+            Value::Float(value) => self.open.push_float(at, *value, kind),
             Value::Histogram(histogram) => self.open.push_histogram(at, histogram),
         }
-        self.newest_is_float = kind == Kind::Float;
+        self.newest_is_float = kind != Kind::Histogram;
     }
 
     fn push_late(&mut self, at: i64, value: Value) {
@@ -435,8 +432,9 @@ impl Head {
                 return Err(Damaged("a chunk's samples lie elsewhere"));
             }
             for (at, value) in &samples.floats {
-                self.make_room(*at, Kind::Float);
-                self.open.push_float(*at, *value);
+                let kind = self.open.kind_for(&Value::Float(*value));
+                self.make_room(*at, kind);
+                self.open.push_float(*at, *value, kind);
             }
             for (at, histogram) in &samples.histograms {
                 self.make_room(*at, Kind::Histogram);
