@@ -5,7 +5,7 @@
 //!   for an hour after the newest one. Then only blocks know the series, and appending to its number says so (`cold`).
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
 //! - Locks are taken in this order: `cooling`, `exemplars`, `writer`, `table`, `index`, `standing`, a page's heads, a page's labels;
-//!   `rows`, `blocks`, `tombstones`, `classes`, `limits` and `growth` alone and last.
+//!   `rows`, `blocks`, `tombstones`, `classes`, `absent`, `limits` and `growth` alone and last, but `classes` within `blocks`.
 
 mod anatomy;
 mod append;
@@ -38,6 +38,7 @@ mod rows;
 mod select;
 mod standing;
 mod stats;
+mod steady;
 mod verify;
 mod walk;
 
@@ -53,16 +54,16 @@ use crate::model::{Claim, LabelSet, Resolved, SeriesRef};
 use crate::time::Span;
 
 pub use anatomy::{Anatomy, LabelAnatomy};
-pub use append::{AppendError, Appended, LeftOut, Log, Replayed};
+pub use append::{AppendError, Appended, Log, Replayed};
 pub use block::{BlockError, BlockId, ReadAt};
 pub use cardinality::{Cardinality, LabelRow, Row as CardinalityRow, TargetRow};
 pub use classes::{Class, Classes};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft, TURNS};
-pub use delete::{Deletion, TOMBSTONES_MAX};
+pub use delete::{Counted, Deletion, TOMBSTONES_MAX, Uncounted};
 pub use exemplars::AddedExemplars;
 pub use growth::Moment;
-pub use head::Lateness;
+pub use head::{Lateness, LeftOut};
 pub use limits::{Refused, SeriesLimits};
 pub use memory::{Budget, Level};
 pub use merge::{Merge, MergeError};
@@ -71,6 +72,7 @@ pub use retain::Truncated;
 pub use select::{Listing, Snapshot};
 pub use standing::STANDING_MAX;
 pub use stats::{BlockFacts, HeadFacts, LabelStats, Stats};
+pub use steady::SteadyClock;
 pub use verify::{Fault, check_block, check_record, check_tombstones};
 pub use walk::Walk;
 
@@ -150,6 +152,10 @@ pub struct Store {
     tombstones: RwLock<Arc<Tombstones>>,
     /// How long samples stay.
     classes: RwLock<Arc<Classes>>,
+    /// Blocks that are not there and may be put back.
+    absent: RwLock<Arc<[BlockId]>>,
+    /// What is newer is not counted from when it comes to forgetting.
+    forgetting_at: AtomicI64,
     /// Nothing older is visible or accepted.
     horizon: AtomicI64,
     samples_total: AtomicU64,
@@ -173,6 +179,8 @@ impl Store {
             closed: AtomicBool::new(false),
             growth: Mutex::new(Growth::new(options.hash_seed)),
             classes: RwLock::new(Arc::new(Classes::new(options.retention, Vec::new()))),
+            absent: RwLock::default(),
+            forgetting_at: AtomicI64::new(i64::MAX),
             options,
             writer: Mutex::default(),
             table: std::array::from_fn(|_| RwLock::default()),
@@ -201,6 +209,7 @@ impl Store {
             || self.growth.is_poisoned()
             || self.tombstones.is_poisoned()
             || self.classes.is_poisoned()
+            || self.absent.is_poisoned()
             || self.cooling.is_broken()
             || self.standing.is_poisoned()
             || tables()

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::acting::{self, Acting};
-use super::chores::Chores;
+use super::chores::{Chores, MAINTENANCE_STILL};
 use super::listen::{Doors, external_url, listen};
 use super::open::{make_first_account, open_db, open_store, restore, retention};
 use super::reload::{Live, addressees_of, classes, documents_of, routing_of, stand};
@@ -87,6 +87,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
 
     let storage = loaded.config.storage;
     let (store, disk) = open_store(&args.data, &storage).await?;
+    let (opened, merging) = (clock::Stopwatch::start(), Pulse::new("the merging of blocks", MAINTENANCE_STILL));
     // Before anything is forgotten.
     store.keep_by(classes(&storage, &loaded));
     stand(&store, &loaded).await;
@@ -184,6 +185,8 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         store: store.clone(),
         metrics: metrics.clone(),
         sync_every: storage.sync_every.to_std(),
+        merging: merging.clone(),
+        opened,
     };
     let mut pulses = chores.start(&mut tasks);
     pulses.extend([watch_pulse, outbox_pulse, objectives_pulse, memory_pulse]);
@@ -226,7 +229,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         watch: watch.clone(),
         hub: hub.clone(),
         db: db.clone(),
-        stored: Stored::new(store.clone(), disk.clone(), db.clone(), metrics.clone(), args.data.clone()),
+        stored: Stored::new(store.clone(), disk.clone(), db.clone(), metrics.clone(), args.data.clone(), merging),
         queries: Queries::new(store.clone(), language, standing.clone(), metrics.clone()),
         standing,
         receiver,

@@ -125,7 +125,9 @@ impl World {
     /// Deletes from both; returns how many samples went.
     fn delete(&mut self, matchers: &[Matcher], start: i64, end: i64) -> u64 {
         let deletion = self.store.deletion(&[matchers.to_vec()], Timestamp(start), Timestamp(end));
-        let counted = self.store.count(&deletion).unwrap();
+        let counted = self.store.count(&deletion);
+        assert!(counted.uncounted.is_none(), "{counted:?}");
+        let counted = (counted.series, counted.samples);
         self.store.hide(&deletion, self.next_block);
         self.keep_tombstones();
         let log = |record: &[u8]| {
@@ -143,7 +145,7 @@ impl World {
     /// Writes blocks anew without what is deleted, and lets go of the tombstones.
     fn rewrite(&mut self) -> u32 {
         let mut count = 0;
-        while let Some(merge) = self.store.rewrite_due() {
+        while let Some(merge) = self.store.rewrite_due(&mut || ()) {
             self.put_merged(&merge);
             count += 1;
         }
