@@ -6,9 +6,11 @@
 //! <data>/metrics/wal/checkpoint-00000006   replaces the segments up to 6
 //! <data>/metrics/wal/00000005.damaged      kept aside for people to look at
 //! <data>/metrics/tombstones            what is deleted and still lies in blocks
+//! <data>/metrics/deleting              a deletion that is under way
 //! <data>/metrics/horizon               nothing older is there any more, since its blocks made room
 //! <data>/metrics/blocks/00000042           samples that have left memory
 //! <data>/metrics/blocks/00000003-00000041  blocks that were merged into one
+//! <data>/metrics/clock                 what forgetting goes by, see `SteadyClock` of core
 //! <data>/metrics/remote/00000003           what is sent to other servers, see `queue`
 //! <data>/snapshots/20261121T090000Z        copies, see `snapshot`
 //! ```
@@ -27,18 +29,20 @@ pub mod queue;
 mod reading;
 mod recovery;
 pub mod restore;
+mod room;
 mod segment;
 pub mod snapshot;
+mod steady;
 pub mod verify;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tocsin_core::model::Row;
-use tocsin_core::store::{AppendError, Appended, BlockError, Lateness, Merge, Store, Truncated};
+use tocsin_core::store::{AppendError, Appended, BlockError, Lateness, Merge, SteadyClock, Store, Truncated};
 use tocsin_core::time::{Span, Timestamp};
 use tracing::{info, warn};
 
@@ -109,8 +113,12 @@ pub enum DiskError {
     },
     #[error("the log cannot be written now, so nothing is deleted; is the disk full?")]
     Suspended,
-    #[error("{max} deletions wait for their blocks to be written anew; have that done (clean_tombstones), then delete more")]
+    #[error(
+        "{max} deletions wait for their blocks to be written anew; have that done (clean_tombstones), move damaged blocks away that are kept aside, then delete more"
+    )]
     TooManyDeletions { max: usize },
+    #[error("there is no room to {action}: it takes up to {needed} bytes, and {free} are free; free the disk, and try again")]
+    NoRoom { action: &'static str, needed: u64, free: u64 },
     #[error("cannot use the block {}", path.display())]
     Block {
         path: PathBuf,
@@ -164,6 +172,13 @@ pub struct Disk {
     merging: Mutex<()>,
     /// The room on the disk is left to others.
     leaves_room: AtomicBool,
+    /// The service stops: no block is written anew any more.
+    stops: AtomicBool,
+    /// What merges and snapshots under way are about to take.
+    claimed: Arc<Mutex<u64>>,
+    /// A snapshot is under way.
+    is_copied: Arc<AtomicBool>,
+    clock: Mutex<Option<SteadyClock>>,
     /// The lock lasts as long as the file is open.
     _lock: File,
 }
@@ -181,9 +196,12 @@ impl Disk {
     pub fn open_with(data: &Path, store: &Store, options: DiskOptions) -> Result<(Disk, RecoveryReport), DiskError> {
         let folder = data.join("metrics");
         let wal = folder.join("wal");
+        restore::resume(data)?;
         fs::create_dir_all(&wal).map_err(DiskError::of("create the folder", &wal))?;
         let lock = lock(&folder.join("lock"))?;
+        restore::refuse_under_way(data)?;
         snapshot::remove_unfinished(data)?;
+        let clock = Mutex::new(steady::read(&folder)?);
         let mut report = RecoveryReport::default();
         if let Some(horizon) = horizon::read(&folder)? {
             store.forget_before(horizon);
@@ -204,8 +222,17 @@ impl Disk {
             syncing: Mutex::default(),
             merging: Mutex::default(),
             leaves_room: AtomicBool::new(false),
+            stops: AtomicBool::new(false),
+            claimed: Arc::default(),
+            is_copied: Arc::default(),
+            clock,
             _lock: lock,
         };
+        if let Some(deletion) = delete::broken_off(&disk.folder, &mut report)?
+            && let Err(error) = disk.delete(store, &deletion)
+        {
+            warn!(%error, "a deletion that was broken off is there in part; delete it again");
+        }
         if !report.damage.is_empty() || report.adopted > 0 {
             // What the damaged files held must be in a checkpoint before they are moved out of the way.
             if let Err(error) = disk.replace_log(&mut disk.blocks(), store, &report.damage) {
@@ -301,8 +328,9 @@ impl Disk {
     /// Errors: `Io` when a file cannot be written. All data stays as it is.
     pub fn maintain(&self, store: &Store, now: Timestamp) -> Result<Maintained, DiskError> {
         let mut blocks = self.blocks();
+        store.set_absent(blocks::absent(&self.folder.join("blocks"))?);
         let truncated = store.truncate(now);
-        let oversize = store.shrink_blocks(self.options.blocks_bytes_max);
+        let oversize = store.shrink_blocks(self.options.blocks_bytes_max, now);
         if !oversize.is_empty()
             && let Err(error) = horizon::write(&self.folder, store.horizon())
         {
@@ -322,7 +350,10 @@ impl Disk {
         // Nor may a block last longer than the log of its rows.
         let sync = || self.sync().map_err(DiskError::of("sync the log in", &self.folder));
         let written = blocks.cut(store, now, &self.options, &sync)?;
-        let due = self.is_checkpoint_due(store) || now - *blocks.log_since.get_or_insert(now) >= self.options.log_span;
+        // A clock that was stepped back does not put it off.
+        let since = blocks.log_since.map_or(now, |at| at.min(now));
+        blocks.log_since = Some(since);
+        let due = self.is_checkpoint_due(store) || now - since >= self.options.log_span;
         if due {
             self.replace_log(&mut blocks, store, &[])?;
         }
@@ -349,8 +380,7 @@ impl Disk {
     /// A checkpoint holds what memory holds, which no cut of blocks shortens by much. So one is written when the log has grown by as much
     /// as it would take: writing both costs twice the log at most, and a start never reads more than that.
     fn is_checkpoint_due(&self, store: &Store) -> bool {
-        let stats = store.stats(0);
-        let length = stats.chunks_bytes + stats.series as u64 * SERIES_BYTES;
+        let length = checkpoint_bytes(store);
         let log = self.log();
         log.is_suspended() || log.grown_bytes() > length.clamp(self.options.log_bytes_min, self.options.log_bytes_max)
     }
@@ -363,20 +393,28 @@ impl Disk {
     pub fn merge(&self, store: &Store, now: Timestamp, pause: &mut dyn FnMut()) -> Result<Merged, DiskError> {
         let _merging = self.merging();
         let mut done = Merged::default();
-        while !self.leaves_room.load(Ordering::Acquire)
+        while !self.is_held_back()
             && let Some(merge) = store.merge_due(now, self.options.blocks_bytes_max / MERGED_PART)
         {
             done.merged += usize::from(self.write_merged(store, &merge, pause)?);
         }
         // One at a time, so that a small deletion does not keep the disk busy.
         done.rewritten = self.rewrite(store, 1, pause)?;
-        if !self.leaves_room.load(Ordering::Acquire)
+        if !self.is_held_back()
             && let Some(merge) = store.sift_due(now, pause)
         {
-            self.write_merged(store, &merge, pause)?;
-            done.rewritten += 1;
+            done.rewritten += usize::from(self.write_merged(store, &merge, pause)?);
         }
         Ok(done)
+    }
+
+    /// Has merging and cleaning end soon, and begin no more: the service stops. What was written so far is dropped, and nothing is lost.
+    pub fn stop(&self) {
+        self.stops.store(true, Ordering::Release);
+    }
+
+    fn is_held_back(&self) -> bool {
+        self.leaves_room.load(Ordering::Acquire) || self.stops.load(Ordering::Acquire)
     }
 
     fn merging(&self) -> MutexGuard<'_, ()> {
@@ -385,8 +423,9 @@ impl Disk {
 
     /// The caller holds `merging`. Returns false when the merged block was of no use.
     fn write_merged(&self, store: &Store, merge: &Merge, pause: &mut dyn FnMut()) -> Result<bool, DiskError> {
+        let _claim = self.claim("write blocks anew", merge.bytes_max())?;
         let merger = self.blocks().merger();
-        let len = merger.write(merge, pause)?;
+        let len = merger.write(merge, &self.stops, pause)?;
         // Nobody deletes blocks meanwhile.
         let _blocks = self.blocks();
         let Some(gone) = merger.commit(store, merge, len)? else { return Ok(false) };
@@ -442,6 +481,12 @@ fn written(
         Err(AppendError::Log(error)) => Ok(Written { appended: unlogged()?, unlogged: Some(error) }),
         done => done.map(|appended| Written { appended, unlogged: None }),
     }
+}
+
+/// Returns how long a checkpoint would be, about.
+fn checkpoint_bytes(store: &Store) -> u64 {
+    let stats = store.stats(0);
+    stats.chunks_bytes + stats.series as u64 * SERIES_BYTES
 }
 
 /// Opens a file and locks it for this process.

@@ -4,8 +4,8 @@
 //! - A series has a number, [`SeriesRef`], that is never given to another series. It holds while memory has samples of the series, and
 //!   for an hour after the newest one. Then only blocks know the series, and appending to its number says so (`cold`).
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
-//! - Locks are taken in this order: `cooling`, `exemplars`, `writer`, `table`, `index`, a page's heads, a page's labels; `rows`,
-//!   `blocks`, `tombstones`, `classes`, `limits` and `growth` alone and last.
+//! - Locks are taken in this order: `cooling`, `exemplars`, `writer`, `table`, `index`, `standing`, a page's heads, a page's labels;
+//!   `rows`, `blocks`, `tombstones`, `classes`, `absent`, `limits` and `growth` alone and last, but `classes` within `blocks`.
 
 mod anatomy;
 mod append;
@@ -36,7 +36,9 @@ mod record;
 mod retain;
 mod rows;
 mod select;
+mod standing;
 mod stats;
+mod steady;
 mod verify;
 mod walk;
 
@@ -52,23 +54,25 @@ use crate::model::{Claim, LabelSet, Resolved, SeriesRef};
 use crate::time::Span;
 
 pub use anatomy::{Anatomy, LabelAnatomy};
-pub use append::{AppendError, Appended, LeftOut, Log, Replayed};
+pub use append::{AppendError, Appended, Log, Replayed};
 pub use block::{BlockError, BlockId, ReadAt};
 pub use cardinality::{Cardinality, LabelRow, Row as CardinalityRow, TargetRow};
 pub use classes::{Class, Classes};
 pub use codec::Damaged;
 pub use cut::{Cut, Draft, TURNS};
-pub use delete::{Deletion, TOMBSTONES_MAX};
+pub use delete::{Counted, Deletion, TOMBSTONES_MAX, Uncounted};
 pub use exemplars::AddedExemplars;
 pub use growth::Moment;
-pub use head::Lateness;
+pub use head::{Lateness, LeftOut};
 pub use limits::{Refused, SeriesLimits};
 pub use memory::{Budget, Level};
 pub use merge::{Merge, MergeError};
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
 pub use select::{Listing, Snapshot};
+pub use standing::STANDING_MAX;
 pub use stats::{BlockFacts, HeadFacts, LabelStats, Stats};
+pub use steady::SteadyClock;
 pub use verify::{Fault, check_block, check_record, check_tombstones};
 pub use walk::Walk;
 
@@ -80,6 +84,7 @@ use growth::Growth;
 use index::Index;
 use pages::{Pages, page_of, slot_of};
 use rows::Rows;
+use standing::Standings;
 
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -147,6 +152,10 @@ pub struct Store {
     tombstones: RwLock<Arc<Tombstones>>,
     /// How long samples stay.
     classes: RwLock<Arc<Classes>>,
+    /// Blocks that are not there and may be put back.
+    absent: RwLock<Arc<[BlockId]>>,
+    /// What is newer is not counted from when it comes to forgetting.
+    forgetting_at: AtomicI64,
     /// Nothing older is visible or accepted.
     horizon: AtomicI64,
     samples_total: AtomicU64,
@@ -156,6 +165,7 @@ pub struct Store {
     closed: AtomicBool,
     growth: Mutex<Growth>,
     cooling: Cooling,
+    standing: RwLock<Standings>,
 }
 
 const POISONED: &str = "no thread panics while it holds the store";
@@ -169,6 +179,8 @@ impl Store {
             closed: AtomicBool::new(false),
             growth: Mutex::new(Growth::new(options.hash_seed)),
             classes: RwLock::new(Arc::new(Classes::new(options.retention, Vec::new()))),
+            absent: RwLock::default(),
+            forgetting_at: AtomicI64::new(i64::MAX),
             options,
             writer: Mutex::default(),
             table: std::array::from_fn(|_| RwLock::default()),
@@ -181,6 +193,7 @@ impl Store {
             samples_total: AtomicU64::new(0),
             chunks_bytes: AtomicU64::new(0),
             cooling: Cooling::default(),
+            standing: RwLock::default(),
         }
     }
 
@@ -196,7 +209,9 @@ impl Store {
             || self.growth.is_poisoned()
             || self.tombstones.is_poisoned()
             || self.classes.is_poisoned()
+            || self.absent.is_poisoned()
             || self.cooling.is_broken()
+            || self.standing.is_poisoned()
             || tables()
     }
 
@@ -300,6 +315,7 @@ impl Store {
     ) {
         self.pages.make(page_of(series)).place(slot_of(series), labels, logged);
         index.insert(series, labels, fresh);
+        self.standing().created(series, labels);
         table.insert_unique(spread(hash), (hash, series), |(own, _)| spread(*own));
     }
 
@@ -367,7 +383,10 @@ impl Store {
 
     /// Removes what is left of buried series; `dead` is sorted by number.
     fn dismantle(&self, dead: &[(u32, LabelSet)]) {
-        self.index_mut().remove(dead);
+        let mut index = self.index_mut();
+        index.remove(dead);
+        self.standing().removed(dead);
+        drop(index);
         self.growth().removed(dead.len());
         for (series, _) in dead {
             let bytes = self.pages.make(page_of(*series)).clear(slot_of(*series));

@@ -6,13 +6,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tocsin_core::store::{BlockError, BlockId, Cut, Merge, MergeError, ReadAt, Store, TURNS};
 use tocsin_core::time::{Span, Timestamp};
 use tracing::{debug, info};
 
-use super::files::{UNFINISHED_SUFFIX, keep_aside, write_whole};
+use super::files::{DAMAGED_SUFFIX, UNFINISHED_SUFFIX, keep_aside, kept_aside, sync_folder, write_whole};
 use super::recovery::{RecoveryReport, report_damage};
 use super::{DiskError, DiskOptions};
 
@@ -59,16 +60,18 @@ impl OpenFiles {
     }
 
     fn delete<'a>(&self, ids: impl IntoIterator<Item = &'a BlockId>) -> Result<(), DiskError> {
+        let mut is_changed = false;
         for id in ids {
             let path = self.path(*id);
             match fs::remove_file(&path) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(DiskError::of("delete", &path)(cause)),
-                Ok(()) | Err(_) => {}
+                Ok(()) | Err(_) => is_changed = true,
             }
             // A reader that opens it in between would keep its room on the disk.
             self.forget(*id);
         }
-        Ok(())
+        // Whoever lets go of tombstones next counts on it.
+        if is_changed { sync_folder(&self.folder) } else { Ok(()) }
     }
 
     fn forget(&self, id: BlockId) {
@@ -105,6 +108,12 @@ pub(super) fn list(folder: &Path) -> Result<Listed, DiskError> {
     Ok(listed)
 }
 
+/// Returns the blocks that are kept aside in a folder, damaged: they may be mended and put back.
+pub(super) fn absent(folder: &Path) -> Result<Vec<BlockId>, DiskError> {
+    let id = |path: PathBuf| BlockId::parse(path.file_name()?.to_str()?.strip_suffix(DAMAGED_SUFFIX)?);
+    Ok(kept_aside(folder)?.into_iter().filter_map(id).collect())
+}
+
 /// Returns how to read an open block file.
 pub(super) fn file_reader(file: File) -> ReadAt {
     Box::new(move |at, out| file.read_exact_at(out, at))
@@ -118,12 +127,10 @@ impl Blocks {
         for path in unfinished {
             fs::remove_file(&path).map_err(DiskError::of("delete", &path))?;
         }
-        // A number that tombstones speak of is given to no new block.
-        let next = ids.iter().map(|id| id.last + 1).max().unwrap_or(1).max(store.cuts_from());
         let files = Arc::new(OpenFiles { folder: folder.to_owned(), open: Mutex::default() });
-        let blocks = Blocks { files, next, cut_at: None, log_since: None };
+        let mut blocks = Blocks { files, next: 1, cut_at: None, log_since: None };
         let mut attached: Vec<BlockId> = Vec::new();
-        for id in ids {
+        for id in ids.iter().copied() {
             if attached.iter().any(|own| own.replaces(id)) {
                 info!(block = %id, "block deleted, for it has been merged with others");
                 blocks.delete([&id])?;
@@ -142,6 +149,11 @@ impl Blocks {
         }
         report.blocks = attached.len();
         keep_aside(folder, report.damage.iter().map(|damage| damage.file.as_path()), damaged_max)?;
+        let absent = absent(folder)?;
+        // A number that tombstones speak of is given to no new block, nor that of one that may be put back.
+        let next = ids.iter().chain(&absent).map(|id| id.last + 1).max().unwrap_or(1);
+        blocks.next = next.max(store.cuts_from());
+        store.set_absent(absent);
         Ok(blocks)
     }
 
@@ -201,11 +213,19 @@ pub(super) struct Merger {
 
 impl Merger {
     /// Writes the merged block aside and gives it its name; returns its length.
-    pub fn write(&self, merge: &Merge, pause: &mut dyn FnMut()) -> Result<u64, DiskError> {
+    ///
+    /// Errors: those of the files, and when `stops` says that there is no time for it.
+    pub fn write(&self, merge: &Merge, stops: &AtomicBool, pause: &mut dyn FnMut()) -> Result<u64, DiskError> {
         let path = self.files.path(merge.id());
         let mut unread = None;
         let done = write_whole(&path, |out| {
-            merge.write(&mut |bytes| out.write_all(bytes), pause).map(drop).map_err(|error| match error {
+            let mut write = |bytes: &[u8]| {
+                if stops.load(Ordering::Acquire) {
+                    return Err(io::Error::other("the service stops"));
+                }
+                out.write_all(bytes)
+            };
+            merge.write(&mut write, pause).map(drop).map_err(|error| match error {
                 MergeError::Write(cause) => cause,
                 MergeError::Read { id, cause } => {
                     unread = Some((id, cause));

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use tocsin_core::store::{Deletion, Store, TOMBSTONES_MAX};
 
-use super::files::{DAMAGED_SUFFIX, write_whole};
+use super::files::{DAMAGED_SUFFIX, sync_folder, write_whole};
 use super::recovery::{RecoveryReport, report_damage};
 use super::segment::{Ending, MARK, put_frame, read_records};
 use super::{Disk, DiskError};
 
 pub(super) const TOMBSTONES: &str = "tombstones";
+/// A deletion that is under way: a start that finds it carries it out, so that none is there in part.
+pub(super) const UNDER_WAY: &str = "deleting";
 
 /// Gives the store the tombstones of a folder. A damaged file is reported; what can be read of it counts.
 pub(super) fn read(folder: &Path, store: &Store, report: &mut RecoveryReport) -> Result<(), DiskError> {
@@ -52,6 +54,22 @@ fn write(folder: &Path, store: &Store) -> Result<(), DiskError> {
     write_whole(&folder.join(TOMBSTONES), |out| out.write_all(&bytes)).map(drop)
 }
 
+/// Returns the deletion that was under way when the process died.
+pub(super) fn broken_off(folder: &Path, report: &mut RecoveryReport) -> Result<Option<Deletion>, DiskError> {
+    let (path, mut found) = (folder.join(UNDER_WAY), None);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (ending, good) = read_records(&path, |record| {
+        found = Some(Deletion::read(record).map_err(|damage| damage.to_string())?);
+        Ok(())
+    })?;
+    if ending != Ending::Whole {
+        report_damage(report, &path, good, "the file is damaged".to_owned());
+    }
+    Ok(found)
+}
+
 /// Lets go of the tombstones of which nothing lies in blocks any more. The caller is the only one at maintenance.
 pub(super) fn settle(folder: &Path, store: &Store) -> Result<(), DiskError> {
     if store.drop_tombstones() { write(folder, store) } else { Ok(()) }
@@ -71,7 +89,19 @@ impl Disk {
         if store.tombstones_len() >= TOMBSTONES_MAX {
             return Err(DiskError::TooManyDeletions { max: TOMBSTONES_MAX });
         }
-        if let Some(number) = store.hide(deletion, blocks.next)
+        let under_way = self.folder.join(UNDER_WAY);
+        let mut bytes = MARK.to_vec();
+        put_frame(&mut bytes, &deletion.record());
+        write_whole(&under_way, |out| out.write_all(&bytes))?;
+        let done = self.carry_out(store, deletion, blocks.next);
+        // A start must not carry it out once more: it would take what comes from here on.
+        fs::remove_file(&under_way).map_err(DiskError::of("delete", &under_way))?;
+        sync_folder(&self.folder)?;
+        done
+    }
+
+    fn carry_out(&self, store: &Store, deletion: &Deletion, before: u64) -> Result<u64, DiskError> {
+        if let Some(number) = store.hide(deletion, before)
             && let Err(error) = write(&self.folder, store)
         {
             store.unhide(number);
@@ -83,12 +113,13 @@ impl Disk {
         Ok(gone)
     }
 
-    /// Writes every block anew of which something was deleted, at full speed; returns how many those were.
+    /// Writes every block anew of which something was deleted; returns how many those were. `pause` is called behind each block that was
+    /// looked at, and every hundred thousand samples or so.
     ///
     /// Errors: as `merge`.
-    pub fn clean(&self, store: &Store) -> Result<usize, DiskError> {
+    pub fn clean(&self, store: &Store, pause: &mut dyn FnMut()) -> Result<usize, DiskError> {
         let _merging = self.merging();
-        self.rewrite(store, usize::MAX, &mut || ())
+        self.rewrite(store, usize::MAX, pause)
     }
 
     /// The caller holds `merging`.
@@ -96,11 +127,10 @@ impl Disk {
         let mut count = 0;
         while count < max
             && store.tombstones_len() > 0
-            && !self.leaves_room.load(std::sync::atomic::Ordering::Acquire)
-            && let Some(merge) = store.rewrite_due()
+            && !self.is_held_back()
+            && let Some(merge) = store.rewrite_due(pause)
         {
-            self.write_merged(store, &merge, pause)?;
-            count += 1;
+            count += usize::from(self.write_merged(store, &merge, pause)?);
         }
         let _blocks = self.blocks();
         settle(&self.folder, store)?;

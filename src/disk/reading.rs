@@ -29,6 +29,10 @@ impl Reading {
             recovery::read(&wal, segment::list(&wal)?, store, &mut report)?;
         }
         store.drop_doubles();
+        if let Some(deletion) = delete::broken_off(&folder, &mut report)? {
+            store.hide(&deletion, u64::MAX);
+            store.delete(&deletion, &|_| Ok(())).map_err(DiskError::of("delete from", &folder))?;
+        }
         Ok(Reading { report, _lock: lock })
     }
 }

@@ -10,7 +10,7 @@ use super::DiskError;
 use super::files::{DAMAGED_SUFFIX, UNFINISHED_SUFFIX, write_whole};
 
 /// What every file begins with: its kind and version.
-pub(super) const MARK: &[u8; 8] = b"TOCSWAL1";
+pub(super) const MARK: &[u8; 8] = b"TOCSWAL2";
 /// Length and checksum, both little-endian.
 pub(super) const FRAME_HEAD_BYTES: usize = 8;
 

@@ -11,7 +11,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,8 +20,9 @@ use tocsin_core::store::Store;
 use tocsin_core::time::Timestamp;
 
 use super::files::{UNFINISHED_SUFFIX, sync_folder};
+use super::room::Claim;
 use super::segment::segment_path;
-use super::{Disk, DiskError, delete, horizon, segment};
+use super::{Disk, DiskError, checkpoint_bytes, delete, horizon, segment};
 
 pub const FOLDER: &str = "snapshots";
 pub const MANIFEST: &str = "manifest.json";
@@ -62,22 +64,26 @@ pub struct SnapshotFacts {
     pub bytes: u64,
 }
 
-/// A snapshot that is being made.
+/// A snapshot that is being made. What was made so far goes with it, unless it was ended: links would keep old blocks on the disk.
 pub struct Draft {
     folder: PathBuf,
     path: PathBuf,
+    _claim: Claim,
+    is_copied: Arc<AtomicBool>,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // What cannot be removed now goes at the next start. One that was ended has another name.
+        let _ = fs::remove_dir_all(&self.folder);
+        self.is_copied.store(false, Ordering::Release);
+    }
 }
 
 impl Draft {
     /// Returns where the copy of the state belongs.
     pub fn state(&self) -> PathBuf {
         self.folder.join(STATE)
-    }
-
-    /// Removes what was made so far.
-    pub fn give_up(self) {
-        // What cannot be removed now goes at the next start.
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -211,7 +217,7 @@ impl Disk {
     /// Begins a snapshot of this name in the data folder: blocks, and, with `memory`, all rows that were appended before the call and maybe
     /// later ones, each whole. Appending goes on meanwhile; maintenance waits.
     ///
-    /// Errors: `Io`, also when there is a snapshot of this name, or there are too many.
+    /// Errors: `NoRoom`; `Io`, also when there is a snapshot of this name, there are too many, or one is under way.
     pub fn begin_snapshot(&self, store: &Store, name: &str, memory: bool) -> Result<Draft, DiskError> {
         let all = self.folder.parent().unwrap_or(&self.folder).join(FOLDER);
         let (path, folder) = (all.join(name), all.join(format!("{name}{UNFINISHED_SUFFIX}")));
@@ -225,17 +231,24 @@ impl Disk {
         if list(all.parent().unwrap_or(&all))?.len() >= SNAPSHOTS_MAX {
             return Err(refuse("there are 100 already; remove old ones, or say how many to keep"));
         }
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(DiskError::of("delete", &folder))?;
+        let claim = self.claim("make the snapshot", self.snapshot_bytes_max(store, memory))?;
+        if self.is_copied.swap(true, Ordering::AcqRel) {
+            return Err(refuse("another one is under way"));
         }
-        let draft = Draft { folder, path };
-        match self.fill(store, &draft.folder.join("metrics"), memory) {
-            Ok(()) => Ok(draft),
-            Err(error) => {
-                draft.give_up();
-                Err(error)
-            }
+        let draft = Draft { folder, path, _claim: claim, is_copied: self.is_copied.clone() };
+        if draft.folder.exists() {
+            fs::remove_dir_all(&draft.folder).map_err(DiskError::of("delete", &draft.folder))?;
         }
+        self.fill(store, &draft.folder.join("metrics"), memory)?;
+        Ok(draft)
+    }
+
+    /// Returns what a snapshot takes of its own, about: a checkpoint, and the state.
+    fn snapshot_bytes_max(&self, store: &Store, memory: bool) -> u64 {
+        let state = self.folder.parent().unwrap_or(&self.folder).join(STATE);
+        let log = state.with_file_name(format!("{STATE}-wal"));
+        let of_state: u64 = [state, log].iter().map(|path| fs::metadata(path).map_or(0, |found| found.len())).sum();
+        of_state + if memory { checkpoint_bytes(store) } else { 0 }
     }
 
     fn fill(&self, store: &Store, to: &Path, memory: bool) -> Result<(), DiskError> {
@@ -279,13 +292,7 @@ impl Disk {
 
     /// Ends a snapshot, to which the state was added: it is safe on the disk once this returns.
     pub fn end_snapshot(&self, draft: Draft, database: &str, now: Timestamp) -> Result<SnapshotFacts, DiskError> {
-        match self.finish(&draft, database, now) {
-            Ok(facts) => Ok(facts),
-            Err(error) => {
-                draft.give_up();
-                Err(error)
-            }
-        }
+        self.finish(&draft, database, now)
     }
 
     fn finish(&self, draft: &Draft, database: &str, now: Timestamp) -> Result<SnapshotFacts, DiskError> {

@@ -508,6 +508,7 @@ fn a_block_that_cannot_be_read_is_merged_with_no_other_and_is_kept() {
 }
 
 mod classes;
+mod clocks;
 mod deletion;
 mod snapshots;
 mod verification;

@@ -11,7 +11,7 @@ use tocsin_core::store::{check_block, check_record, check_tombstones};
 use super::blocks::file_reader;
 use super::files::DAMAGED_SUFFIX;
 use super::segment::{Ending, read_records};
-use super::{DiskError, blocks, delete, horizon, queue, segment};
+use super::{DiskError, blocks, delete, horizon, queue, segment, steady};
 
 const OF_BLOCK: &str = "put the same block of a backup in its place, or move it away, while the service is stopped; without it its samples \
                         are missing, and with it queries over them fail";
@@ -19,6 +19,7 @@ const OF_LOG: &str = "take a snapshot of the running service now: it has the sam
                       lost, unless they are in blocks";
 const OF_TOMBSTONES: &str = "delete again what was deleted lately";
 const OF_HORIZON: &str = "delete the file while the service is stopped; the oldest rows may then be there in part";
+const OF_CLOCK: &str = "delete the file while the service is stopped; the newest sample stands in for it";
 const OF_QUEUE: &str = "what stands behind it is not sent to other servers; they miss it";
 
 /// Something that is wrong in a file, and what to do.
@@ -149,16 +150,22 @@ impl Verdict {
     }
 
     fn read_small(&mut self, folder: &Path) -> Result<(), DiskError> {
-        let path = folder.join(delete::TOMBSTONES);
-        if let Some((ending, good, len)) = records(&path, check_tombstones)? {
-            self.bytes += len;
-            if ending != Ending::Whole {
-                self.add(&path, good, "the file is damaged or cut short", OF_TOMBSTONES);
+        for name in [delete::TOMBSTONES, delete::UNDER_WAY] {
+            let path = folder.join(name);
+            if let Some((ending, good, len)) = records(&path, check_tombstones)? {
+                self.bytes += len;
+                if ending != Ending::Whole {
+                    self.add(&path, good, "the file is damaged or cut short", OF_TOMBSTONES);
+                }
             }
         }
         let path = folder.join(horizon::NAME);
         if path.exists() && horizon::read(folder)?.is_none() {
             self.add(&path, 0, "the file holds no instant", OF_HORIZON);
+        }
+        let path = folder.join(steady::NAME);
+        if path.exists() && steady::read(folder)?.is_none() {
+            self.add(&path, 0, "the file holds no instant", OF_CLOCK);
         }
         self.note_damaged(folder)
     }

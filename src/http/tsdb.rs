@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tocsin_core::model::Matcher;
 use tocsin_core::promql::parse::parse_selector;
+use tocsin_core::store::Counted;
 use tocsin_core::time::Timestamp;
 use utoipa::ToSchema;
 
@@ -36,7 +37,8 @@ impl From<StoredError> for Problem {
         match error {
             StoredError::Busy(_) => Problem::new(StatusCode::CONFLICT, "busy", said),
             StoredError::Name(_) => Problem::bad_request(said),
-            StoredError::Source(_) | StoredError::Db(_) | StoredError::Disk(_) | StoredError::Fault => {
+            StoredError::NoRoom(_) => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", said),
+            StoredError::Db(_) | StoredError::Disk(_) | StoredError::Fault => {
                 tracing::error!(error = said, "stored samples cannot be worked on");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "storage", said)
             }
@@ -45,7 +47,8 @@ impl From<StoredError> for Problem {
 }
 
 /// Lists blocks, memory, log and snapshots.
-#[utoipa::path(get, path = "/api/tocsin/v1/tsdb", tag = "tsdb", responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(get, path = "/api/tocsin/v1/tsdb", tag = "tsdb",
+    responses((status = 200, body = serde_json::Value), (status = 409, body = Problem)))]
 pub async fn list(State(state): State<TsdbState>) -> Result<Response, Problem> {
     Ok(Json(state.stored.contents().await?).into_response())
 }
@@ -69,7 +72,16 @@ pub struct Deleted {
     /// Series that lose samples.
     pub series: u64,
     pub samples: u64,
+    /// What is not counted above, and why; null when all is. Series lose their samples all the same, but for what a block that cannot be
+    /// read alone knows of.
+    pub not_counted: Option<String>,
     pub dry_run: bool,
+}
+
+impl Deleted {
+    fn of(counted: Counted, dry_run: bool) -> Deleted {
+        Deleted { series: counted.series, samples: counted.samples, not_counted: counted.shortfall(), dry_run }
+    }
 }
 
 fn read(asked: &DeleteRequest) -> Result<Which, Problem> {
@@ -111,12 +123,11 @@ pub async fn delete(
     let which = read(&asked)?;
     let dry_run = asked.dry_run;
     if dry_run {
-        let (series, samples) = state.stored.count(which).await?;
-        return Ok(Json(Deleted { series, samples, dry_run }));
+        return Ok(Json(Deleted::of(state.stored.count(which).await?, dry_run)));
     }
-    let (series, samples) =
+    let counted =
         audited(&state.guard, &caller, &asked.matches.join(" or "), which, |which| state.stored.delete(which, true)).await?;
-    Ok(Json(Deleted { series, samples, dry_run }))
+    Ok(Json(Deleted::of(counted, dry_run)))
 }
 
 /// Notes a deletion in the audit before it begins, for it cannot be taken back, and how it ended.
@@ -125,13 +136,13 @@ pub async fn audited(
     caller: &Caller,
     what: &str,
     which: Which,
-    delete: impl AsyncFnOnce(Which) -> Result<(u64, u64), StoredError>,
-) -> Result<(u64, u64), Problem> {
+    delete: impl AsyncFnOnce(Which) -> Result<Counted, StoredError>,
+) -> Result<Counted, Problem> {
     let span = format!("from {} to {}", which.start.rfc3339(), which.end.rfc3339());
     guard.audit(caller, "delete samples", what, "asked", &span).await?;
     let done = delete(which).await;
     let (outcome, detail) = match &done {
-        Ok((series, _)) => ("done", format!("{series} series, {span}")),
+        Ok(counted) => ("done", format!("{} series, {span}", counted.series)),
         Err(error) => ("failed", with_causes(error)),
     };
     guard.audit(caller, "delete samples", what, outcome, &detail).await?;
@@ -161,7 +172,8 @@ pub struct SnapshotMade {
 
 /// Copies samples and state into a snapshot.
 #[utoipa::path(post, path = "/api/tocsin/v1/tsdb/snapshots", tag = "tsdb", request_body = SnapshotRequest,
-    responses((status = 201, body = SnapshotMade), (status = 400, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 201, body = SnapshotMade), (status = 400, body = Problem), (status = 409, body = Problem),
+        (status = 507, body = Problem)))]
 pub async fn snapshot(
     State(state): State<TsdbState>,
     Extension(caller): Extension<Caller>,

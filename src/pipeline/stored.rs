@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tocsin_core::model::{Matcher, SourceError};
+use tocsin_core::model::Matcher;
 use tocsin_core::remote::dump;
-use tocsin_core::store::Store;
+use tocsin_core::store::{Counted, Store};
 use tocsin_core::time::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -16,6 +16,7 @@ use crate::db::{Db, DbError};
 use crate::disk::contents::{self, Contents};
 use crate::disk::snapshot::{self, SnapshotFacts};
 use crate::disk::{Disk, DiskError};
+use crate::pipeline::pulse::Pulse;
 use crate::telemetry::Metrics;
 
 /// So many samples of a dump are read at once.
@@ -23,6 +24,8 @@ const READ_AT_ONCE: usize = 1 << 20;
 /// Pieces of a dump that wait for the one who reads it, and how long each is, about.
 const PIECES_MAX: usize = 4;
 const PIECE_BYTES: usize = 256 << 10;
+/// Lists at a time: each looks at every series.
+const LISTS_MAX: usize = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
@@ -30,14 +33,20 @@ pub enum StoredError {
     Busy(&'static str),
     #[error("{0}")]
     Name(&'static str),
-    #[error("stored samples cannot be read")]
-    Source(#[from] SourceError),
     #[error("the state cannot be copied")]
     Db(#[from] DbError),
     #[error(transparent)]
-    Disk(#[from] DiskError),
+    NoRoom(DiskError),
+    #[error(transparent)]
+    Disk(DiskError),
     #[error("the work ended in a fault of the program; the log has more")]
     Fault,
+}
+
+impl From<DiskError> for StoredError {
+    fn from(error: DiskError) -> StoredError {
+        if matches!(error, DiskError::NoRoom { .. }) { StoredError::NoRoom(error) } else { StoredError::Disk(error) }
+    }
 }
 
 /// Which samples: of series that satisfy any of the sets, between two instants, both included.
@@ -79,15 +88,19 @@ pub struct Stored {
     /// One that changes or copies much is enough at a time, and one that reads much.
     changes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
+    /// The sign of life of those who merge, who wait while blocks are cleaned.
+    merging: Pulse,
 }
 
 impl Stored {
-    pub fn new(store: Arc<Store>, disk: Arc<Disk>, db: Db, metrics: Arc<Metrics>, data: PathBuf) -> Stored {
+    pub fn new(store: Arc<Store>, disk: Arc<Disk>, db: Db, metrics: Arc<Metrics>, data: PathBuf, merging: Pulse) -> Stored {
         // A folder that cannot be listed now says so to those who ask for the list.
         let newest = snapshot::list(&data).ok().and_then(|all| Timestamp::parse_rfc3339(&all.last()?.made_at));
         newest.into_iter().for_each(|at| metrics.stored.snapshot_made(at));
         let one = || Arc::new(Semaphore::new(1));
-        Stored { store, disk, db, metrics, data, changes: one(), reads: one() }
+        let lists = Arc::new(Semaphore::new(LISTS_MAX));
+        Stored { store, disk, db, metrics, data, changes: one(), reads: one(), lists, merging }
     }
 
     /// Does some work on a thread of its own, to its end, whoever still waits for it.
@@ -108,26 +121,30 @@ impl Stored {
 
     /// Returns what is stored, in numbers.
     pub async fn contents(&self) -> Result<Contents, StoredError> {
-        let own = self.clone();
-        let work = tokio::task::spawn_blocking(move || contents::of_store(&own.data, &own.store, true));
-        Ok(work.await.map_err(|_| StoredError::Fault)??)
+        let list = |own: &Stored| Ok(contents::of_store(&own.data, &own.store, true)?);
+        self.work(&self.lists, "another list", list).await
     }
 
     /// Returns how many series and samples a deletion would take.
-    pub async fn count(&self, which: Which) -> Result<(u64, u64), StoredError> {
-        let count = move |own: &Stored| Ok(own.store.count(&own.store.deletion(&which.sets, which.start, which.end))?);
+    pub async fn count(&self, which: Which) -> Result<Counted, StoredError> {
+        let count = move |own: &Stored| Ok(own.store.count(&own.store.deletion(&which.sets, which.start, which.end)));
         self.work(&self.reads, "a dump or a count", count).await
     }
 
-    /// Deletes samples; returns once it lasts and is seen. With `count` it returns how many series and samples that were.
-    pub async fn delete(&self, which: Which, count: bool) -> Result<(u64, u64), StoredError> {
+    /// Deletes samples; returns once it lasts and is seen. With `count` it returns how many series and samples that were, as far as they
+    /// could be read; else how many series there may have been.
+    pub async fn delete(&self, which: Which, count: bool) -> Result<Counted, StoredError> {
         let delete = move |own: &Stored| {
             let deletion = own.store.deletion(&which.sets, which.start, which.end);
-            let counted = if count { own.store.count(&deletion)? } else { (deletion.series() as u64, 0) };
+            let counted = if count {
+                own.store.count(&deletion)
+            } else {
+                Counted { series: deletion.series() as u64, ..Counted::default() }
+            };
             let figures = &own.metrics.stored;
             own.disk.delete(&own.store, &deletion).inspect_err(|_| _ = figures.deletions_failed.inc())?;
             figures.deletions.inc();
-            figures.samples_deleted.inc_by(counted.1);
+            figures.samples_deleted.inc_by(counted.samples);
             Ok(counted)
         };
         self.work(&self.changes, "a deletion, a cleaning or a snapshot", delete).await
@@ -136,7 +153,7 @@ impl Stored {
     /// Writes blocks anew until nothing that was deleted takes room; returns how many those were.
     pub async fn clean(&self) -> Result<usize, StoredError> {
         let clean = |own: &Stored| {
-            let count = own.disk.clean(&own.store)?;
+            let count = own.disk.clean(&own.store, &mut || own.merging.beat())?;
             own.metrics.stored.blocks_rewritten.inc_by(count as u64);
             Ok(count)
         };
@@ -178,13 +195,7 @@ impl Stored {
             disk.begin_snapshot(&store, &name, memory)
         });
         let draft = begun.await.map_err(|_| StoredError::Fault)??;
-        let has_state = match self.db.copy_to(&draft.state()).await {
-            Ok(copied) => copied,
-            Err(error) => {
-                draft.give_up();
-                return Err(error.into());
-            }
-        };
+        let has_state = self.db.copy_to(&draft.state()).await?;
         let (disk, kind) = (self.disk.clone(), self.db.kind());
         let ended = tokio::task::spawn_blocking(move || {
             let facts = disk.end_snapshot(draft, kind, now)?;

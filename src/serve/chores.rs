@@ -35,7 +35,7 @@ const RUN_HISTORY: Span = Span::from_mins(400 * 24 * 60);
 /// A disk or a database that is slow is given this long before it counts as standing still.
 const STILL: Duration = Duration::from_secs(120);
 /// Moving much to blocks takes its time.
-const MAINTENANCE_STILL: Duration = Duration::from_secs(1800);
+pub const MAINTENANCE_STILL: Duration = Duration::from_secs(1800);
 
 /// What the chores work on.
 #[derive(Clone)]
@@ -46,6 +46,10 @@ pub struct Chores {
     pub metrics: Arc<Metrics>,
     /// How often samples are made safe on the disk.
     pub sync_every: Duration,
+    /// The sign of life of the merging of blocks.
+    pub merging: Pulse,
+    /// When the disk was told the time first.
+    pub opened: clock::Stopwatch,
 }
 
 impl Chores {
@@ -55,7 +59,7 @@ impl Chores {
             Pulse::new("the sync of samples", STILL),
             Pulse::new("the sign of life", STILL),
             Pulse::new("the maintenance of samples", MAINTENANCE_STILL),
-            Pulse::new("the merging of blocks", MAINTENANCE_STILL),
+            self.merging.clone(),
         ];
         let [sync, alive, maintain, merge] = pulses.clone();
         tasks.start("chores", self.clone().sync(sync));
@@ -106,15 +110,18 @@ impl Chores {
     /// Moves samples out of memory, and takes up writing again on a disk that was full. A fault in it ends the service: memory would
     /// fill up.
     async fn maintain(self, pulse: Pulse) {
-        let mut timer = every(MAINTAIN_EVERY);
+        let (mut timer, mut told) = (every(MAINTAIN_EVERY), self.opened);
         loop {
             timer.tick().await;
             pulse.beat();
             let (db, disk, store) = (self.db.clone(), self.disk.clone(), self.store.clone());
+            let (now, passed) = (clock::now(), Span(i64::try_from(told.elapsed().as_millis()).unwrap_or(i64::MAX)));
+            told = clock::Stopwatch::start();
             let maintained = tokio::task::spawn_blocking(move || {
                 db.renew_ballast();
                 disk.leave_room(db.is_without_ballast());
-                disk.maintain(&store, clock::now())
+                disk.tell_time(&store, now, passed);
+                disk.maintain(&store, now)
             });
             let figures = &self.metrics.stored;
             match maintained.await.expect("the maintenance of samples ends without a fault") {
@@ -196,10 +203,11 @@ impl Chores {
         let mut timer = every(SWEEP_EVERY);
         loop {
             timer.tick().await;
-            if let Err(error) = self.db.sweep(Timestamp(clock::now().0 - HISTORY.0)).await {
+            let now = self.store.forgetting(clock::now());
+            if let Err(error) = self.db.sweep(Timestamp(now.0 - HISTORY.0)).await {
                 tracing::error!(error = with_causes(&error), "old records cannot be swept out");
             }
-            if let Err(error) = self.db.sweep_runs(Timestamp(clock::now().0 - RUN_HISTORY.0)).await {
+            if let Err(error) = self.db.sweep_runs(Timestamp(now.0 - RUN_HISTORY.0)).await {
                 tracing::error!(error = with_causes(&error), "old runs cannot be swept out");
             }
         }

@@ -19,7 +19,7 @@ use crate::config::Loaded;
 use crate::db::accounts::Account;
 use crate::db::state::{Document, put_alive_at};
 use crate::db::{Db, Write};
-use crate::disk::{Disk, DiskOptions};
+use crate::disk::{Disk, DiskError, DiskOptions};
 use crate::http::session::hash_password;
 use crate::id;
 use crate::pipeline::ledger;
@@ -47,7 +47,12 @@ pub async fn open_store(data: &Path, storage: &Storage) -> anyhow::Result<(Arc<S
         ..DiskOptions::default()
     };
     let (opened, data) = (store.clone(), data.to_owned());
-    let work = tokio::task::spawn_blocking(move || Disk::open_with(&data, &opened, options));
+    let work = tokio::task::spawn_blocking(move || {
+        let (disk, recovery) = Disk::open_with(&data, &opened, options)?;
+        // Before anything is forgotten.
+        disk.tell_time(&opened, clock::now(), Span::ZERO);
+        Ok::<_, DiskError>((disk, recovery))
+    });
     let (disk, recovery) = work.await.context("opening the store ended in a fault")??;
     tracing::info!(?recovery, "the store is open");
     Ok((store, Arc::new(disk)))

@@ -15,6 +15,7 @@ use tocsin_core::rule::{Environment, named};
 use tocsin_core::run::settings::Settings;
 use tocsin_core::store::{Class, Classes, EXEMPLARS_MAX, SERIES_MAX, SeriesLimits, Store};
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::acting::set_proxies;
 use super::{lines, open};
@@ -68,11 +69,26 @@ pub fn classes(storage: &Storage, loaded: &Loaded) -> Classes {
     let class = |class: &RetentionClass| Class { selectors: class.selectors.clone(), keep: class.keep };
     let mut classes: Vec<Class> = retention.classes.iter().map(class).collect();
     if let Some(keep) = retention.of_rules {
-        let read = loaded.objectives.iter().flat_map(|objective| objective.selectors());
-        let selectors = named::named(&loaded.groups).into_iter().chain(read.map(<[Matcher]>::to_vec)).collect();
-        classes.push(Class { selectors, keep: keep.max(default) });
+        classes.push(Class { selectors: named_by(loaded), keep: keep.max(default) });
     }
     Classes::new(default, classes)
+}
+
+/// Returns selectors of what rules and objectives read or write.
+fn named_by(loaded: &Loaded) -> Vec<Vec<Matcher>> {
+    let read = loaded.objectives.iter().flat_map(|objective| objective.selectors());
+    named::named(&loaded.groups).into_iter().chain(read.map(<[Matcher]>::to_vec)).collect()
+}
+
+/// Has the store know at all times which series rules and objectives read.
+pub async fn stand(store: &Arc<Store>, loaded: &Loaded) {
+    let (store, selectors) = (store.clone(), named_by(loaded));
+    let stood = tokio::task::spawn_blocking(move || store.stand(selectors)).await;
+    match stood {
+        Ok(0) => {}
+        Ok(left_out) => warn!(left_out, "rules name more selectors than the store follows; the others are looked up each time"),
+        Err(error) => warn!(%error, "the store does not follow what rules read"),
+    }
 }
 
 fn series_limits(limits: Limits) -> SeriesLimits {
@@ -143,6 +159,7 @@ impl Live {
         self.addressees.send_replace(addressees_of(&loaded));
         // The retention itself holds until the stop.
         self.store.keep_by(classes(&self.started_with.storage, &loaded));
+        stand(&self.store, &loaded).await;
         self.yaml.send_replace(loaded.yaml.clone());
         self.routing.send_replace(routing_of(&loaded));
         self.settings.send_replace(Arc::new(loaded.config.act.clone()));

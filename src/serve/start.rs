@@ -11,10 +11,10 @@ use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::acting::{self, Acting};
-use super::chores::Chores;
+use super::chores::{Chores, MAINTENANCE_STILL};
 use super::listen::{Doors, external_url, listen};
 use super::open::{make_first_account, open_db, open_store, restore, retention};
-use super::reload::{Live, addressees_of, classes, documents_of, routing_of};
+use super::reload::{Live, addressees_of, classes, documents_of, routing_of, stand};
 use super::tasks::Tasks;
 use super::{Args, lines};
 use crate::clock;
@@ -87,8 +87,10 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
 
     let storage = loaded.config.storage;
     let (store, disk) = open_store(&args.data, &storage).await?;
+    let (opened, merging) = (clock::Stopwatch::start(), Pulse::new("the merging of blocks", MAINTENANCE_STILL));
     // Before anything is forgotten.
     store.keep_by(classes(&storage, &loaded));
+    stand(&store, &loaded).await;
     let db = open_db(&args, &loaded).await?;
     if args.auth {
         make_first_account(&db).await?;
@@ -183,6 +185,8 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         store: store.clone(),
         metrics: metrics.clone(),
         sync_every: storage.sync_every.to_std(),
+        merging: merging.clone(),
+        opened,
     };
     let mut pulses = chores.start(&mut tasks);
     pulses.extend([watch_pulse, outbox_pulse, objectives_pulse, memory_pulse]);
@@ -225,7 +229,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         watch: watch.clone(),
         hub: hub.clone(),
         db: db.clone(),
-        stored: Stored::new(store.clone(), disk.clone(), db.clone(), metrics.clone(), args.data.clone()),
+        stored: Stored::new(store.clone(), disk.clone(), db.clone(), metrics.clone(), args.data.clone(), merging),
         queries: Queries::new(store.clone(), language, standing.clone(), metrics.clone()),
         standing,
         receiver,

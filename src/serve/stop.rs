@@ -1,4 +1,4 @@
-//! The stop: over within 10 s, whatever hangs.
+//! The stop: over within 20 s, whatever hangs; within 10 s where the disk does not.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,8 +16,10 @@ const WORK_MAX: Duration = Duration::from_secs(3);
 const DELIVER_MAX: Duration = Duration::from_secs(4);
 /// The watch has this long to record what it has taken in.
 const RECORD_MAX: Duration = Duration::from_secs(2);
-/// The last words to the database and the last samples to the disk have this long each.
+/// The last words to the database have this long each.
 const LAST_MAX: Duration = Duration::from_secs(1);
+/// The last samples have this long to become safe on the disk: that may be what a minute has brought, on a disk that is slow.
+const SYNC_MAX: Duration = Duration::from_secs(10);
 
 /// Stops: nothing new is taken in, what was decided is recorded, samples are synced.
 ///
@@ -29,6 +31,10 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
     stop.send_replace(true);
     hub.close();
     warm.abort();
+    disk.stop();
+    // Most of it meanwhile, so that little is left for the end.
+    let early = disk.clone();
+    drop(tokio::task::spawn_blocking(move || early.sync()));
     // Whoever goes on could still send to the watch, which then would not end.
     tasks.abort_all_but(&["http", "objectives", "outbox", "watch"]);
     let doors = tasks.take("http");
@@ -86,7 +92,11 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
     }
     // Without it the next start takes the sign of life before this one.
     let _ = timeout(LAST_MAX, db.set_alive_at(clock::now())).await;
-    let synced = timeout(LAST_MAX, tokio::task::spawn_blocking(move || disk.sync())).await;
+    let synced = timeout(SYNC_MAX, tokio::task::spawn_blocking(move || disk.sync())).await;
+    if synced.is_err() {
+        let seconds = SYNC_MAX.as_secs();
+        tracing::error!(seconds, "the last samples did not become safe on the disk in time; a loss of power now would take them");
+    }
     if timeout(LAST_MAX, db.close()).await.is_err() {
         tracing::warn!("the database did not take leave in time");
     }

@@ -1,6 +1,8 @@
 //! The store's process is killed again and again while it writes, cuts, merges and checkpoints; the device refuses; nothing that was
 //! seen is lost.
 
+mod changes;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -8,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tocsin::disk::{Disk, DiskOptions, RecoveryReport};
+use tocsin::disk::{Disk, DiskOptions, RecoveryReport, Written};
 use tocsin_core::model::{Cell, LabelSet, Matcher, Row, Select, SeriesRef, Source, Value};
-use tocsin_core::store::{Store, StoreOptions};
+use tocsin_core::store::{AppendError, Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
 /// Present in the environment of a child that plays the store: its part, the data folder and the row to go on with.
@@ -66,6 +68,16 @@ fn row(store: &Store, number: i64) -> Row {
     Row { at: at(number), cells: cells.collect() }
 }
 
+/// Appends a row. Series may leave between their naming and their first sample, for maintenance goes round as fast as it can.
+fn append(store: &Store, disk: &Disk, number: i64) -> Written {
+    loop {
+        match disk.append(store, &row(store, number)) {
+            Err(AppendError::Dead { .. }) => {}
+            done => return done.expect("the row is taken"),
+        }
+    }
+}
+
 /// Returns how many rows the store holds, and asserts that they are whole and that none is missing, doubled or changed.
 fn rows(store: &Store) -> i64 {
     let matchers = [Matcher::equal("__name__", "kills")];
@@ -90,11 +102,17 @@ fn role_of_a_store_that_is_killed() {
     let Some(role) = std::env::var_os(ROLE) else { return };
     let role: serde_json::Value = serde_json::from_str(role.to_str().expect("a text")).expect("a role");
     let data = PathBuf::from(role["data"].as_str().expect("a folder"));
+    if role["part"] == "restoring" {
+        return changes::be_restoring(&data, Path::new(role["snapshot"].as_str().expect("a folder")));
+    }
     let (store, disk, report) = open(&data);
     assert!(report.damage.is_empty(), "{:?}", report.damage);
     match role["part"].as_str().expect("a part") {
         "busy" => be_busy(&store, disk, role["row"].as_i64().expect("a row")),
         "refused" => be_refused(&store, &disk),
+        "changing" => changes::be_changing(&store, disk, &role),
+        "deleting" => changes::be_deleting(&store, &disk),
+        "crowded" => changes::be_crowded(&store, &disk, &data),
         part => panic!("there is no part {part}"),
     }
 }
@@ -125,12 +143,18 @@ fn be_busy(store: &Arc<Store>, disk: Disk, from: i64) {
         std::thread::sleep(Duration::from_millis(2));
     });
     for number in from..from + ROWS_OF_A_LIFE {
-        let written = disk.append(store, &row(store, number)).expect("the row is taken");
+        let written = append(store, &disk, number);
         assert!(written.unlogged.is_none(), "{:?}", written.unlogged);
         now.store(at(number).0, Ordering::Relaxed);
         say(number);
     }
     std::thread::sleep(Duration::from_secs(600));
+}
+
+fn roll(dice: &mut u64) {
+    *dice ^= *dice << 13;
+    *dice ^= *dice >> 7;
+    *dice ^= *dice << 17;
 }
 
 fn play(role: &serde_json::Value, through: &[&str]) -> (Child, BufReader<ChildStdout>) {
@@ -178,9 +202,7 @@ fn two_hundred_kills_lose_no_row_and_leave_none_in_part() {
             }
             last
         });
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
+        roll(&mut dice);
         std::thread::sleep(Duration::from_micros(dice % 60_000));
         assert_eq!(child.try_wait().expect("a child of ours"), None, "it ended by itself before kill {kill}");
         child.kill().expect("it can be killed");

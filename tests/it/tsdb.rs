@@ -9,8 +9,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::peers;
+use tocsin::disk::Disk;
+use tocsin_core::model::{Cell, LabelSet, Row, Value as Sample};
+use tocsin_core::store::{Store, StoreOptions};
+use tocsin_core::time::Span;
+
 use crate::harness::service::{Service, Setup, run};
+use crate::harness::{peers, soon};
 
 const CONFIG: &str = "web: {remote_write_receiver: true}\nroute: {receiver: none}\nreceivers: [{name: none}]\n";
 const STEPS: i64 = 600;
@@ -211,4 +216,87 @@ async fn a_snapshot_of_samples_and_state_is_restored() {
     let refused = run(&["tsdb", "restore", &snapshot, "--data", &data, "--replace"]).await;
     assert!(!refused.status.success() && said(&refused).contains("the snapshot is not whole"), "{refused:?}");
     assert_eq!(well(&["tsdb", "dump", "--data", &data]).await, before, "nothing was changed");
+}
+
+/// Fills a data folder with blocks of a counter, the newest sample half an hour old.
+fn fill_blocks(data: &Path) {
+    let store = Store::new(StoreOptions::default());
+    let (disk, _) = Disk::open(data, &store).expect("a new folder");
+    let now = tocsin::clock::now();
+    for step in 0..STEPS {
+        let cell = |n: i64| Cell {
+            series: store
+                .resolve(&LabelSet::from_pairs([("__name__", "jobs_total"), ("n", &n.to_string())]))
+                .expect("there is room"),
+            at: None,
+            value: Sample::Float((step * n) as f64),
+        };
+        let at = now - Span::from_mins(30) - Span((STEPS - step) * 15_000);
+        disk.append(&store, &Row { at, cells: (0..20).map(cell).collect() }).expect("the row is taken");
+    }
+    (0..30).for_each(|minute| drop(disk.maintain(&store, now + Span::from_mins(minute)).expect("the disk takes it")));
+    assert!(!store.block_facts().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_block_keeps_nobody_from_deleting_and_the_answer_names_it() {
+    let mut service = Service::prepare(Setup::new(CONFIG));
+    fill_blocks(&service.path("data"));
+    let blocks = service.path("data").join("metrics/blocks");
+    let path = fs::read_dir(&blocks).expect("a folder").next().expect("a block").expect("an entry").path();
+    let mut bytes = fs::read(&path).expect("a file");
+    // Behind the mark lie the first samples, which no start reads.
+    bytes[12] ^= 0xff;
+    fs::write(&path, bytes).expect("a file");
+    service.launch(&[]);
+    service.wait_until_ready().await;
+    let url = service.url("");
+    let wish = json!({ "match": ["jobs_total{n=\"7\"}"], "dry_run": true });
+    let would = service.post("/api/tocsin/v1/tsdb/delete", &wish).await;
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(would["not_counted"].as_str().is_some_and(|why| why.starts_with("1 series") && why.contains(name)), "{would}");
+    let wish = json!({ "match": ["jobs_total{n=\"7\"}"] });
+    let done = service.post("/api/tocsin/v1/tsdb/delete", &wish).await;
+    assert_eq!((&done["dry_run"], done["not_counted"].is_string()), (&json!(false), true), "{done}");
+    let done = run(&["tsdb", "delete", "--match", "jobs_total{n=\"8\"}", "--yes", "--url", &url]).await;
+    assert!(done.status.success() && said(&done).contains("not all could be counted: 1 series"), "{done:?}");
+    let listed = service.get("/api/tocsin/v1/tsdb").await;
+    assert_eq!(listed["tombstones"], 2, "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_ask_for_the_list_all_at_once_are_told_to_come_again() {
+    let folder = TempDir::with_prefix("tocsin-it-").expect("a temporary folder");
+    let (service, _) = filled(folder.path()).await;
+    soon("some are refused", async || {
+        let asked: Vec<_> = (0..100)
+            .map(|_| {
+                let (client, url) = (service.client.clone(), service.url("/api/tocsin/v1/tsdb"));
+                tokio::spawn(async move { client.get(url).send().await.expect("an answer").status().as_u16() })
+            })
+            .collect();
+        let mut statuses = Vec::new();
+        for one in asked {
+            statuses.push(one.await.expect("it ends"));
+        }
+        assert!(statuses.iter().all(|status| [200, 409].contains(status)) && statuses.contains(&200), "{statuses:?}");
+        statuses.contains(&409).then_some(())
+    })
+    .await;
+    service.get("/api/tocsin/v1/tsdb").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_waits_for_a_slow_disk_until_the_last_samples_are_safe() {
+    let folder = TempDir::with_prefix("tocsin-it-").expect("a temporary folder");
+    let (path, _) = write_file(folder.path());
+    let mut service = Service::prepare(Setup::new(format!("storage: {{sync_every: 1m}}\n{CONFIG}")));
+    let segment = service.path("data/metrics/wal/00000001").display().to_string();
+    let slow = "inject=fdatasync:delay_enter=3s";
+    let through = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", &segment, "-e", "trace=fdatasync", "-e", slow];
+    service.launch_through(&through, &[]);
+    service.wait_until_ready().await;
+    well(&["tsdb", "import", &path, "--url", &service.url("")]).await;
+    let took = service.terminate().await;
+    assert!(took.as_secs() >= 3 && took.as_secs() < 10, "{took:?}");
 }

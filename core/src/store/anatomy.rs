@@ -40,8 +40,8 @@ impl Store {
     /// of each series, and holds up nobody.
     pub fn anatomy(&self, metric: &str, top: usize) -> Anatomy {
         let numbers = self.index().of_value(METRIC_NAME, metric);
-        let step = numbers.len().div_ceil(SEEN_MAX).max(1);
-        let seen: Vec<u32> = numbers.iter().copied().step_by(step).collect();
+        let series = numbers.len() as usize;
+        let seen: Vec<u32> = numbers.iter().step_by(series.div_ceil(SEEN_MAX).max(1)).collect();
         let hasher = FixedState::with_seed(self.options.hash_seed);
         // By label: by the hash of the value, one of its series and how many there are.
         let mut labels: BTreeMap<String, HashMap<u64, (u32, usize), FixedState>> = BTreeMap::new();
@@ -69,6 +69,6 @@ impl Store {
             })
             .collect();
         labels.sort_by_key(|label| std::cmp::Reverse(label.values));
-        Anatomy { series: numbers.len(), seen: seen.len(), labels }
+        Anatomy { series, seen: seen.len(), labels }
     }
 }

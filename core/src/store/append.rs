@@ -11,7 +11,7 @@ use crate::model::{Cell, Row, STALE, SeriesRef, Value};
 
 use super::Store;
 use super::codec::{Damaged, same_value};
-use super::head::{Head, Lateness, Verdict};
+use super::head::{Head, Lateness, LeftOut};
 use super::pages::{page_of, slot_of};
 use super::record::{Item, Items, RECORD_BYTES_MAX, RowWriter, put_series};
 use super::rows::Brought;
@@ -21,16 +21,6 @@ const SCRATCH_BYTES_MAX: usize = 1 << 20;
 
 /// How to write a record to the log; it returns once the operating system has the bytes.
 pub type Log<'a> = &'a dyn Fn(&[u8]) -> io::Result<()>;
-
-/// Why a cell of a row brought nothing new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LeftOut {
-    /// The series has this value at that instant already.
-    Same,
-    OutOfOrder,
-    TooOld,
-    Duplicate,
-}
 
 /// What became of a row's cells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,7 +96,15 @@ struct Judged {
 }
 
 impl Judged {
-    fn verdict(&mut self, row: &Row, cell: &Cell, head: &Head, stamp: u32, lateness: Lateness, horizon: i64) -> Verdict {
+    fn verdict(
+        &mut self,
+        row: &Row,
+        cell: &Cell,
+        head: &Head,
+        stamp: u32,
+        lateness: Lateness,
+        horizon: i64,
+    ) -> Result<(), LeftOut> {
         let (at, value, series) = (cell.at.unwrap_or(row.at).0, plain(&cell.value), cell.series.0);
         if head.stamp.load(Relaxed) != stamp {
             head.stamp.store(stamp, Relaxed);
@@ -116,7 +114,7 @@ impl Judged {
         let named = self.named.get_or_insert_with(|| brought.iter().map(|own| ((own.series, own.at), own.cell)).collect());
         if let Some(own) = named.get(&(series, at)) {
             let same = same_value(plain(&row.cells[*own as usize].value), value);
-            return if same { Verdict::Same } else { Verdict::Duplicate };
+            return Err(if same { LeftOut::Same } else { LeftOut::Duplicate });
         }
         let last = named.range((series, i64::MIN)..=(series, i64::MAX)).next_back();
         let newest = last.map_or(head.newest(), |((_, at), _)| head.newest().max(*at));
@@ -250,17 +248,14 @@ impl Store {
                     continue;
                 };
                 match judged.verdict(row, cell, head, *stamp, lateness, horizon) {
-                    Verdict::Accept => {
+                    Ok(()) => {
                         let own = Brought { series: cell.series.0, cell: place, at: cell.at.unwrap_or(row.at).0 };
                         if let Some(cells) = &mut cells {
                             cells.put(own.series, own.at, plain(&cell.value));
                         }
                         judged.accept(own, head.logged);
                     }
-                    Verdict::Same => judged.leave_out(place, LeftOut::Same),
-                    Verdict::Duplicate => judged.leave_out(place, LeftOut::Duplicate),
-                    Verdict::OutOfOrder => judged.leave_out(place, LeftOut::OutOfOrder),
-                    Verdict::TooOld => judged.leave_out(place, LeftOut::TooOld),
+                    Err(why) => judged.leave_out(place, why),
                 }
                 place += 1;
             }

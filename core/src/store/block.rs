@@ -149,6 +149,8 @@ pub(super) struct Block {
     pub clean: AtomicU64,
     /// Series that have outlived their time are not in it, as far as `Classes::mark` says.
     pub sifted: AtomicU64,
+    /// Of rows that were appended by this process, only those below this number may be in it.
+    pub begun: u64,
     /// Of each group whether it may hold series that memory has let go of.
     pub cold: Box<[AtomicBool]>,
     keys: Vec<u8>,
@@ -186,6 +188,7 @@ impl Block {
             is_faulty: AtomicBool::new(false),
             clean: AtomicU64::new(0),
             sifted: AtomicU64::new(0),
+            begun: 0,
             cold: groups.iter().map(|_| AtomicBool::new(true)).collect(),
             keys,
             groups,

@@ -1,7 +1,8 @@
 //! Chunks: up to 120 samples of one series, compressed.
 //!
-//! A float chunk spends one bit on a sample that repeats the value at the usual interval. Otherwise it stores how much the interval
-//! changed, then the exclusive or of the value with the previous one, as Gorilla does. A histogram chunk stores whole histograms.
+//! A chunk spends one bit on a float that repeats the value at the usual interval. Otherwise it stores how much the interval changed, and
+//! then what became of the value: where all values are whole numbers, as counters are, the step from the previous one; else the exclusive
+//! or with the previous one, as Gorilla does. A histogram chunk stores whole histograms.
 //! Sealed chunks of a series stand one behind the other in a *run*: header, bits, header, bits …; blocks on disk hold the same runs.
 //! Source: Pelkonen et al., "Gorilla: A Fast, Scalable, In-Memory Time Series Database", VLDB 2015.
 
@@ -11,7 +12,7 @@ use crate::model::histogram::Histogram;
 use crate::model::sample::Value;
 
 use super::bits::{AHEAD, BitReader, BitWriter};
-use super::codec::{Damaged, Reader, put_histogram, put_signed, put_varint, take_histogram};
+use super::codec::{Damaged, Reader, put_histogram, put_signed, put_varint, take_histogram, unzigzag, zigzag};
 
 /// The most samples of a chunk.
 pub(super) const SAMPLES_MAX: u8 = 120;
@@ -24,7 +25,19 @@ const HISTOGRAM_BYTES_MAX: usize = 4096;
 pub(super) enum Kind {
     #[default]
     Float,
+    /// Floats that are whole numbers.
+    Whole,
     Histogram,
+}
+
+/// Whole numbers up to this are exact as floats, and so are the steps between them.
+const WHOLE_MAX: f64 = (1u64 << 53) as f64;
+/// A width that one wild step opened wide is given up once a new one costs so many bits less.
+const WIDTH_SLACK: u8 = 7;
+
+/// Returns whether the very bits of a float come back from its whole number.
+fn is_whole(value: f64) -> bool {
+    (value as i64 as f64).to_bits() == value.to_bits() && value.abs() <= WHOLE_MAX
 }
 
 /// Samples of one span of time, as they are read from chunks.
@@ -75,9 +88,11 @@ pub(super) struct Open {
     delta: u32,
     pub count: u8,
     pub kind: Kind,
-    /// The window of changed bits: zeros above it, and its length; length 0 for none yet.
+    /// The window of changed bits: zeros above it, and its length; length 0 for none yet. Steps between whole numbers have a length alone.
     leading: u8,
     window: u8,
+    /// A chunk of whole numbers had to end for a fraction.
+    has_fractions: bool,
 }
 
 impl Default for Open {
@@ -92,6 +107,7 @@ impl Default for Open {
             kind: Kind::Float,
             leading: 0,
             window: 0,
+            has_fractions: false,
         }
     }
 }
@@ -115,6 +131,18 @@ impl Open {
         (count > 0).then(|| Chunk { kind, count, first: self.first(), last, bits })
     }
 
+    /// Returns in what kind of chunk a value goes on.
+    pub fn kind_for(&mut self, value: &Value) -> Kind {
+        let Value::Float(value) = value else { return Kind::Histogram };
+        let goes_on = self.count > 0 && self.kind != Kind::Histogram;
+        if goes_on && self.kind == Kind::Float || self.has_fractions || !is_whole(*value) {
+            // One fraction is seldom the last. A marker that ends the series tells nothing of its values.
+            self.has_fractions |= goes_on && self.kind == Kind::Whole && !value.is_nan();
+            return Kind::Float;
+        }
+        Kind::Whole
+    }
+
     /// Returns whether the chunk must be sealed before it takes a sample.
     pub fn is_full_for(&self, at: i64, kind: Kind) -> bool {
         self.count > 0
@@ -124,11 +152,11 @@ impl Open {
                 || (kind == Kind::Histogram && self.bits.len_bytes() > HISTOGRAM_BYTES_MAX))
     }
 
-    /// Appends a float. The caller has asked `is_full_for`.
-    pub fn push_float(&mut self, at: i64, value: f64) {
+    /// Appends a float to a chunk of a kind. The caller has asked `is_full_for`.
+    pub fn push_float(&mut self, at: i64, value: f64, kind: Kind) {
         let value = value.to_bits();
         if self.count == 0 {
-            (self.kind, self.reach, self.delta, self.window) = (Kind::Float, 0, 0, 0);
+            (self.kind, self.reach, self.delta, self.window) = (kind, 0, 0, 0);
             self.bits.put(value, 64);
         } else {
             let delta = self.step_to(at);
@@ -138,7 +166,10 @@ impl Open {
                 self.bits.put(0, 1);
             } else {
                 self.put_change(change);
-                self.put_flips(flips);
+                match kind {
+                    Kind::Whole => self.put_step(f64::from_bits(value) as i64 - f64::from_bits(self.value) as i64),
+                    Kind::Float | Kind::Histogram => self.put_flips(flips),
+                }
             }
             self.delta = delta;
         }
@@ -191,6 +222,23 @@ impl Open {
         }
     }
 
+    fn put_step(&mut self, step: i64) {
+        if step == 0 {
+            self.bits.put(0, 1);
+            return;
+        }
+        // No step is zero here, so the shortest code is of the smallest steps.
+        let code = zigzag(step) - 1;
+        let own = (64 - code.leading_zeros()).max(1) as u8;
+        if own <= self.window && self.window <= own + WIDTH_SLACK {
+            self.bits.put(0b10, 2);
+        } else {
+            self.window = own;
+            self.bits.put(0b11 << 6 | u64::from(own - 1), 8);
+        }
+        self.bits.put(code, u32::from(self.window));
+    }
+
     /// Appends a histogram. The caller has asked `is_full_for`.
     pub fn push_histogram(&mut self, at: i64, histogram: &Histogram) {
         let mut bytes = Vec::with_capacity(64);
@@ -240,7 +288,7 @@ fn put_header(run: &mut Vec<u8>, kind: Kind, count: u8, first: i64, last: i64, l
     run.push(count | if kind == Kind::Histogram { 0x80 } else { 0 });
     put_signed(run, first);
     put_varint(run, last.wrapping_sub(first) as u64);
-    put_varint(run, len as u64);
+    put_varint(run, (len as u64) << 1 | u64::from(kind == Kind::Whole));
 }
 
 impl<'a> Chunk<'a> {
@@ -251,10 +299,16 @@ impl<'a> Chunk<'a> {
 
     fn take(reader: &mut Reader<'a>) -> Result<Chunk<'a>, Damaged> {
         let head = reader.byte()?;
-        let kind = if head & 0x80 == 0 { Kind::Float } else { Kind::Histogram };
         let first = reader.signed()?;
         let last = first.wrapping_add(reader.varint()? as i64);
-        let len = reader.count()?;
+        let len = reader.varint()?;
+        let kind = match (head & 0x80, len & 1) {
+            (0, 0) => Kind::Float,
+            (0, _) => Kind::Whole,
+            (_, 0) => Kind::Histogram,
+            _ => return Err(Damaged("a chunk's header is impossible")),
+        };
+        let len = usize::try_from(len >> 1).map_err(|_| Damaged("a chunk's header is impossible"))?;
         let count = head & 0x7f;
         if count == 0 || count > SAMPLES_MAX || last < first {
             return Err(Damaged("a chunk's header is impossible"));
@@ -269,7 +323,7 @@ impl<'a> Chunk<'a> {
     /// Appends the samples in `start ..= end`.
     pub fn decode(&self, start: i64, end: i64, out: &mut Decoded) -> Result<(), Damaged> {
         match self.kind {
-            Kind::Float => self.decode_floats(start, end, &mut out.floats),
+            Kind::Float | Kind::Whole => self.decode_floats(start, end, &mut out.floats),
             Kind::Histogram => self.decode_histograms(start, end, &mut out.histograms),
         }
     }
@@ -346,6 +400,7 @@ struct FloatReader<'a> {
     delta: i64,
     leading: u32,
     window: u32,
+    is_whole: bool,
 }
 
 impl<'a> FloatReader<'a> {
@@ -354,7 +409,8 @@ impl<'a> FloatReader<'a> {
         let mut bits = BitReader::new(chunk.bits);
         let value = bits.take(64);
         bits.check()?;
-        Ok(FloatReader { bits, at: chunk.first, value, delta: 0, leading: 0, window: 0 })
+        let is_whole = chunk.kind == Kind::Whole;
+        Ok(FloatReader { bits, at: chunk.first, value, delta: 0, leading: 0, window: 0, is_whole })
     }
 
     /// Reads over samples that repeat value and interval, `max` at most; returns how many there were.
@@ -392,7 +448,12 @@ impl<'a> FloatReader<'a> {
             0 => self.bits.skip(1),
             1 => {
                 self.bits.skip(2);
-                self.flip()?;
+                self.value_on()?;
+            }
+            _ if self.is_whole => {
+                self.window = (rest << 2 >> 58) as u32 + 1;
+                self.bits.skip(8);
+                self.step();
             }
             _ => {
                 let header = (rest << 2 >> 53) as u32;
@@ -402,6 +463,24 @@ impl<'a> FloatReader<'a> {
             }
         }
         self.bits.check()
+    }
+
+    #[inline]
+    fn value_on(&mut self) -> Result<(), Damaged> {
+        if !self.is_whole {
+            return self.flip();
+        }
+        if self.window == 0 {
+            return Err(Damaged("a chunk names no bits"));
+        }
+        self.step();
+        Ok(())
+    }
+
+    #[inline]
+    fn step(&mut self) {
+        let step = unzigzag(self.bits.take(self.window).wrapping_add(1));
+        self.value = ((f64::from_bits(self.value) as i64).wrapping_add(step) as f64).to_bits();
     }
 
     #[inline]
@@ -453,19 +532,13 @@ pub(super) fn seal_samples<'v>(run: &mut Vec<u8>, samples: impl Iterator<Item = 
 
 /// Appends one sample to the open chunk; seals it first when it is full.
 pub(super) fn push(open: &mut Open, run: &mut Vec<u8>, at: i64, value: &Value) {
+    let kind = open.kind_for(value);
+    if open.is_full_for(at, kind) {
+        open.seal(run);
+    }
     match value {
-        Value::Float(value) => {
-            if open.is_full_for(at, Kind::Float) {
-                open.seal(run);
-            }
-            open.push_float(at, *value);
-        }
-        Value::Histogram(histogram) => {
-            if open.is_full_for(at, Kind::Histogram) {
-                open.seal(run);
-            }
-            open.push_histogram(at, histogram);
-        }
+        Value::Float(value) => open.push_float(at, *value, kind),
+        Value::Histogram(histogram) => open.push_histogram(at, histogram),
     }
 }
 
@@ -531,9 +604,40 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_take_what_their_steps_need() {
+        let at = |index: usize| 1_795_231_655_000 + index as i64 * 15_000;
+        let whole = |numbers: &[f64]| {
+            check(&numbers.iter().enumerate().map(|(index, own)| (at(index), own.to_bits())).collect::<Vec<_>>())
+        };
+        let mut seed = 11;
+        let mut counter = 1e9;
+        let counts: Vec<f64> = (0..1200)
+            .map(|_| {
+                counter += (20 + random(&mut seed) % 12) as f64;
+                counter
+            })
+            .collect();
+        let bytes = whole(&counts);
+        assert!(bytes < 1800, "1200 counts take {bytes} bytes");
+        // As many fractions take far more, and one of them does not spoil what was before it.
+        let halves: Vec<f64> = counts.iter().map(|own| own / 7.0).collect();
+        let fractions = whole(&halves);
+        assert!(fractions > 3 * bytes, "{fractions} bytes, {bytes} for whole numbers");
+        let mixed: Vec<f64> = counts[..600].iter().chain([&0.5]).chain(&counts[..600]).copied().collect();
+        assert!(whole(&mixed) > bytes);
+        let edges = [0.0, -0.0, 1.0, -1.0, WHOLE_MAX, -WHOLE_MAX, WHOLE_MAX + 2.0, WHOLE_MAX, f64::NAN, 3.0, f64::INFINITY, 4.0, 1e300];
+        for from in 0..edges.len() {
+            let turned: Vec<f64> = (0..200).map(|index| edges[(from + index * (1 + index / 50)) % edges.len()]).collect();
+            whole(&turned);
+            whole(&turned.iter().copied().filter(|own| is_whole(*own)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn damaged_runs_never_panic() {
         let mut run = Vec::new();
-        let values: Vec<Value> = (0..100).map(|index| Value::Float(f64::from(index) * 0.7)).collect();
+        let values: Vec<Value> =
+            (0..100).map(|index| Value::Float(f64::from(index) * if index < 50 { 7.0 } else { 0.7 })).collect();
         seal_samples(&mut run, values.iter().enumerate().map(|(index, value)| (index as i64 * 15_000, value)));
         let mut seed = 3;
         for _ in 0..20_000 {

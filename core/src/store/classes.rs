@@ -27,7 +27,7 @@ pub struct Class {
 type Placed = (usize, Vec<Matcher>);
 
 /// The classes in force. The first one that a series belongs to counts.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Classes {
     default: Span,
     keeps: Vec<Span>,
@@ -112,13 +112,22 @@ impl Outlived {
     pub fn horizon(&self, labels: &LabelSet) -> i64 {
         (self.now - self.classes.keep(labels)).0
     }
+
+    /// Returns whether other classes are in force by now.
+    pub fn is_outdated(&self, classes: &Classes) -> bool {
+        self.classes.number != classes.number
+    }
 }
 
 impl Store {
     /// Puts other classes into force. What is gone does not come back when samples are to stay longer.
     pub fn keep_by(&self, classes: Classes) {
         let mut own = self.classes.write().expect(POISONED);
-        *own = Arc::new(Classes { number: own.number.wrapping_add(1), ..classes });
+        let classes = Classes { number: own.number, ..classes };
+        // What says the same leaves what was sifted by it as it is.
+        if **own != classes {
+            *own = Arc::new(Classes { number: own.number.wrapping_add(1), ..classes });
+        }
     }
 
     pub(super) fn classes(&self) -> Arc<Classes> {
@@ -128,13 +137,13 @@ impl Store {
     /// Returns what a merge that begins now leaves out; None when all series stay for one time.
     pub(super) fn outlived(&self, now: Timestamp) -> Option<Outlived> {
         let classes = self.classes();
-        (!classes.is_plain()).then_some(Outlived { classes, now })
+        (!classes.is_plain()).then(|| Outlived { classes, now: self.forgetting(now) })
     }
 
     /// Returns the oldest block that holds series which have outlived their time, to be written anew without them; calls `pause` behind
     /// each block that had to be looked through.
     pub fn sift_due(&self, now: Timestamp, pause: &mut dyn FnMut()) -> Option<Merge> {
-        let classes = self.classes();
+        let (classes, now) = (self.classes(), self.forgetting(now));
         if classes.is_plain() {
             return None;
         }
@@ -148,7 +157,7 @@ impl Store {
             match has_spent {
                 Ok(true) => {
                     let merge = Merge::of_one(block.clone(), self.horizon.load(Relaxed), self.tombstones());
-                    return Some(merge.without(self.outlived(now), mark));
+                    return Some(merge.without(Outlived { classes, now }, mark));
                 }
                 Ok(false) => block.sifted.store(mark, Relaxed),
                 // Its faults are told to those who ask for its samples; it stays as it is.

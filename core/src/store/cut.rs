@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::time::{Span, Timestamp};
 
-use super::Store;
 use super::block::{Block, BlockError, BlockId, INSTANTS_MAX, ReadAt};
 use super::build::BlockWriter;
 use super::chunk::{Chunks, Decoded};
@@ -14,6 +13,7 @@ use super::cluster::put_key;
 use super::group::Instants;
 use super::head::Head;
 use super::pages::{PAGE_LEN, page_of, slot_of};
+use super::{POISONED, Store};
 
 /// A block to be written. Its chunks are still in memory; `commit` lets them go.
 pub struct Draft {
@@ -21,6 +21,8 @@ pub struct Draft {
     /// The chunks that it was made of, of one series after the other.
     chunks: Vec<u8>,
     runs: Vec<(u32, Range<usize>)>,
+    /// Rows that had begun when it was made.
+    begun: u64,
 }
 
 impl Draft {
@@ -92,6 +94,7 @@ impl Store {
         if runs.is_empty() {
             return None;
         }
+        let begun = self.rows().begun();
         keys.sort_unstable_by(|left, right| (&left.0, left.1).cmp(&(&right.0, right.1)));
         let mut writer = BlockWriter::new();
         for (_, place, labels) in keys {
@@ -99,7 +102,7 @@ impl Store {
             writer.put(*series, &labels, decode(&chunks[range.clone()]));
         }
         let (bytes, _) = writer.end();
-        Some(Draft { bytes, chunks, runs })
+        Some(Draft { bytes, chunks, runs, begun })
     }
 
     /// Takes a written block in place of the chunks in memory. Names grow: of two samples at one instant the one in the earlier block
@@ -107,7 +110,8 @@ impl Store {
     ///
     /// Errors: when the block cannot be read back; the chunks stay in memory then.
     pub fn commit(&self, draft: &Draft, id: BlockId, read: ReadAt) -> Result<(), BlockError> {
-        let block = Block::open(id, draft.bytes.len() as u64, read)?;
+        let mut block = Block::open(id, draft.bytes.len() as u64, read)?;
+        block.begun = draft.begun;
         // Memory knows them until it has let go of the chunks.
         (0..block.groups()).for_each(|group| block.set_cold(group, false));
         self.add_block(block);
@@ -142,6 +146,15 @@ impl Store {
         let place = all.partition_point(|own| own.id < id);
         all.insert(place, Arc::new(block));
         *blocks = all.into();
+    }
+
+    /// Says which blocks are not there and may be put back: what is deleted in them stays so, and no merged block takes their place.
+    pub fn set_absent(&self, ids: Vec<BlockId>) {
+        *self.absent.write().expect(POISONED) = ids.into();
+    }
+
+    pub(super) fn absent(&self) -> Arc<[BlockId]> {
+        self.absent.read().expect(POISONED).clone()
     }
 
     /// Drops chunks from memory whose samples a block holds, as after a start that replays a log from before they moved. Returns how
@@ -215,18 +228,19 @@ impl Store {
         (count, unreadable)
     }
 
-    /// Takes blocks out, the earliest first, until the rest is no longer than `bytes_max`; returns their identifiers. Whatever is as
-    /// old as their samples is forgotten with them, so that no row is left in part.
-    pub fn shrink_blocks(&self, bytes_max: u64) -> Vec<BlockId> {
-        let blocks = self.blocks();
+    /// Takes blocks out, those first that end first, until the rest is no longer than `bytes_max`; returns their identifiers. Whatever is
+    /// as old as their samples is forgotten with them, so that no row is left in part; nothing to come is.
+    pub fn shrink_blocks(&self, bytes_max: u64, now: Timestamp) -> Vec<BlockId> {
+        let mut blocks = self.blocks().to_vec();
+        blocks.sort_by_key(|block| block.last);
         let mut bytes: u64 = blocks.iter().map(|block| block.len).sum();
         let mut horizon = i64::MIN;
-        for block in blocks.iter() {
+        for block in &blocks {
             if bytes <= bytes_max {
                 break;
             }
             bytes -= block.len;
-            horizon = horizon.max(block.last.saturating_add(1));
+            horizon = block.last.saturating_add(1).min(now.0);
         }
         let horizon = self.horizon.fetch_max(horizon, Relaxed).max(horizon);
         self.drop_blocks(horizon)

@@ -14,7 +14,7 @@ use crate::model::{Matcher, SourceError};
 use crate::time::Timestamp;
 
 use super::append::Log;
-use super::block::{Block, BlockError};
+use super::block::{Block, BlockError, BlockId};
 use super::chunk::Decoded;
 use super::codec::{Damaged, Reader, put_signed, put_varint};
 use super::merge::Merge;
@@ -35,6 +35,8 @@ pub struct Deletion {
     sets: Vec<Vec<Matcher>>,
     /// Sorted.
     series: Vec<u32>,
+    /// Series that these blocks alone know are not among them.
+    unread: Vec<BlockId>,
     start: i64,
     end: i64,
 }
@@ -43,6 +45,51 @@ impl Deletion {
     /// Returns how many series may lose samples.
     pub fn series(&self) -> usize {
         self.series.len()
+    }
+
+    /// Returns the deletion as bytes.
+    pub fn record(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_tombstone(&mut out, &self.series.iter().copied().collect(), self.start, self.end, 0);
+        out
+    }
+
+    /// Reads what `record` returned.
+    ///
+    /// Errors: `Damaged` when the bytes are something else.
+    pub fn read(record: &[u8]) -> Result<Deletion, Damaged> {
+        let mut all = take_tombstones(record)?;
+        let (series, start, end, _) = all.pop().filter(|_| all.is_empty()).ok_or(Damaged("it is not one deletion"))?;
+        Ok(Deletion { sets: Vec::new(), series: series.iter().collect(), unread: Vec::new(), start, end })
+    }
+}
+
+/// What a deletion takes.
+#[derive(Debug, Default)]
+pub struct Counted {
+    pub series: u64,
+    pub samples: u64,
+    pub uncounted: Option<Uncounted>,
+    /// Series that these blocks alone know are not found: their samples stay, until they are deleted once more from the mended block.
+    pub unread: Vec<BlockId>,
+}
+
+/// Series that were not counted, or not to their end.
+#[derive(Debug)]
+pub struct Uncounted {
+    pub series: u64,
+    /// Why, for the first of them.
+    pub error: SourceError,
+}
+
+impl Counted {
+    /// Returns what is not counted, and why; None when all is.
+    pub fn shortfall(&self) -> Option<String> {
+        let series = self.uncounted.as_ref().map(|own| format!("{} series: {}", own.series, own.error));
+        let blocks =
+            self.unread.iter().map(|id| format!("what the block {id} alone holds, which cannot be read and is not deleted"));
+        let all: Vec<String> = series.into_iter().chain(blocks).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 
@@ -91,7 +138,7 @@ impl Tombstones {
 }
 
 /// How many samples of a series there were: floats and histograms.
-type Mark = (usize, usize);
+pub(super) type Mark = (usize, usize);
 
 impl Hidden<'_> {
     /// Takes hidden samples of a series out of what was appended behind a mark; returns how many those were.
@@ -130,6 +177,14 @@ impl Hidden<'_> {
     }
 }
 
+fn put_tombstone(out: &mut Vec<u8>, series: &RoaringBitmap, start: i64, end: i64, before: u64) {
+    put_varint(out, before);
+    put_signed(out, start);
+    put_signed(out, end);
+    put_varint(out, series.serialized_size() as u64);
+    series.serialize_into(out).expect("writing to memory does not fail");
+}
+
 /// Reads what `Store::tombstone_records` wrote: series, start, end, and the cut before which they hold.
 pub(super) fn take_tombstones(record: &[u8]) -> Result<Vec<(RoaringBitmap, i64, i64, u64)>, Damaged> {
     let (mut reader, mut all) = (Reader(record), Vec::new());
@@ -153,33 +208,42 @@ impl Store {
 
     /// Returns what the series that satisfy any of the matcher sets, all without sets, may have in `start ..= end`.
     pub fn deletion(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Deletion {
-        Deletion { sets: sets.to_vec(), series: self.matching(sets, start, end).numbers(), start: start.0, end: end.0 }
+        let found = self.matching(sets, start, end);
+        Deletion { sets: sets.to_vec(), series: found.numbers(), unread: found.unread, start: start.0, end: end.0 }
     }
 
-    /// Returns how many series have samples that a deletion takes, and how many samples those are.
-    ///
-    /// Errors: when they cannot be read.
-    pub fn count(&self, deletion: &Deletion) -> Result<(u64, u64), SourceError> {
-        let (mut series, mut samples, mut last) = (0, 0, None);
+    /// Returns how many series have samples that a deletion takes, and how many samples those are, as far as they can be read.
+    pub fn count(&self, deletion: &Deletion) -> Counted {
+        let mut counted = Counted { unread: deletion.unread.clone(), ..Counted::default() };
+        let mut last = None;
         let mut walk = self.walk(&deletion.sets, Timestamp(deletion.start), Timestamp(deletion.end));
-        while let Some(some) = walk.next(self, COUNTED_AT_ONCE)? {
-            for own in some {
-                samples += (own.floats.len() + own.histograms.len()) as u64;
-                // A series with many samples comes in pieces.
-                if last.as_ref() != Some(&own.labels) {
-                    series += 1;
-                    last = Some(own.labels);
+        loop {
+            match walk.next(self, COUNTED_AT_ONCE) {
+                Ok(None) => return counted,
+                Ok(Some(some)) => {
+                    for own in some {
+                        counted.samples += (own.floats.len() + own.histograms.len()) as u64;
+                        // A series with many samples comes in pieces.
+                        if last.as_ref() != Some(&own.labels) {
+                            counted.series += 1;
+                            last = Some(own.labels);
+                        }
+                    }
+                }
+                Err(error) => {
+                    let series = walk.skip() as u64;
+                    counted.uncounted.get_or_insert(Uncounted { series: 0, error }).series += series;
                 }
             }
         }
-        Ok((series, samples))
     }
 
     /// Hides what a deletion takes in the blocks of the cuts below a number; returns the tombstone's number, None where no block has
-    /// anything in its span. No draft is under way meanwhile.
+    /// anything in its span and none is absent. No draft is under way meanwhile.
     pub fn hide(&self, deletion: &Deletion, before: u64) -> Option<u64> {
         let &Deletion { ref series, start, end, .. } = deletion;
-        if series.is_empty() || !self.blocks().iter().any(|block| block.overlaps(start, end)) {
+        let is_needed = !self.absent().is_empty() || self.blocks().iter().any(|block| block.overlaps(start, end));
+        if series.is_empty() || !is_needed {
             return None;
         }
         let mut number = 0;
@@ -245,11 +309,7 @@ impl Store {
     pub fn tombstone_records(&self) -> Vec<Vec<u8>> {
         let record = |own: &Tombstone| {
             let mut out = Vec::with_capacity(own.series.serialized_size() + 40);
-            put_varint(&mut out, own.before);
-            put_signed(&mut out, own.start);
-            put_signed(&mut out, own.end);
-            put_varint(&mut out, own.series.serialized_size() as u64);
-            own.series.serialize_into(&mut out).expect("writing to memory does not fail");
+            put_tombstone(&mut out, &own.series, own.start, own.end, own.before);
             out
         };
         self.tombstones().all.iter().map(record).collect()
@@ -266,11 +326,13 @@ impl Store {
         Ok(())
     }
 
-    /// Drops the tombstones of which nothing lies in blocks any more; returns whether there were any.
+    /// Drops the tombstones of which nothing lies in blocks any more, nor in absent ones; returns whether there were any.
     pub fn drop_tombstones(&self) -> bool {
-        let (tombstones, blocks) = (self.tombstones(), self.blocks());
-        let is_needed =
-            |own: &Tombstone| blocks.iter().any(|block| own.concerns(block) && block.clean.load(Relaxed) < own.number);
+        let (tombstones, blocks, absent) = (self.tombstones(), self.blocks(), self.absent());
+        let is_needed = |own: &Tombstone| {
+            absent.iter().any(|id| id.last < own.before)
+                || blocks.iter().any(|block| own.concerns(block) && block.clean.load(Relaxed) < own.number)
+        };
         let gone: Vec<u64> = tombstones.all.iter().filter(|own| !is_needed(own)).map(|own| own.number).collect();
         if !gone.is_empty() {
             self.change_tombstones(|own| own.all.retain(|tombstone| !gone.contains(&tombstone.number)));
@@ -278,11 +340,14 @@ impl Store {
         !gone.is_empty()
     }
 
-    /// Returns the oldest block that holds what is hidden, to be written anew without it.
-    pub fn rewrite_due(&self) -> Option<Merge> {
+    /// Returns the oldest block that holds what is hidden, to be written anew without it; calls `pause` behind each block that was looked
+    /// at.
+    pub fn rewrite_due(&self, pause: &mut dyn FnMut()) -> Option<Merge> {
         let (tombstones, blocks) = (self.tombstones(), self.blocks());
         for block in blocks.iter().filter(|block| !block.is_faulty.load(Relaxed)) {
-            match tombstones.of(block).is_in(block) {
+            let holds_hidden = tombstones.of(block).is_in(block);
+            pause();
+            match holds_hidden {
                 Ok(true) => return Some(Merge::of_one(block.clone(), self.horizon.load(Relaxed), tombstones.clone())),
                 Ok(false) => block.clean.store(tombstones.newest, Relaxed),
                 // Its faults are told to those who ask for its samples; it stays as it is.

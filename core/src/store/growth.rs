@@ -68,10 +68,6 @@ impl Tally {
         counts.iter().map(|count| u64::from(*count)).sum()
     }
 
-    fn get(&self, name: &str) -> u64 {
-        self.counts.get(name).map_or(0, Tally::sum)
-    }
-
     fn clear(&mut self, slot: usize) {
         self.counts.retain(|_, counts| {
             counts[slot] = 0;
@@ -181,11 +177,7 @@ impl Growth {
         }
     }
 
-    /// Returns how much of a name's kind is new within the last hour.
-    pub fn of(&self, kind: Kind, name: &str) -> u64 {
-        self.tally(kind).get(name)
-    }
-
+    /// Returns the names of which most is new within the last hour, with how much that is.
     pub fn top(&self, kind: Kind, max: usize) -> Vec<(String, u64)> {
         self.tally(kind).top(max)
     }
@@ -217,6 +209,10 @@ mod tests {
         LabelSet::from_pairs([("__name__", metric), ("id", &id.to_string()), ("job", "shop")])
     }
 
+    fn count(growth: &Growth, kind: Kind, name: &str) -> u64 {
+        growth.top(kind, usize::MAX).into_iter().find(|(own, _)| own == name).map_or(0, |(_, count)| count)
+    }
+
     #[test]
     fn counts_are_of_the_last_hour() {
         let mut growth = Growth::new(1);
@@ -227,9 +223,9 @@ mod tests {
         growth.created(&set("b", 0));
         growth.refused();
         assert_eq!(growth.top(Kind::Metric, 9), [("a".to_owned(), 3), ("b".to_owned(), 1)]);
-        assert_eq!(growth.of(Kind::Pair, "job=shop"), 4);
+        assert_eq!(count(&growth, Kind::Pair, "job=shop"), 4);
         growth.turn(minute(59), 4);
-        assert_eq!(growth.of(Kind::Metric, "a"), 3);
+        assert_eq!(count(&growth, Kind::Metric, "a"), 3);
         growth.turn(minute(61), 4);
         assert_eq!(growth.top(Kind::Metric, 9), [("b".to_owned(), 1)]);
         growth.turn(minute(300), 4);
@@ -253,6 +249,6 @@ mod tests {
         // A clock that is stepped back and forth loses no count of now.
         growth.turn(Timestamp(-600_000), 0);
         growth.turn(Timestamp(-500_000), 0);
-        assert_eq!(growth.of(Kind::Metric, "explodes"), 500);
+        assert_eq!(count(&growth, Kind::Metric, "explodes"), 500);
     }
 }

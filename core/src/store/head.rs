@@ -18,15 +18,17 @@ pub enum Lateness {
     Any,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Accept,
-    /// The series has this value at this instant already.
+/// Why a sample is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftOut {
+    /// The series has this value at that instant already.
     Same,
-    /// The series has another value at this instant.
-    Duplicate,
+    /// Older than the series' newest sample, and late samples are not taken.
     OutOfOrder,
+    /// Older than the window for late samples, or than the retention.
     TooOld,
+    /// The series has another value at that instant.
+    Duplicate,
 }
 
 /// Late samples wait in plain form, sorted by time, until so many are there.
@@ -133,31 +135,31 @@ impl Head {
         self.open.count == 0 && self.run.is_none() && self.late.is_none()
     }
 
-    /// Returns what to do with a sample. `newest` stands in for the series' newest time while a row with several samples of the series
+    /// Returns whether to take a sample, or why not. `newest` stands in for the series' newest time while a row with several samples of the series
     /// is under way.
-    pub fn judge(&self, at: i64, value: &Value, newest: i64, lateness: Lateness, horizon: i64) -> Verdict {
+    pub fn judge(&self, at: i64, value: &Value, newest: i64, lateness: Lateness, horizon: i64) -> Result<(), LeftOut> {
         if at < horizon {
-            return Verdict::TooOld;
+            return Err(LeftOut::TooOld);
         }
         if at > newest {
-            return Verdict::Accept;
+            return Ok(());
         }
         if at == self.newest()
             && self.newest_is_float
             && let Value::Float(value) = value
         {
-            return if value.to_bits() == self.open.value { Verdict::Same } else { Verdict::Duplicate };
+            return Err(if value.to_bits() == self.open.value { LeftOut::Same } else { LeftOut::Duplicate });
         }
         if at < newest
             && let Lateness::Within(window) = lateness
             && newest.saturating_sub(at) > window
         {
-            return if window == 0 { Verdict::OutOfOrder } else { Verdict::TooOld };
+            return Err(if window == 0 { LeftOut::OutOfOrder } else { LeftOut::TooOld });
         }
         match self.value_at(at) {
-            Some(own) if same_value(&own, value) => Verdict::Same,
-            Some(_) => Verdict::Duplicate,
-            None => Verdict::Accept,
+            Some(own) if same_value(&own, value) => Err(LeftOut::Same),
+            Some(_) => Err(LeftOut::Duplicate),
+            None => Ok(()),
         }
     }
 
@@ -176,16 +178,13 @@ impl Head {
         if at <= self.newest() {
             return self.push_late(at, value.clone());
         }
-        let kind = match value {
-            Value::Float(_) => Kind::Float,
-            Value::Histogram(_) => Kind::Histogram,
-        };
+        let kind = self.open.kind_for(value);
         self.make_room(at, kind);
         match value {
-            Value::Float(value) => self.open.push_float(at, *value),
+            Value::Float(value) => self.open.push_float(at, *value, kind),
             Value::Histogram(histogram) => self.open.push_histogram(at, histogram),
         }
-        self.newest_is_float = kind == Kind::Float;
+        self.newest_is_float = kind != Kind::Histogram;
     }
 
     fn push_late(&mut self, at: i64, value: Value) {
@@ -435,8 +434,9 @@ impl Head {
                 return Err(Damaged("a chunk's samples lie elsewhere"));
             }
             for (at, value) in &samples.floats {
-                self.make_room(*at, Kind::Float);
-                self.open.push_float(*at, *value);
+                let kind = self.open.kind_for(&Value::Float(*value));
+                self.make_room(*at, kind);
+                self.open.push_float(*at, *value, kind);
             }
             for (at, histogram) in &samples.histograms {
                 self.make_room(*at, Kind::Histogram);
@@ -504,7 +504,7 @@ mod tests {
         out.floats
     }
 
-    fn judge(head: &Head, at: i64, value: f64, window: i64) -> Verdict {
+    fn judge(head: &Head, at: i64, value: f64, window: i64) -> Result<(), LeftOut> {
         head.judge(at, &float(value), head.newest(), Lateness::Within(window), 0)
     }
 
@@ -514,15 +514,15 @@ mod tests {
         for at in [1_000, 2_000, 3_000] {
             head.push(at, &float(at as f64));
         }
-        assert_eq!(judge(&head, 3_001, 0.0, 0), Verdict::Accept);
-        assert_eq!(judge(&head, 3_000, 3_000.0, 0), Verdict::Same);
-        assert_eq!(judge(&head, 3_000, -3_000.0, 0), Verdict::Duplicate);
-        assert_eq!(judge(&head, 2_500, 0.0, 0), Verdict::OutOfOrder);
-        assert_eq!(judge(&head, 2_500, 0.0, 600), Verdict::Accept);
-        assert_eq!(judge(&head, 2_000, 2_000.0, 1_000), Verdict::Same);
-        assert_eq!(judge(&head, 2_000, 1.0, 1_000), Verdict::Duplicate);
-        assert_eq!(judge(&head, 1_500, 0.0, 600), Verdict::TooOld);
-        assert_eq!(head.judge(1_500, &float(0.0), 3_000, Lateness::Any, 2_000), Verdict::TooOld);
+        assert_eq!(judge(&head, 3_001, 0.0, 0), Ok(()));
+        assert_eq!(judge(&head, 3_000, 3_000.0, 0), Err(LeftOut::Same));
+        assert_eq!(judge(&head, 3_000, -3_000.0, 0), Err(LeftOut::Duplicate));
+        assert_eq!(judge(&head, 2_500, 0.0, 0), Err(LeftOut::OutOfOrder));
+        assert_eq!(judge(&head, 2_500, 0.0, 600), Ok(()));
+        assert_eq!(judge(&head, 2_000, 2_000.0, 1_000), Err(LeftOut::Same));
+        assert_eq!(judge(&head, 2_000, 1.0, 1_000), Err(LeftOut::Duplicate));
+        assert_eq!(judge(&head, 1_500, 0.0, 600), Err(LeftOut::TooOld));
+        assert_eq!(head.judge(1_500, &float(0.0), 3_000, Lateness::Any, 2_000), Err(LeftOut::TooOld));
     }
 
     #[test]
@@ -552,7 +552,7 @@ mod tests {
         let mut back = Head::born(false);
         back.restore(&run, bounds).unwrap();
         assert_eq!(read(&back, i64::MIN, i64::MAX), read(&head, i64::MIN, i64::MAX));
-        assert_eq!(judge(&back, 309 * 15_000, 44.0, 0), Verdict::Same);
+        assert_eq!(judge(&back, 309 * 15_000, 44.0, 0), Err(LeftOut::Same));
         back.push(310 * 15_000, &float(1.0));
         assert_eq!(read(&back, i64::MIN, i64::MAX).len(), 312);
     }

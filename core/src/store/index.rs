@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use roaring::RoaringBitmap;
 
@@ -256,13 +257,14 @@ impl Index {
         self.names.get(name).map_or((0, 0), |values| (values.by_value.len(), values.series))
     }
 
-    /// Returns the series that have a label with this value, in order.
-    pub fn of_value(&self, name: &str, value: &str) -> Vec<u32> {
-        let mut all = Vec::new();
-        if let Some(postings) = self.postings(name, value) {
-            postings.copy_to(&mut all);
+    /// Returns a copy of the series that have a label with this value.
+    pub fn of_value(&self, name: &str, value: &str) -> RoaringBitmap {
+        match self.postings(name, value) {
+            None => RoaringBitmap::new(),
+            Some(Postings::One(series)) => RoaringBitmap::from_iter([*series]),
+            Some(Postings::Few(all)) => all.iter().copied().collect(),
+            Some(Postings::Many(all)) => all.clone(),
         }
-        all
     }
 
     fn postings(&self, name: &str, value: &str) -> Option<&Postings> {
@@ -276,7 +278,14 @@ impl Index {
 
     /// Returns a label's values with the number of series of each, in order of values.
     pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
-        let values = self.names.get(name).into_iter().flat_map(|values| values.by_value.iter());
+        self.values_behind(name, None)
+    }
+
+    /// Returns those of a label's values that come behind a value, with the number of series of each, in order of values.
+    pub fn values_behind(&self, name: &str, value: Option<&str>) -> impl Iterator<Item = (&str, usize)> {
+        let from = value.map_or(Bound::Unbounded, Bound::Excluded);
+        let values = self.names.get(name).into_iter();
+        let values = values.flat_map(move |values| values.by_value.range::<str, _>((from, Bound::Unbounded)));
         values.map(|(value, postings)| (&**value, postings.len()))
     }
 }

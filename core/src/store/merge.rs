@@ -64,17 +64,25 @@ impl Store {
     /// Returns blocks that should become one by now, those of the shortest span and the oldest first. Together they take no more than
     /// `bytes_max` bytes.
     pub fn merge_due(&self, now: Timestamp, bytes_max: u64) -> Option<Merge> {
-        let blocks = self.blocks();
-        // Late samples lie in blocks of old spans; their place is where they were cut.
-        let mut ends = Vec::with_capacity(blocks.len());
-        for block in blocks.iter() {
-            ends.push(block.last.max(ends.last().copied().unwrap_or(i64::MIN)));
+        let (blocks, absent) = (self.blocks(), self.absent());
+        // Late samples lie in blocks of old spans, and those of a clock that was ahead in spans to come; their place is where they were
+        // cut.
+        let by_now = blocks.iter().rposition(|block| block.last <= now.0).unwrap_or(0);
+        let mut ends: Vec<i64> = Vec::with_capacity(blocks.len());
+        for (place, block) in blocks.iter().enumerate() {
+            let before = ends.last().copied().unwrap_or(i64::MIN);
+            ends.push(if place < by_now && block.last > now.0 { before } else { block.last.max(before) });
         }
         for span in SPANS {
             let number = |place: usize| ends[place].div_euclid(span.0);
             let places: Vec<usize> = (0..blocks.len()).collect();
             let is_faulty = |place: usize| blocks[place].is_faulty.load(Relaxed);
-            let fit = |left: usize, right: usize| number(left) == number(right) && !is_faulty(left) && !is_faulty(right);
+            // Where a block may be put back, none stands for it.
+            let is_gap = |left: BlockId, right: BlockId| absent.iter().any(|id| id.first > left.last && id.last < right.first);
+            let fit = |left: usize, right: usize| {
+                let is_whole = !is_faulty(left) && !is_faulty(right) && !is_gap(blocks[left].id, blocks[right].id);
+                number(left) == number(right) && is_whole
+            };
             for run in places.chunk_by(|left, right| fit(*left, *right)) {
                 let over = (number(run[0]) + 1).saturating_mul(span.0).saturating_add(LAG.0) <= now.0;
                 let inputs = &blocks[run[0]..=run[run.len() - 1]];
@@ -107,12 +115,13 @@ impl Store {
     }
 
     /// Puts a merged block, which was written and made to last, in the place of those that it was made of. Returns the blocks of no more
-    /// use: these, and the merged one when nothing is in it; None when some
-    /// have left the store meanwhile, and the merged block is of no use.
+    /// use: these, and the merged one when nothing is in it; None when the merged block is of no use, since some have left the store
+    /// meanwhile, or what it leaves out may have to stay by now.
     ///
     /// Errors: when the block cannot be read back; all stays as it is then.
     pub fn commit_merge(&self, merge: &Merge, len: u64, read: ReadAt) -> Result<Option<Vec<BlockId>>, BlockError> {
-        let block = Block::open(merge.id, len, read)?;
+        let mut block = Block::open(merge.id, len, read)?;
+        block.begun = merge.inputs.iter().map(|input| input.begun).max().unwrap_or(0);
         block.clean.store(merge.tombstones.newest(), Relaxed);
         block.sifted.store(merge.sifted, Relaxed);
         // Of a block from which everything was deleted nothing is left.
@@ -121,6 +130,9 @@ impl Store {
         let from = blocks.partition_point(|own| own.id < merge.inputs[0].id);
         let same = |(own, input): (&Arc<Block>, &Arc<Block>)| Arc::ptr_eq(own, input);
         if blocks.len() - from < merge.inputs.len() || !blocks[from..].iter().zip(&merge.inputs).all(same) {
+            return Ok(None);
+        }
+        if merge.outlived.as_ref().is_some_and(|own| own.is_outdated(&self.classes())) {
             return Ok(None);
         }
         let mut all = blocks.to_vec();
@@ -139,13 +151,18 @@ impl Merge {
     }
 
     /// Leaves out what has outlived its time, too.
-    pub(super) fn without(self, outlived: Option<Outlived>, sifted: u64) -> Merge {
-        Merge { outlived, sifted, ..self }
+    pub(super) fn without(self, outlived: Outlived, sifted: u64) -> Merge {
+        Merge { outlived: Some(outlived), sifted, ..self }
     }
 
     /// Returns the name of the merged block.
     pub fn id(&self) -> BlockId {
         self.id
+    }
+
+    /// Returns how many bytes the merged block takes at most, about.
+    pub fn bytes_max(&self) -> u64 {
+        self.inputs.iter().map(|block| block.len).sum()
     }
 
     /// Leaves the blocks as they are from now on, since what was made of them could not be read back.

@@ -37,10 +37,20 @@ struct Leaving {
 }
 
 impl Store {
+    /// Has forgetting go by an instant, for as long as `now` is newer: the wall clock may have been stepped forward. See `SteadyClock`.
+    pub fn forget_by(&self, at: Timestamp) {
+        self.forgetting_at.store(at.0, Relaxed);
+    }
+
+    /// Returns the instant from which ages are counted when it comes to forgetting.
+    pub fn forgetting(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.min(self.forgetting_at.load(Relaxed)))
+    }
+
     /// Forgets what is older than the retention, and lets the series go that have no samples in memory and have had no new one for a
     /// while. A series that never had a sample goes at the second call that finds it so.
     pub fn truncate(&self, now: Timestamp) -> Truncated {
-        let horizon = (now - self.classes().longest()).0;
+        let horizon = (self.forgetting(now) - self.classes().longest()).0;
         let horizon = self.horizon.fetch_max(horizon, Relaxed).max(horizon);
         let cold = (now - COLD_AFTER).0.max(horizon);
         let mut leaving = Vec::new();

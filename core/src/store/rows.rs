@@ -42,6 +42,11 @@ impl Rows {
         self.next
     }
 
+    /// Returns a number that all rows are below which have begun to write.
+    pub fn begun(&self) -> u64 {
+        self.traces.back().map_or(self.next, |trace| self.next.max(trace.row + 1))
+    }
+
     /// Notes what the next row is about to write.
     pub fn begin(&mut self, brought: Arc<Vec<Brought>>) {
         self.brought += brought.len();
@@ -82,14 +87,20 @@ impl Rows {
         }
     }
 
-    /// Returns what rows at or above the snapshot's number have brought so far. `began` is what `published` said before the reader's
-    /// first look at a chunk.
+    /// Returns what rows at or above the snapshot's number and below `until` have brought so far. `began` is what `published` said before
+    /// the reader's first look at a chunk.
     ///
     /// Errors: `None` when traces that the reader needs are gone; it starts again.
-    pub fn hidden(&self, snapshot: u64, began: u64) -> Option<Vec<Arc<Vec<Brought>>>> {
+    pub fn hidden(&self, snapshot: u64, began: u64, until: u64) -> Option<Vec<Arc<Vec<Brought>>>> {
         if self.forgotten > began.max(snapshot) {
             return None;
         }
-        Some(self.traces.iter().filter(|trace| trace.row >= snapshot).map(|trace| trace.brought.clone()).collect())
+        Some(
+            self.traces
+                .iter()
+                .filter(|trace| (snapshot..until).contains(&trace.row))
+                .map(|trace| trace.brought.clone())
+                .collect(),
+        )
     }
 }

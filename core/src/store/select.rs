@@ -12,6 +12,7 @@ use super::block::{BlockError, BlockId, INSTANTS_MAX};
 use super::chunk::Decoded;
 use super::cluster::Wanted;
 use super::cold::LookError;
+use super::delete::Mark;
 use super::group::Instants;
 use super::head::View;
 use super::pages::{page_of, slot_of};
@@ -51,6 +52,8 @@ pub(super) struct Matching {
     pub cold: Vec<(u32, LabelSet)>,
     /// There are more.
     pub cut: bool,
+    /// What these blocks alone know is not among them.
+    pub unread: Vec<BlockId>,
 }
 
 impl Matching {
@@ -112,7 +115,7 @@ impl Snapshot<'_> {
     fn attempt(&self, request: &Select<'_>, asked: Asked<'_>) -> Result<Option<Vec<Series>>, SourceError> {
         let store = self.store;
         let mut numbers = match asked {
-            Asked::Matching => store.index().select(request.matchers, &store.pages),
+            Asked::Matching => store.numbers(request.matchers),
             Asked::Named(series) => series.iter().map(|(series, _)| *series).collect(),
         };
         let began = store.rows().published();
@@ -126,7 +129,7 @@ impl Snapshot<'_> {
         if request.newest_only {
             store.take_newest(&mut numbers, start, end, &mut newest);
             // Rows that come from here on cannot have brought what was taken.
-            let Some(hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
+            let Some(hidden) = self.hidden(began, u64::MAX) else { return Ok(None) };
             numbers.extend(split_hidden(&mut newest, &hidden));
             numbers.sort_unstable();
         }
@@ -135,12 +138,15 @@ impl Snapshot<'_> {
         for run in numbers.chunk_by(|left, right| page_of(*left) == page_of(*right)) {
             samples += store.read_page(run, start, end, &mut scratch, &mut found)?;
             if samples > request.samples_max {
-                let Some(hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
+                let Some(hidden) = self.hidden(began, u64::MAX) else { return Ok(None) };
                 if samples - hidden.iter().map(|trace| trace.len()).sum::<usize>().min(samples) > request.samples_max {
                     return Err(too_many());
                 }
             }
         }
+        // Before blocks are read: what a row brought to memory, a block may have had before.
+        let Some(hidden) = self.hidden(began, u64::MAX) else { return Ok(None) };
+        hide(&mut found, &hidden);
         // Memory first: what it let go of before it was read is found in blocks.
         let cold = match asked {
             Asked::Matching => match store.cold(&[request.matchers], start, end, None) {
@@ -152,11 +158,9 @@ impl Snapshot<'_> {
             Asked::Named(series) => series.to_vec(),
         };
         let has_cold = add_missing(&mut found, cold);
-        if !store.read_blocks(&mut found, start, end, request.samples_max)? {
+        if !self.read_blocks(&mut found, (start, end), request.samples_max, began)? {
             return Ok(None);
         }
-        let Some(hidden) = store.rows().hidden(self.row, began) else { return Ok(None) };
-        hide(&mut found, &hidden);
         found.append(&mut newest);
         // The horizon moves before truncation begins, so what truncation may have taken from some series is cut from all.
         let horizon = store.horizon.load(Relaxed);
@@ -177,6 +181,78 @@ impl Snapshot<'_> {
             starts: Vec::new(),
         };
         Ok(Some(found.into_iter().map(series).collect()))
+    }
+
+    fn hidden(&self, began: u64, until: u64) -> Option<Vec<Arc<Vec<Brought>>>> {
+        self.store.rows().hidden(self.row, began, until)
+    }
+
+    /// Puts what blocks hold of the series in front of what memory gave; returns whether all of it could be read, and not a block went
+    /// away meanwhile.
+    fn read_blocks(
+        &self,
+        found: &mut [Found],
+        (start, end): (i64, i64),
+        samples_max: usize,
+        began: u64,
+    ) -> Result<bool, SourceError> {
+        let store = self.store;
+        // Tombstones first: none goes before the blocks that it concerns have.
+        let tombstones = store.tombstones();
+        let blocks = store.blocks();
+        let (mut wanted, mut older, mut count) = (None, Vec::new(), 0);
+        for block in blocks.iter().filter(|block| block.overlaps(start, end)) {
+            let wanted = wanted.get_or_insert_with(|| {
+                older.resize_with(found.len(), Decoded::default);
+                Wanted::new(found.iter().map(|found| (found.series, &found.labels)))
+            });
+            let (mut instants, hidden) = (Instants::new(INSTANTS_MAX), tombstones.of(block));
+            for (group, range) in block.groups_of(wanted) {
+                let numbers = wanted.numbers(range);
+                let marks = hidden.marks(&numbers, &older);
+                // One that was cut since the snapshot was taken may hold rows that it must not see.
+                let lens: Vec<Mark> = if block.begun > self.row {
+                    numbers.iter().map(|(_, place)| mark(&older[*place])).collect()
+                } else {
+                    Vec::new()
+                };
+                match block.read_group(group, &numbers, (start, end), &mut instants, &mut older) {
+                    Ok(read) => {
+                        let gone: usize =
+                            marks.iter().map(|(series, place, mark)| hidden.cut(*series, &mut older[*place], *mark)).sum();
+                        count += read - gone;
+                        if !lens.is_empty() {
+                            let Some(traces) = self.hidden(began, block.begun) else { return Ok(false) };
+                            let own = |series: u32| {
+                                let found = numbers.binary_search_by_key(&series, |(series, _)| *series).ok()?;
+                                Some((numbers[found].1, lens[found]))
+                            };
+                            count -= hide_behind(&mut older, own, &traces);
+                        }
+                    }
+                    // It was merged with others, or nothing of it is within the retention any more.
+                    Err(BlockError::Io(_)) if !store.blocks().iter().any(|own| own.id == block.id) => return Ok(false),
+                    Err(error) => return Err(unreadable(block.id, &error)),
+                }
+                if count > samples_max {
+                    // Samples may stand in two blocks.
+                    older.iter_mut().for_each(Decoded::settle);
+                    count = older.iter().map(Decoded::len).sum();
+                    if count > samples_max {
+                        return Err(SourceError::TooManySamples { limit: samples_max });
+                    }
+                }
+            }
+        }
+        for (mut older, found) in older.into_iter().zip(found) {
+            if older.len() > 0 {
+                older.floats.append(&mut found.samples.floats);
+                older.histograms.append(&mut found.samples.histograms);
+                older.settle();
+                found.samples = older;
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -232,6 +308,22 @@ fn hide(found: &mut [Found], hidden: &[Arc<Vec<Brought>>]) {
             samples.histograms.remove(place);
         }
     }
+}
+
+fn mark(samples: &Decoded) -> Mark {
+    (samples.floats.len(), samples.histograms.len())
+}
+
+/// As `hide`, in what was appended behind a mark; `own` says where a series stands and its mark. Returns how many samples that takes out.
+fn hide_behind(all: &mut [Decoded], own: impl Fn(u32) -> Option<(usize, Mark)>, hidden: &[Arc<Vec<Brought>>]) -> usize {
+    let mut gone = 0;
+    for brought in hidden.iter().flat_map(|trace| trace.iter()) {
+        let Some((place, (floats, histograms))) = own(brought.series) else { continue };
+        let samples = &mut all[place];
+        gone += samples.floats.extract_if(floats.., |(at, _)| *at == brought.at).count();
+        gone += samples.histograms.extract_if(histograms.., |(at, _)| *at == brought.at).count();
+    }
+    gone
 }
 
 impl Store {
@@ -320,53 +412,6 @@ impl Store {
         Ok(count)
     }
 
-    /// Puts what blocks hold of the series in front of what memory gave; returns whether all of it could be read, and not a block went
-    /// away meanwhile.
-    fn read_blocks(&self, found: &mut [Found], start: i64, end: i64, samples_max: usize) -> Result<bool, SourceError> {
-        // Tombstones first: none goes before the blocks that it concerns have.
-        let tombstones = self.tombstones();
-        let blocks = self.blocks();
-        let (mut wanted, mut older, mut count) = (None, Vec::new(), 0);
-        for block in blocks.iter().filter(|block| block.overlaps(start, end)) {
-            let wanted = wanted.get_or_insert_with(|| {
-                older.resize_with(found.len(), Decoded::default);
-                Wanted::new(found.iter().map(|found| (found.series, &found.labels)))
-            });
-            let (mut instants, hidden) = (Instants::new(INSTANTS_MAX), tombstones.of(block));
-            for (group, range) in block.groups_of(wanted) {
-                let numbers = wanted.numbers(range);
-                let marks = hidden.marks(&numbers, &older);
-                match block.read_group(group, &numbers, (start, end), &mut instants, &mut older) {
-                    Ok(read) => {
-                        let gone: usize =
-                            marks.iter().map(|(series, place, mark)| hidden.cut(*series, &mut older[*place], *mark)).sum();
-                        count += read - gone;
-                    }
-                    // It was merged with others, or nothing of it is within the retention any more.
-                    Err(BlockError::Io(_)) if !self.blocks().iter().any(|own| own.id == block.id) => return Ok(false),
-                    Err(error) => return Err(unreadable(block.id, &error)),
-                }
-                if count > samples_max {
-                    // Samples may stand in two blocks.
-                    older.iter_mut().for_each(Decoded::settle);
-                    count = older.iter().map(Decoded::len).sum();
-                    if count > samples_max {
-                        return Err(SourceError::TooManySamples { limit: samples_max });
-                    }
-                }
-            }
-        }
-        for (mut older, found) in older.into_iter().zip(found) {
-            if older.len() > 0 {
-                older.floats.append(&mut found.samples.floats);
-                older.histograms.append(&mut found.samples.histograms);
-                older.settle();
-                found.samples = older;
-            }
-        }
-        Ok(true)
-    }
-
     /// Returns the series that satisfy any of the matcher sets, all without sets, and may have samples in `start ..= end`. A block that
     /// cannot be read names none; its faults are told to those who ask for its samples.
     pub(super) fn matching(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Matching {
@@ -392,10 +437,13 @@ impl Store {
             known.extend(run.iter().filter(overlaps));
         }
         let sets: Vec<&[Matcher]> = sets.iter().map(Vec::as_slice).collect();
-        let look = || self.cold(&sets, start, end.0, Some(&mut Vec::new())).ok();
+        let look = || {
+            let mut unread = Vec::new();
+            Some((self.cold(&sets, start, end.0, Some(&mut unread)).ok()?, unread))
+        };
         // Blocks that are merged just now are there under another name.
-        let cold = (0..ATTEMPTS_MAX).find_map(|_| look()).unwrap_or_default();
-        Matching { known, cold: cold.series.into_iter().collect(), cut: cold.cut }
+        let (cold, unread) = (0..ATTEMPTS_MAX).find_map(|_| look()).unwrap_or_default();
+        Matching { known, cold: cold.series.into_iter().collect(), cut: cold.cut, unread }
     }
 
     /// Returns the label sets, sorted, of the series that satisfy any of the matcher sets and may have samples in `start ..= end`.

@@ -69,6 +69,17 @@ impl Store {
 }
 
 impl Walk {
+    /// Passes over the series that could not be read; returns how many those are.
+    pub fn skip(&mut self) -> usize {
+        let from = self.done;
+        (self.done, self.from) = (self.next_end(), self.start);
+        self.done - from
+    }
+
+    fn next_end(&self) -> usize {
+        self.items.len().min(self.done + if self.from > self.start { 1 } else { self.width })
+    }
+
     /// Returns the next series, at most `samples_max` samples; None at the end. A series with more comes in pieces of its time, each alone.
     ///
     /// Errors: `Unreadable` when stored data is damaged.
@@ -83,7 +94,7 @@ impl Walk {
                 (self.items, self.done) = (store.in_order(&self.sets, &metric, self.start, self.end), 0);
                 continue;
             }
-            let to = self.items.len().min(self.done + if self.from > self.start { 1 } else { self.width });
+            let to = self.next_end();
             let some = &self.items[self.done..to];
             let mut named: Vec<(u32, LabelSet)> =
                 some.iter().flat_map(|(labels, numbers)| numbers.iter().map(|series| (*series, labels.clone()))).collect();

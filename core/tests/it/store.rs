@@ -1,5 +1,6 @@
 //! The store against a plain map, under random operations and under threads.
 
+mod blocks;
 mod dice;
 mod limits;
 mod model;

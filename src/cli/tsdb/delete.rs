@@ -3,6 +3,7 @@
 use anyhow::bail;
 use serde_json::{Value, json};
 use tocsin_core::model::Matcher;
+use tocsin_core::store::Counted;
 use tocsin_core::time::Timestamp;
 
 use super::{Between, Where, endless, selectors};
@@ -29,15 +30,23 @@ pub struct Delete {
 /// Deletes, after a question.
 pub async fn run(asked: Delete) -> anyhow::Result<()> {
     let sets = selectors(&asked.matches)?;
-    let (series, samples) = match &asked.place.data {
-        Some(_) => counted(&asked, &sets)?,
+    let (series, samples, not_counted) = match &asked.place.data {
+        Some(_) => {
+            let found = counted(&asked, &sets)?;
+            (found.series, found.samples, found.shortfall())
+        }
         None => {
             let found = asked.place.remote.post("/tsdb/delete", &body(&asked, true)).await?;
-            (found["series"].as_u64().unwrap_or(0), found["samples"].as_u64().unwrap_or(0))
+            let not_counted = found["not_counted"].as_str().map(str::to_owned);
+            (found["series"].as_u64().unwrap_or(0), found["samples"].as_u64().unwrap_or(0), not_counted)
         }
     };
-    let told = format!("{samples} samples of {series} series");
-    if asked.dry_run || samples == 0 {
+    let mut told = format!("{samples} samples of {series} series");
+    if let Some(why) = &not_counted {
+        eprintln!("not all could be counted: {why}");
+        told.push_str(" and those that could not be counted");
+    }
+    if asked.dry_run || samples == 0 && not_counted.is_none() {
         println!("{told} would go");
         return Ok(());
     }
@@ -56,10 +65,10 @@ pub async fn run(asked: Delete) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn counted(asked: &Delete, sets: &[Vec<Matcher>]) -> anyhow::Result<(u64, u64)> {
+fn counted(asked: &Delete, sets: &[Vec<Matcher>]) -> anyhow::Result<Counted> {
     let (store, data) = (endless(), asked.place.data.as_deref().unwrap_or_else(|| std::path::Path::new(".")));
     let _reading = Reading::open(data, &store)?;
-    Ok(store.count(&store.deletion(sets, asked.between.start(), asked.between.end()))?)
+    Ok(store.count(&store.deletion(sets, asked.between.start(), asked.between.end())))
 }
 
 fn body(asked: &Delete, dry_run: bool) -> Value {

@@ -19,9 +19,9 @@ impl From<StoredError> for ApiError {
     fn from(error: StoredError) -> ApiError {
         let said = with_causes(&error);
         match error {
-            StoredError::Busy(_) => ApiError::unavailable(said),
+            StoredError::Busy(_) | StoredError::NoRoom(_) => ApiError::unavailable(said),
             StoredError::Name(_) => ApiError::bad_data(said),
-            StoredError::Source(_) | StoredError::Db(_) | StoredError::Disk(_) | StoredError::Fault => {
+            StoredError::Db(_) | StoredError::Disk(_) | StoredError::Fault => {
                 tracing::error!(error = said, "stored samples cannot be worked on");
                 ApiError::internal(said)
             }

@@ -59,7 +59,6 @@ pub fn decode_series<'a>(series: &'a [u8], kind: MetricType, out: &mut Vec<Label
         return Err(BadSeries);
     }
     loop {
-        // The lexer steps over NUL bytes behind a value.
         scan.run(|byte| matches!(byte, b' ' | b'\t' | b',' | 0));
         let name = match scan.peek() {
             Some(b'}') => return Ok(()),
@@ -77,7 +76,8 @@ pub fn decode_series<'a>(series: &'a [u8], kind: MetricType, out: &mut Vec<Label
             continue;
         }
         scan.next();
-        scan.blanks();
+        // The lexer steps over NUL bytes behind a blank here, and behind a value.
+        scan.run(|byte| matches!(byte, b' ' | b'\t' | 0));
         let value = unescape(to_str(scan.quoted()?)?);
         let value = canonical(kind, &name, value);
         out.push((name, value));

@@ -178,3 +178,8 @@ fn both_ways_read_damaged_openmetrics_alike() {
         Format::OpenMetrics,
     );
 }
+
+#[test]
+fn what_the_lexer_steps_over_is_no_part_of_labels() {
+    check(Format::Text, "a{b=\t\0\"c\0\"\0,d= \0 \"e\"\0} 1", "{__name__=\"a\", b=\"c\\x00\", d=\"e\"} 1");
+}
