@@ -625,7 +625,8 @@ mod tests {
         assert!(fractions > 3 * bytes, "{fractions} bytes, {bytes} for whole numbers");
         let mixed: Vec<f64> = counts[..600].iter().chain([&0.5]).chain(&counts[..600]).copied().collect();
         assert!(whole(&mixed) > bytes);
-        let edges = [0.0, -0.0, 1.0, -1.0, WHOLE_MAX, -WHOLE_MAX, WHOLE_MAX + 2.0, WHOLE_MAX, f64::NAN, 3.0, f64::INFINITY, 4.0, 1e300];
+        let edges =
+            [0.0, -0.0, 1.0, -1.0, WHOLE_MAX, -WHOLE_MAX, WHOLE_MAX + 2.0, WHOLE_MAX, f64::NAN, 3.0, f64::INFINITY, 4.0, 1e300];
         for from in 0..edges.len() {
             let turned: Vec<f64> = (0..200).map(|index| edges[(from + index * (1 + index / 50)) % edges.len()]).collect();
             whole(&turned);
