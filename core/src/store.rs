@@ -348,6 +348,13 @@ impl Store {
     /// Learns of a series that a block holds; returns whether it is new. What is known already stays as it is.
     fn adopt(&self, series: u32, labels: &LabelSet, first: i64, last: i64) -> bool {
         let hash = self.hash(labels);
+        let found = self.find(&self.part(hash).read().expect(POISONED), hash, labels);
+        if let Some(older) = found.filter(|own| *own < series && !self.pages.has(series)) {
+            // The series went cold under the lower number, and came back under this one.
+            let dead = [(older, labels.clone())];
+            self.bury(&dead);
+            self.dismantle(&dead);
+        }
         let mut table = self.part(hash).write().expect(POISONED);
         let found = self.find(&table, hash, labels);
         let is_new = found.is_none() && !self.pages.has(series);

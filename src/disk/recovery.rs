@@ -64,6 +64,7 @@ pub(super) struct End {
 
 /// Fills the store, which has its blocks, from the files of a log; changes none of them.
 pub(super) fn read(wal: &Path, files: Files, store: &Store, report: &mut RecoveryReport) -> Result<End, DiskError> {
+    let told = report.damage.len();
     let checkpoint = files.checkpoints.last();
     let covered = checkpoint.map_or(0, |(covered, _)| *covered);
     if let Some((_, path)) = checkpoint {
@@ -78,7 +79,8 @@ pub(super) fn read(wal: &Path, files: Files, store: &Store, report: &mut Recover
             report_damage(report, path, good, reason);
         }
     }
-    let is_whole = report.damage.is_empty() && (checkpoint.is_some() || files.segments.first().is_some_and(|own| own.0 == 1));
+    // Damage of blocks is told already.
+    let is_whole = report.damage.len() == told && (checkpoint.is_some() || files.segments.first().is_some_and(|own| own.0 == 1));
     let mut adopted = false;
     if !is_whole {
         // Series that are in memory are never without a checkpoint that names them, or a log from the beginning.

@@ -63,6 +63,10 @@ impl Cut {
 /// the newest sample are looked through for them.
 const DOUBLES_SPAN: Span = Span::from_mins(6 * 60);
 
+/// A log may name a series that had its newest sample in a block so long ago: a checkpoint is two hours old at most, and what it names
+/// has been in memory an hour before.
+const ADOPTED_SPAN: Span = Span::from_mins(6 * 60);
+
 impl Store {
     /// Returns a block of the chunks that end before an instant, of pages whose turn it is; `None` once there are no more. It takes
     /// little more than `bytes_max` of chunks at a time.
@@ -205,12 +209,15 @@ impl Store {
         Ok(())
     }
 
-    /// Learns from the blocks which series there were, newest block first; for a log that is lost or damaged, before what is left of it
-    /// is replayed. Returns how many series it learned, and the blocks whose labels cannot be read.
+    /// Learns from the blocks, newest block first, which series a log that is lost or damaged may have gone on with, before what is left of
+    /// it is replayed: those that had a sample within six hours before the newest one. Returns how many series it learned, and the blocks
+    /// whose labels cannot be read.
     pub fn adopt_series(&self) -> (usize, Vec<(BlockId, BlockError)>) {
         let (mut count, mut unreadable) = (0, Vec::new());
         let (tombstones, blocks) = (self.tombstones(), self.blocks());
-        for block in blocks.iter().rev() {
+        let newest = blocks.iter().map(|block| block.last).max().unwrap_or(i64::MIN);
+        let from = newest.saturating_sub(ADOPTED_SPAN.0);
+        for block in blocks.iter().rev().filter(|block| block.last >= from) {
             let hidden = tombstones.of(block);
             let catalogue = match block.catalogue() {
                 Ok(catalogue) => catalogue,
@@ -220,7 +227,7 @@ impl Store {
                 }
             };
             for (series, labels, first, last) in
-                catalogue.into_iter().filter(|(series, _, first, last)| !hidden.all(*series, *first, *last))
+                catalogue.into_iter().filter(|(series, _, first, last)| *last >= from && !hidden.all(*series, *first, *last))
             {
                 count += usize::from(self.adopt(series, &labels, first, last));
             }

@@ -37,11 +37,23 @@ pub struct Deletion {
     series: Vec<u32>,
     /// Series that these blocks alone know are not among them.
     unread: Vec<BlockId>,
+    /// There may be more series.
+    cut: bool,
     start: i64,
     end: i64,
 }
 
 impl Deletion {
+    /// Returns the blocks that cannot be read: series that they alone know are not in it.
+    pub fn unread(&self) -> &[BlockId] {
+        &self.unread
+    }
+
+    /// Returns whether there may be more series than it names, which another deletion finds once this one is done.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     /// Returns how many series may lose samples.
     pub fn series(&self) -> usize {
         self.series.len()
@@ -60,7 +72,7 @@ impl Deletion {
     pub fn read(record: &[u8]) -> Result<Deletion, Damaged> {
         let mut all = take_tombstones(record)?;
         let (series, start, end, _) = all.pop().filter(|_| all.is_empty()).ok_or(Damaged("it is not one deletion"))?;
-        Ok(Deletion { sets: Vec::new(), series: series.iter().collect(), unread: Vec::new(), start, end })
+        Ok(Deletion { sets: Vec::new(), series: series.iter().collect(), unread: Vec::new(), cut: false, start, end })
     }
 }
 
@@ -206,17 +218,20 @@ impl Store {
         change(Arc::make_mut(&mut self.tombstones.write().expect(POISONED)));
     }
 
-    /// Returns what the series that satisfy any of the matcher sets, all without sets, may have in `start ..= end`.
+    /// Returns what the series that satisfy any of the matcher sets, all without sets, have in `start ..= end`. It ends with the newest
+    /// sample that there is, so that nothing to come is in it, however late it is carried out.
     pub fn deletion(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Deletion {
+        let end = end.min(self.newest().unwrap_or(end));
         let found = self.matching(sets, start, end);
-        Deletion { sets: sets.to_vec(), series: found.numbers(), unread: found.unread, start: start.0, end: end.0 }
+        let (series, unread, cut) = (found.numbers(), found.unread, found.cut);
+        Deletion { sets: sets.to_vec(), series, unread, cut, start: start.0, end: end.0 }
     }
 
     /// Returns how many series have samples that a deletion takes, and how many samples those are, as far as they can be read.
     pub fn count(&self, deletion: &Deletion) -> Counted {
         let mut counted = Counted { unread: deletion.unread.clone(), ..Counted::default() };
         let mut last = None;
-        let mut walk = self.walk(&deletion.sets, Timestamp(deletion.start), Timestamp(deletion.end));
+        let mut walk = self.walk(&deletion.sets, Timestamp(deletion.start), Timestamp(deletion.end)).as_far_as_it_goes();
         loop {
             match walk.next(self, COUNTED_AT_ONCE) {
                 Ok(None) => return counted,

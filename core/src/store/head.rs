@@ -3,6 +3,7 @@
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::model::histogram::Histogram;
 use crate::model::sample::Value;
@@ -31,6 +32,8 @@ pub enum LeftOut {
     Duplicate,
 }
 
+/// The stamp of a series that no row has named since the last truncation.
+const NOT_NAMED: u32 = 0;
 /// Late samples wait in plain form, sorted by time, until so many are there.
 const LATE_MAX: usize = 120;
 
@@ -323,12 +326,23 @@ impl Head {
         }
     }
 
-    /// Returns whether memory has no sample of the series, and the newest one is older than `cold`; a series that never had one is that at
-    /// the second call.
-    pub fn is_cold(&mut self, cold: i64) -> bool {
+    /// Returns whether memory has no sample of the series, the newest one is older than `cold`, and no row has named it since the last
+    /// call: whoever names a series may say the same old sample each time. One whose samples are all behind the horizon is cold at once,
+    /// one that never had a sample at the second call.
+    pub fn is_cold(&mut self, cold: i64, horizon: i64) -> bool {
         let (newest, was_idle) = (self.newest(), self.idle);
         self.idle = newest == i64::MIN;
-        self.is_empty() && newest < cold && (newest != i64::MIN || was_idle)
+        let was_named = std::mem::take(self.stamp.get_mut()) != NOT_NAMED;
+        let may_go = match newest {
+            i64::MIN => was_idle && !was_named,
+            _ => newest < horizon || !was_named,
+        };
+        self.is_empty() && newest < cold && may_go
+    }
+
+    /// Returns whether it is as cold as when `is_cold` said so.
+    pub fn is_still_cold(&self, cold: i64) -> bool {
+        self.alive && self.is_empty() && self.newest() < cold && self.stamp.load(Relaxed) == NOT_NAMED
     }
 
     fn keep_chunks(&mut self, mut keep: impl FnMut(&Chunk<'_>) -> bool) {

@@ -65,7 +65,7 @@ impl Store {
                 shrunk += head.bytes();
                 head.truncate(horizon);
                 grown += head.bytes();
-                if head.is_cold(cold)
+                if head.is_cold(cold, horizon)
                     && let Some(labels) = labels.get(slot)
                 {
                     leaving.push(Leaving {
@@ -91,7 +91,7 @@ impl Store {
         let writer = self.writer();
         series.retain(|(series, _)| {
             let page = self.pages.get(page_of(*series));
-            let is_cold = |head: &Head| head.alive && head.is_empty() && head.newest() < cold;
+            let is_cold = |head: &Head| head.is_still_cold(cold);
             page.is_some_and(|page| page.heads().get(slot_of(*series)).is_some_and(is_cold))
         });
         self.bury(&series);

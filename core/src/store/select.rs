@@ -442,8 +442,10 @@ impl Store {
             Some((self.cold(&sets, start, end.0, Some(&mut unread)).ok()?, unread))
         };
         // Blocks that are merged just now are there under another name.
-        let (cold, unread) = (0..ATTEMPTS_MAX).find_map(|_| look()).unwrap_or_default();
-        Matching { known, cold: cold.series.into_iter().collect(), cut: cold.cut, unread }
+        match (0..ATTEMPTS_MAX).find_map(|_| look()) {
+            Some((cold, unread)) => Matching { known, cold: cold.series.into_iter().collect(), cut: cold.cut, unread },
+            None => Matching { known, cold: Vec::new(), cut: true, unread: Vec::new() },
+        }
     }
 
     /// Returns the label sets, sorted, of the series that satisfy any of the matcher sets and may have samples in `start ..= end`.
@@ -485,6 +487,11 @@ impl Store {
         limit: usize,
     ) -> Listing<String> {
         let found = self.matching(sets, start, end);
+        limited(self.values_of(name, &found), limit, found.cut)
+    }
+
+    /// Returns the values, sorted, of one label of series.
+    pub(super) fn values_of(&self, name: &str, found: &Matching) -> Vec<String> {
         let mut values = BTreeSet::new();
         let mut take = |value: &str| {
             if !values.contains(value) {
@@ -497,7 +504,7 @@ impl Store {
             }
         });
         found.cold.iter().map(|(_, labels)| labels.get(name)).filter(|value| !value.is_empty()).for_each(take);
-        limited(values.into_iter().collect(), limit, found.cut)
+        values.into_iter().collect()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::time::Timestamp;
 
 use super::Store;
 use super::cluster::put_key;
-use super::select::Asked;
+use super::select::{Asked, Matching};
 
 /// So many series are read at once, if they have few samples.
 const SERIES_MAX: usize = 512;
@@ -24,27 +24,38 @@ pub struct Walk {
     end: i64,
     /// Where the series at hand goes on.
     from: i64,
+    /// Why some series are missing, told at the end.
+    missing: Option<String>,
+    tells_missing: bool,
 }
 
 impl Store {
     /// Returns a reading of the series that satisfy any of the matcher sets, all without sets, with their samples in `start ..= end`.
     pub fn walk(&self, sets: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Walk {
-        let metrics = self.label_values(METRIC_NAME, sets, start, end, 0).items;
+        let found = self.matching(sets, start, end);
+        let metrics = self.values_of(METRIC_NAME, &found);
         // A span that is halved until little enough is in it should not begin at the beginning of time.
         let start = start.0.max(self.oldest().map_or(i64::MAX, |at| at.0));
         let end = end.0.min(self.newest().map_or(i64::MIN, |at| at.0));
         // Series without a name come first, if there are any.
         let metrics = metrics.into_iter().rev().chain([String::new()]).collect();
-        let (items, done, width) = (Vec::new(), 0, SERIES_MAX);
-        Walk { sets: sets.to_vec(), metrics, items, done, width, start, end, from: start }
+        let (items, done, width, missing) = (Vec::new(), 0, SERIES_MAX, missing(&found));
+        Walk { sets: sets.to_vec(), metrics, items, done, width, start, end, from: start, missing, tells_missing: true }
     }
 
     /// Returns the label sets of a metric's series that satisfy any of the matcher sets, in the order in which blocks have them, so that
     /// what is read together lies together.
-    fn in_order(&self, sets: &[Vec<Matcher>], metric: &str, start: i64, end: i64) -> Vec<(LabelSet, Vec<u32>)> {
+    fn in_order(
+        &self,
+        sets: &[Vec<Matcher>],
+        metric: &str,
+        (start, end): (i64, i64),
+        is_missing: &mut Option<String>,
+    ) -> Vec<(LabelSet, Vec<u32>)> {
         let named = |set: &[Matcher]| [&[Matcher::equal(METRIC_NAME, metric)], set].concat();
         let sets = if sets.is_empty() { vec![named(&[])] } else { sets.iter().map(|set| named(set)).collect() };
         let found = self.matching(&sets, Timestamp(start), Timestamp(end));
+        *is_missing = is_missing.take().or_else(|| missing(&found));
         let (mut all, mut scratch) = (Vec::with_capacity(found.known.len()), Vec::new());
         let keyed = |series: u32, labels: LabelSet| {
             let mut key = Vec::new();
@@ -68,7 +79,20 @@ impl Store {
     }
 }
 
+/// Returns why series are missing that were looked for.
+fn missing(found: &Matching) -> Option<String> {
+    if let Some(block) = found.unread.first() {
+        return Some(format!("block {block}: its series cannot be read, so some are missing"));
+    }
+    found.cut.then(|| "there are more series that had their last sample long ago than can be found at once".to_owned())
+}
+
 impl Walk {
+    /// Returns the reading of what can be read: it does not end with an error when series are missing.
+    pub fn as_far_as_it_goes(self) -> Walk {
+        Walk { tells_missing: false, ..self }
+    }
+
     /// Passes over the series that could not be read; returns how many those are.
     pub fn skip(&mut self) -> usize {
         let from = self.done;
@@ -82,7 +106,7 @@ impl Walk {
 
     /// Returns the next series, at most `samples_max` samples; None at the end. A series with more comes in pieces of its time, each alone.
     ///
-    /// Errors: `Unreadable` when stored data is damaged.
+    /// Errors: `Unreadable` when stored data is damaged, and at the end when some series could not be found.
     pub fn next(&mut self, store: &Store, samples_max: usize) -> Result<Option<Vec<Series>>, SourceError> {
         let mut until = self.end;
         loop {
@@ -90,8 +114,12 @@ impl Walk {
                 return Ok(None);
             }
             if self.done == self.items.len() {
-                let Some(metric) = self.metrics.pop() else { return Ok(None) };
-                (self.items, self.done) = (store.in_order(&self.sets, &metric, self.start, self.end), 0);
+                let Some(metric) = self.metrics.pop() else {
+                    let missing = self.missing.take().filter(|_| self.tells_missing);
+                    return missing.map_or(Ok(None), |why| Err(SourceError::Unreadable(why)));
+                };
+                self.items = store.in_order(&self.sets, &metric, (self.start, self.end), &mut self.missing);
+                self.done = 0;
                 continue;
             }
             let to = self.next_end();

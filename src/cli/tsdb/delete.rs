@@ -57,7 +57,13 @@ pub async fn run(asked: Delete) -> anyhow::Result<()> {
         Some(data) => {
             let store = endless();
             let (disk, _) = Disk::open(data, &store)?;
-            disk.delete(&store, &store.deletion(&sets, asked.between.start(), asked.between.end()))?;
+            loop {
+                let deletion = store.deletion(&sets, asked.between.start(), asked.between.end());
+                disk.delete(&store, &deletion)?;
+                if !deletion.is_cut() {
+                    break;
+                }
+            }
         }
         None => drop(asked.place.remote.post("/tsdb/delete", &body(&asked, false)).await?),
     }

@@ -108,7 +108,7 @@ fn a_block_that_cannot_be_read_does_not_keep_samples_from_being_deleted() {
 
 /// Returns a folder with blocks, some merged, and rows in memory.
 fn filled(data: &Path) -> (Store, Disk) {
-    let (store, disk, _) = open_with(data, DiskOptions { block_bytes_max: 2000, ..DiskOptions::default() });
+    let (store, disk, _) = open_with(data, DiskOptions { block_bytes_max: 600, ..DiskOptions::default() });
     for number in 0..1000 {
         append(&store, &disk, number);
         if number % 40 == 0 {

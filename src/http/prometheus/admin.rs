@@ -48,7 +48,12 @@ async fn delete_series(
         end: parameters.instant("end")?.unwrap_or(Timestamp::MAX),
     };
     let done = audited(&state.guard, &caller, &texts.join(" or "), which, |which| state.stored.delete(which, false)).await;
-    done.map(|_| StatusCode::NO_CONTENT).map_err(of_problem)
+    let done = done.map_err(of_problem)?;
+    // What was found is deleted; the protocol has no way to say so beside a fault.
+    match done.shortfall() {
+        Some(why) => Err(ApiError::internal(format!("all but {why}"))),
+        None => Ok(StatusCode::NO_CONTENT),
+    }
 }
 
 async fn clean_tombstones(State(state): State<TsdbState>) -> Result<StatusCode, ApiError> {

@@ -249,8 +249,10 @@ impl World {
         let all = self.store.series(&[], Timestamp::MIN, Timestamp::MAX, 0).items;
         let (least, most) = (self.model.visible(), self.model.listed());
         assert!(all.is_sorted_by(|left, right| left < right), "each once");
-        assert!(least.iter().all(|labels| all.contains(labels)), "{least:?} {all:?}");
-        assert!(all.iter().all(|labels| most.contains(labels)), "{all:?} {most:?}");
+        let unlisted: Vec<&LabelSet> = least.iter().filter(|labels| !all.contains(labels)).collect();
+        assert_eq!(unlisted, [&LabelSet::empty(); 0]);
+        let unknown: Vec<&LabelSet> = all.iter().filter(|labels| !most.contains(labels)).collect();
+        assert_eq!(unknown, [&LabelSet::empty(); 0]);
         for name in self.store.label_names(&[], Timestamp::MIN, Timestamp::MAX, 0).items {
             let values = self.store.label_values(&name, &[], Timestamp::MIN, Timestamp::MAX, 0).items;
             let mut own: Vec<&str> = all.iter().map(|labels| labels.get(&name)).filter(|value| !value.is_empty()).collect();
