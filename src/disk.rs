@@ -117,6 +117,8 @@ pub enum DiskError {
         "{max} deletions wait for their blocks to be written anew; have that done (clean_tombstones), move damaged blocks away that are kept aside, then delete more"
     )]
     TooManyDeletions { max: usize },
+    #[error("a merge of blocks hides some of the series; what was found is deleted, delete the rest once more")]
+    NotAllFound,
     #[error("there is no room to {action}: it takes up to {needed} bytes, and {free} are free; free the disk, and try again")]
     NoRoom { action: &'static str, needed: u64, free: u64 },
     #[error("cannot use the block {}", path.display())]
@@ -233,6 +235,9 @@ impl Disk {
         {
             warn!(%error, "a deletion that was broken off is there in part; delete it again");
         }
+        let of_folder = |damage: &&Damage| damage.file == disk.folder.join(delete::UNDER_WAY);
+        let damaged = report.damage.iter().filter(of_folder).map(|damage| damage.file.as_path());
+        files::keep_aside(&disk.folder, damaged, disk.options.damaged_files_max)?;
         if !report.damage.is_empty() || report.adopted > 0 {
             // What the damaged files held must be in a checkpoint before they are moved out of the way.
             if let Err(error) = disk.replace_log(&mut disk.blocks(), store, &report.damage) {
@@ -392,11 +397,17 @@ impl Disk {
     /// Errors: `Io` when a file cannot be written, `Block` when one cannot be read. All data stays as it is.
     pub fn merge(&self, store: &Store, now: Timestamp, pause: &mut dyn FnMut()) -> Result<Merged, DiskError> {
         let _merging = self.merging();
-        let mut done = Merged::default();
-        while !self.is_held_back()
+        let (mut done, mut short_of_room) = (Merged::default(), None);
+        while short_of_room.is_none()
+            && !self.is_held_back()
             && let Some(merge) = store.merge_due(now, self.options.blocks_bytes_max / MERGED_PART)
         {
-            done.merged += usize::from(self.write_merged(store, &merge, pause)?);
+            match self.write_merged(store, &merge, pause) {
+                Ok(is_used) => done.merged += usize::from(is_used),
+                // What frees room may need less of it.
+                Err(error @ DiskError::NoRoom { .. }) => short_of_room = Some(error),
+                Err(error) => return Err(error),
+            }
         }
         // One at a time, so that a small deletion does not keep the disk busy.
         done.rewritten = self.rewrite(store, 1, pause)?;
@@ -405,7 +416,7 @@ impl Disk {
         {
             done.rewritten += usize::from(self.write_merged(store, &merge, pause)?);
         }
-        Ok(done)
+        short_of_room.map_or(Ok(done), Err)
     }
 
     /// Has merging and cleaning end soon, and begin no more: the service stops. What was written so far is dropped, and nothing is lost.

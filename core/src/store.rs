@@ -2,7 +2,8 @@
 //!
 //! - A [`Row`](crate::model::Row) is the unit of logging and of visibility: a reader sees each row whole or not at all.
 //! - A series has a number, [`SeriesRef`], that is never given to another series. It holds while memory has samples of the series, and
-//!   for an hour after the newest one. Then only blocks know the series, and appending to its number says so (`cold`).
+//!   for an hour after the newest one, and for as long as rows name it between two truncations. Then only blocks know the series, and
+//!   appending to its number says so (`cold`).
 //! - Appending takes one lock (`writer`), reading none for longer than it takes to copy a page of 256 series (`pages`).
 //! - Locks are taken in this order: `cooling`, `exemplars`, `writer`, `table`, `index`, `standing`, a page's heads, a page's labels;
 //!   `rows`, `blocks`, `tombstones`, `classes`, `absent`, `limits` and `growth` alone and last, but `classes` within `blocks`.
@@ -70,14 +71,12 @@ pub use merge::{Merge, MergeError};
 pub use record::RECORD_BYTES_MAX;
 pub use retain::Truncated;
 pub use select::{Listing, Snapshot};
-pub use standing::STANDING_MAX;
 pub use stats::{BlockFacts, HeadFacts, LabelStats, Stats};
 pub use steady::SteadyClock;
 pub use verify::{Fault, check_block, check_record, check_tombstones};
 pub use walk::Walk;
 
 use block::Block;
-use cold::Cooling;
 use delete::Tombstones;
 use exemplars::Exemplars;
 use growth::Growth;
@@ -164,7 +163,8 @@ pub struct Store {
     /// Memory is short: no new series are taken.
     closed: AtomicBool,
     growth: Mutex<Growth>,
-    cooling: Cooling,
+    /// Held by whoever lets series go cold, and by whoever notes that a group of a block has none.
+    cooling: Mutex<()>,
     standing: RwLock<Standings>,
 }
 
@@ -192,7 +192,7 @@ impl Store {
             horizon: AtomicI64::new(i64::MIN),
             samples_total: AtomicU64::new(0),
             chunks_bytes: AtomicU64::new(0),
-            cooling: Cooling::default(),
+            cooling: Mutex::default(),
             standing: RwLock::default(),
         }
     }
@@ -210,7 +210,7 @@ impl Store {
             || self.tombstones.is_poisoned()
             || self.classes.is_poisoned()
             || self.absent.is_poisoned()
-            || self.cooling.is_broken()
+            || self.cooling.is_poisoned()
             || self.standing.is_poisoned()
             || tables()
     }
@@ -328,11 +328,7 @@ impl Store {
         match found {
             Some(own) if own == series => return Ok(false),
             // The series vanished and came back under a new number; what it had before was beyond the retention.
-            Some(own) => {
-                let dead = [(own, labels.clone())];
-                self.bury(&dead);
-                self.dismantle(&dead);
-            }
+            Some(own) => self.remove(own, labels),
             None => {}
         }
         if self.pages.has(series) {
@@ -351,9 +347,7 @@ impl Store {
         let found = self.find(&self.part(hash).read().expect(POISONED), hash, labels);
         if let Some(older) = found.filter(|own| *own < series && !self.pages.has(series)) {
             // The series went cold under the lower number, and came back under this one.
-            let dead = [(older, labels.clone())];
-            self.bury(&dead);
-            self.dismantle(&dead);
+            self.remove(older, labels);
         }
         let mut table = self.part(hash).write().expect(POISONED);
         let found = self.find(&table, hash, labels);
@@ -386,6 +380,13 @@ impl Store {
                 head.alive = false;
             }
         }
+    }
+
+    /// Removes a series at a start, before anything is appended.
+    fn remove(&self, series: u32, labels: &LabelSet) {
+        let dead = [(series, labels.clone())];
+        self.bury(&dead);
+        self.dismantle(&dead);
     }
 
     /// Removes what is left of buried series; `dead` is sorted by number.

@@ -13,7 +13,7 @@ use tocsin_core::store::{BlockError, BlockId, Cut, Merge, MergeError, ReadAt, St
 use tocsin_core::time::{Span, Timestamp};
 use tracing::{debug, info};
 
-use super::files::{DAMAGED_SUFFIX, UNFINISHED_SUFFIX, keep_aside, kept_aside, sync_folder, write_whole};
+use super::files::{DAMAGED_SUFFIX, UNFINISHED_SUFFIX, keep_aside, kept_aside, remove, sync_folder, write_whole};
 use super::recovery::{RecoveryReport, report_damage};
 use super::{DiskError, DiskOptions};
 
@@ -62,11 +62,8 @@ impl OpenFiles {
     fn delete<'a>(&self, ids: impl IntoIterator<Item = &'a BlockId>) -> Result<(), DiskError> {
         let mut is_changed = false;
         for id in ids {
-            let path = self.path(*id);
-            match fs::remove_file(&path) {
-                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(DiskError::of("delete", &path)(cause)),
-                Ok(()) | Err(_) => is_changed = true,
-            }
+            remove(&self.path(*id))?;
+            is_changed = true;
             // A reader that opens it in between would keep its room on the disk.
             self.forget(*id);
         }

@@ -14,6 +14,8 @@ use super::{Disk, DiskError};
 pub(super) const TOMBSTONES: &str = "tombstones";
 /// A deletion that is under way: a start that finds it carries it out, so that none is there in part.
 pub(super) const UNDER_WAY: &str = "deleting";
+/// A deletion names so many series at once that no more rounds than these are needed.
+const ROUNDS_MAX: usize = 64;
 
 /// Gives the store the tombstones of a folder. A damaged file is reported; what can be read of it counts.
 pub(super) fn read(folder: &Path, store: &Store, report: &mut RecoveryReport) -> Result<(), DiskError> {
@@ -98,6 +100,24 @@ impl Disk {
         fs::remove_file(&under_way).map_err(DiskError::of("delete", &under_way))?;
         sync_folder(&self.folder)?;
         done
+    }
+
+    /// Deletes as `delete` does, and once more what the deletion had no room to name, for as long as there is some: `again` finds it. Those
+    /// that are gone are found no more.
+    ///
+    /// Errors: as `delete`; `NotAllFound`.
+    pub fn delete_all(&self, store: &Store, first: &Deletion, again: impl Fn() -> Deletion) -> Result<(), DiskError> {
+        self.delete(store, first)?;
+        let mut is_cut = first.is_cut();
+        for _ in 0..ROUNDS_MAX {
+            if !is_cut {
+                return Ok(());
+            }
+            let next = again();
+            self.delete(store, &next)?;
+            is_cut = next.is_cut();
+        }
+        if is_cut { Err(DiskError::NotAllFound) } else { Ok(()) }
     }
 
     fn carry_out(&self, store: &Store, deletion: &Deletion, before: u64) -> Result<u64, DiskError> {

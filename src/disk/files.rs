@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all, and files that are kept aside.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::DiskError;
@@ -39,6 +39,23 @@ pub(super) fn write_whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -
             let _ = fs::remove_file(&unfinished);
             Err(DiskError::of("write", path)(cause))
         }
+    }
+}
+
+/// Reads a file; None when it is not there.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(DiskError::of("read", path)(cause)),
+    }
+}
+
+/// Deletes a file that may be gone already.
+pub(super) fn remove(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(DiskError::of("delete", path)(cause)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -3,15 +3,14 @@
 //! Blocks overlap in time. Where one goes for its length, its neighbours still hold parts of the same rows, which must stay hidden after a
 //! restart too.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 
 use tocsin_core::time::Timestamp;
 use tracing::warn;
 
 use super::DiskError;
-use super::files::write_whole;
+use super::files::{read_if_there, write_whole};
 
 pub(super) const NAME: &str = "horizon";
 
@@ -25,10 +24,8 @@ pub(super) fn write(folder: &Path, horizon: Timestamp) -> Result<(), DiskError> 
 /// Errors: `Io` when the file is there and cannot be read.
 pub(super) fn read(folder: &Path) -> Result<Option<Timestamp>, DiskError> {
     let path = folder.join(NAME);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(DiskError::of("read", &path)(cause)),
+    let Some(bytes) = read_if_there(&path)? else {
+        return Ok(None);
     };
     let horizon = str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok()).map(Timestamp);
     if horizon.is_none() {

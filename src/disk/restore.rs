@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::files::{sync_folder, write_whole};
+use super::files::{read_if_there, remove, sync_folder, write_whole};
 use super::snapshot::{STATE, entry, files_below, read_manifest, sync_below};
 use super::verify::{FileFault, verify};
 use super::{DiskError, contents, lock};
@@ -171,11 +171,9 @@ pub(super) fn resume(data: &Path) -> Result<(), DiskError> {
         return Ok(());
     }
     let _held = lock(&data.join(HELD))?;
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        // It has come to its end meanwhile.
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(cause) => return Err(DiskError::of("read", &path)(cause)),
+    // None: it has come to its end meanwhile.
+    let Some(text) = read_if_there(&path)? else {
+        return Ok(());
     };
     let journal: Journal =
         serde_json::from_slice(&text).map_err(|error| DiskError::of("understand", &path)(io::Error::other(error)))?;
@@ -240,14 +238,6 @@ fn replace_state(data: &Path, suffix: &str) -> Result<Vec<PathBuf>, DiskError> {
 
 fn staged_state(data: &Path) -> PathBuf {
     data.join(format!("{STATE}.restoring"))
-}
-
-/// Deletes a file that may be gone already.
-fn remove(path: &Path) -> Result<(), DiskError> {
-    match fs::remove_file(path) {
-        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(DiskError::of("delete", path)(cause)),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// Copies the samples of a snapshot; blocks are linked where both lie on one disk, since nobody writes into them.

@@ -292,10 +292,6 @@ impl Disk {
 
     /// Ends a snapshot, to which the state was added: it is safe on the disk once this returns.
     pub fn end_snapshot(&self, draft: Draft, database: &str, now: Timestamp) -> Result<SnapshotFacts, DiskError> {
-        self.finish(&draft, database, now)
-    }
-
-    fn finish(&self, draft: &Draft, database: &str, now: Timestamp) -> Result<SnapshotFacts, DiskError> {
         let mut files = Vec::new();
         for file in files_below(&draft.folder)? {
             files.push(entry(&draft.folder, &file).map_err(DiskError::of("read", &draft.folder.join(&file)))?);

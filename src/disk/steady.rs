@@ -1,7 +1,7 @@
 //! The clock that forgetting goes by, noted so that a restart does not take a wrong wall clock at its word.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use tocsin_core::store::{SteadyClock, Store};
 use tocsin_core::time::{Span, Timestamp};
 use tracing::{info, warn};
 
-use super::files::write_whole;
+use super::files::{read_if_there, write_whole};
 use super::{Disk, DiskError};
 
 pub(super) const NAME: &str = "clock";
@@ -20,11 +20,8 @@ const NOTE_EVERY: Span = Span::from_mins(10);
 ///
 /// Errors: `Io` when the file is there and cannot be read.
 pub(super) fn read(folder: &Path) -> Result<Option<SteadyClock>, DiskError> {
-    let path = folder.join(NAME);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(DiskError::of("read", &path)(cause)),
+    let Some(bytes) = read_if_there(&folder.join(NAME))? else {
+        return Ok(None);
     };
     let text = String::from_utf8_lossy(&bytes);
     let mut numbers = text.split_whitespace().map_while(|word| word.parse::<i64>().ok());

@@ -23,8 +23,6 @@ use crate::telemetry::Metrics;
 const READ_AT_ONCE: usize = 1 << 20;
 /// Pieces of a dump that wait for the one who reads it, and how long each is, about.
 const PIECES_MAX: usize = 4;
-/// A deletion finds so many series at once that it is done this often at most.
-const ROUNDS_MAX: usize = 64;
 const PIECE_BYTES: usize = 256 << 10;
 /// Lists at a time: each looks at every series.
 const LISTS_MAX: usize = 2;
@@ -137,7 +135,8 @@ impl Stored {
     /// could be read; else how many series there may have been.
     pub async fn delete(&self, which: Which, count: bool) -> Result<Counted, StoredError> {
         let delete = move |own: &Stored| {
-            let mut deletion = own.store.deletion(&which.sets, which.start, which.end);
+            let find = || own.store.deletion(&which.sets, which.start, which.end);
+            let deletion = find();
             let counted = if count {
                 own.store.count(&deletion)
             } else {
@@ -145,17 +144,7 @@ impl Stored {
                 Counted { series: deletion.series() as u64, unread, ..Counted::default() }
             };
             let figures = &own.metrics.stored;
-            for round in 0.. {
-                own.disk.delete(&own.store, &deletion).inspect_err(|_| _ = figures.deletions_failed.inc())?;
-                if !deletion.is_cut() {
-                    break;
-                }
-                if round == ROUNDS_MAX {
-                    return Err(StoredError::Busy("a merge of blocks that hides some of the series"));
-                }
-                // Those that are gone are found no more, and make room for others.
-                deletion = own.store.deletion(&which.sets, which.start, which.end);
-            }
+            own.disk.delete_all(&own.store, &deletion, find).inspect_err(|_| _ = figures.deletions_failed.inc())?;
             figures.deletions.inc();
             figures.samples_deleted.inc_by(counted.samples);
             Ok(counted)

@@ -34,7 +34,7 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
     disk.stop();
     // Most of it meanwhile, so that little is left for the end.
     let early = disk.clone();
-    drop(tokio::task::spawn_blocking(move || early.sync()));
+    let early = tokio::task::spawn_blocking(move || early.sync());
     // Whoever goes on could still send to the watch, which then would not end.
     tasks.abort_all_but(&["http", "objectives", "outbox", "watch"]);
     let doors = tasks.take("http");
@@ -92,7 +92,12 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
     }
     // Without it the next start takes the sign of life before this one.
     let _ = timeout(LAST_MAX, db.set_alive_at(clock::now())).await;
-    let synced = timeout(SYNC_MAX, tokio::task::spawn_blocking(move || disk.sync())).await;
+    let synced = timeout(SYNC_MAX, async {
+        let last = tokio::task::spawn_blocking(move || disk.sync()).await;
+        // What the early one could not make safe is no longer there for the last one to try.
+        early.await.and_then(|early| last.map(|last| early.and(last)))
+    })
+    .await;
     if synced.is_err() {
         let seconds = SYNC_MAX.as_secs();
         tracing::error!(seconds, "the last samples did not become safe on the disk in time; a loss of power now would take them");

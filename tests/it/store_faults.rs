@@ -122,26 +122,32 @@ fn say(word: impl std::fmt::Display) {
     writeln!(out, "said {word}").and_then(|()| out.flush()).expect("the parent listens");
 }
 
-/// Appends as fast as it can and says each row once it is visible, while maintenance, merging and the sync run beside it.
-fn be_busy(store: &Arc<Store>, disk: Disk, from: i64) {
+type Work = fn(&Disk, &Store, Timestamp);
+
+/// Does works over and over, each on a thread of its own, until the process dies. Returns the disk, and the clock that they read.
+fn work_beside(store: &Arc<Store>, disk: Disk, from: i64, works: &[Work]) -> (Arc<Disk>, Arc<AtomicI64>) {
     let (disk, now) = (Arc::new(disk), Arc::new(AtomicI64::new(at(from).0)));
-    let beside = |work: fn(&Disk, &Store, Timestamp)| {
+    say("ready");
+    for work in works.iter().copied() {
         let (disk, store, now) = (disk.clone(), store.clone(), now.clone());
         std::thread::spawn(move || {
             loop {
                 work(&disk, &store, Timestamp(now.load(Ordering::Relaxed)));
+                std::thread::sleep(Duration::from_millis(1));
             }
         });
-    };
-    say("ready");
-    beside(|disk, store, now| drop(disk.maintain(store, now).expect("the disk takes it")));
-    beside(|disk, store, now| {
-        disk.merge(store, now, &mut || ()).expect("the disk takes it");
-    });
-    beside(|disk, _, _| {
-        disk.sync().expect("the disk takes it");
-        std::thread::sleep(Duration::from_millis(2));
-    });
+    }
+    (disk, now)
+}
+
+const MAINTAIN: Work = |disk, store, now| disk.maintain(store, now).map(drop).expect("the disk takes it");
+const MERGE: Work = |disk, store, now| disk.merge(store, now, &mut || ()).map(drop).expect("the disk takes it");
+const CLEAN: Work = |disk, store, _| disk.clean(store, &mut || ()).map(drop).expect("the disk takes it");
+const SYNC: Work = |disk, _, _| disk.sync().expect("the disk takes it");
+
+/// Appends as fast as it can and says each row once it is visible, while maintenance, merging and the sync run beside it.
+fn be_busy(store: &Arc<Store>, disk: Disk, from: i64) {
+    let (disk, now) = work_beside(store, disk, from, &[MAINTAIN, MERGE, SYNC]);
     for number in from..from + ROWS_OF_A_LIFE {
         let written = append(store, &disk, number);
         assert!(written.unlogged.is_none(), "{:?}", written.unlogged);

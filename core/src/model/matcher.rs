@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::labels::{LabelSet, is_classic_label_name, quote};
+use super::labels::{LabelSet, METRIC_NAME, is_classic_label_name, quote};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MatchOp {
@@ -143,6 +143,11 @@ impl Matcher {
             _ => None,
         }
     }
+}
+
+/// Returns the metrics that matchers name: no series of another metric satisfies all of them. None when they name none.
+pub fn named_metrics(matchers: &[Matcher]) -> Option<&[String]> {
+    matchers.iter().filter(|matcher| matcher.name == METRIC_NAME).find_map(Matcher::words)
 }
 
 /// Returns whether a label set satisfies every matcher.

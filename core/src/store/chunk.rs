@@ -152,8 +152,15 @@ impl Open {
                 || (kind == Kind::Histogram && self.bits.len_bytes() > HISTOGRAM_BYTES_MAX))
     }
 
-    /// Appends a float to a chunk of a kind. The caller has asked `is_full_for`.
-    pub fn push_float(&mut self, at: i64, value: f64, kind: Kind) {
+    /// Appends a sample to a chunk of a kind, as `kind_for` says. The caller has asked `is_full_for`.
+    pub fn push(&mut self, at: i64, value: &Value, kind: Kind) {
+        match value {
+            Value::Float(value) => self.push_float(at, *value, kind),
+            Value::Histogram(histogram) => self.push_histogram(at, histogram),
+        }
+    }
+
+    fn push_float(&mut self, at: i64, value: f64, kind: Kind) {
         let value = value.to_bits();
         if self.count == 0 {
             (self.kind, self.reach, self.delta, self.window) = (kind, 0, 0, 0);
@@ -239,8 +246,7 @@ impl Open {
         self.bits.put(code, u32::from(self.window));
     }
 
-    /// Appends a histogram. The caller has asked `is_full_for`.
-    pub fn push_histogram(&mut self, at: i64, histogram: &Histogram) {
+    fn push_histogram(&mut self, at: i64, histogram: &Histogram) {
         let mut bytes = Vec::with_capacity(64);
         if self.count == 0 {
             (self.kind, self.reach) = (Kind::Histogram, 0);
@@ -536,10 +542,7 @@ pub(super) fn push(open: &mut Open, run: &mut Vec<u8>, at: i64, value: &Value) {
     if open.is_full_for(at, kind) {
         open.seal(run);
     }
-    match value {
-        Value::Float(value) => open.push_float(at, *value, kind),
-        Value::Histogram(histogram) => open.push_histogram(at, histogram),
-    }
+    open.push(at, value, kind);
 }
 
 #[cfg(test)]

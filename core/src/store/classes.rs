@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::model::matcher::all_match;
+use crate::model::matcher::{all_match, named_metrics};
 use crate::model::{LabelSet, METRIC_NAME, Matcher};
 use crate::time::{Span, Timestamp};
 
@@ -45,8 +45,7 @@ impl Classes {
         for (place, class) in classes.into_iter().enumerate() {
             own.keeps.push(class.keep);
             for selector in class.selectors {
-                let named = selector.iter().find(|matcher| matcher.name == METRIC_NAME && !matcher.matches_empty());
-                match named.and_then(|matcher| Some(matcher.words()?.to_vec())) {
+                match named_metrics(&selector).map(<[String]>::to_vec) {
                     Some(names) => {
                         for name in names {
                             own.by_name.entry(name).or_default().push((place, selector.clone()));

@@ -3,19 +3,18 @@
 //! Blocks name them, and whoever reads a span of time looks for them there: in the groups of the metrics that it asks for, and of these
 //! only in those that may hold such a series. A series that comes back gets a new number, and its old samples are found by its labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard};
 
-use crate::model::matcher::all_match;
-use crate::model::{LabelSet, METRIC_NAME, Matcher};
+use crate::model::matcher::{all_match, named_metrics};
+use crate::model::{LabelSet, Matcher};
 use crate::time::Span;
 
+use super::Store;
 use super::block::{Block, BlockError, BlockId, INSTANTS_MAX};
 use super::cluster::Wanted;
 use super::delete::Tombstones;
 use super::group::Instants;
-use super::{POISONED, Store};
 
 /// A series without samples in memory stays there so long after its newest sample.
 pub(super) const COLD_AFTER: Span = Span::from_mins(60);
@@ -23,16 +22,22 @@ pub(super) const COLD_AFTER: Span = Span::from_mins(60);
 /// The most cold series that one look finds.
 const FOUND_MAX: usize = 2_000_000;
 
-/// Held by whoever lets series go cold, and by whoever notes that a group of a block has none.
-#[derive(Default)]
-pub(super) struct Cooling(Mutex<()>);
-
 /// Cold series by their numbers.
 #[derive(Default)]
 pub(super) struct Cold {
     pub series: BTreeMap<u32, LabelSet>,
     /// There are more.
     pub cut: bool,
+}
+
+/// What is looked for: series that satisfy any of the sets, and have samples in `start ..= end`.
+struct Look<'a> {
+    sets: &'a [&'a [Matcher]],
+    /// The metrics that the sets name.
+    names: Option<&'a [&'a str]>,
+    start: i64,
+    end: i64,
+    tombstones: &'a Tombstones,
 }
 
 /// Why a look for cold series failed.
@@ -43,16 +48,6 @@ pub(super) enum LookError {
         block: BlockId,
         cause: BlockError,
     },
-}
-
-impl Cooling {
-    pub fn hold(&self) -> MutexGuard<'_, ()> {
-        self.0.lock().expect(POISONED)
-    }
-
-    pub fn is_broken(&self) -> bool {
-        self.0.is_poisoned()
-    }
 }
 
 impl Store {
@@ -76,12 +71,12 @@ impl Store {
         end: i64,
         mut faulty: Option<&mut Vec<BlockId>>,
     ) -> Result<Cold, LookError> {
-        let names = names(sets);
-        let mut cold = Cold::default();
+        let (names, mut cold) = (names(sets), Cold::default());
         // Tombstones first: none goes before the blocks that it concerns have.
         let tombstones = self.tombstones();
+        let look = Look { sets, names: names.as_deref(), start, end, tombstones: &tombstones };
         for block in self.blocks().iter().filter(|block| block.overlaps(start, end)) {
-            let cause = match self.cold_in(block, sets, names.as_deref(), (start, end), &tombstones, &mut cold) {
+            let cause = match self.cold_in(block, &look, &mut cold) {
                 Ok(()) => continue,
                 Err(cause) => cause,
             };
@@ -96,45 +91,44 @@ impl Store {
         Ok(cold)
     }
 
-    fn cold_in(
-        &self,
-        block: &Block,
-        sets: &[&[Matcher]],
-        names: Option<&[&str]>,
-        (start, end): (i64, i64),
-        tombstones: &Tombstones,
-        cold: &mut Cold,
-    ) -> Result<(), BlockError> {
-        let (hidden, mut instants) = (tombstones.of(block), Instants::new(INSTANTS_MAX));
-        for group in block.groups_named(names).into_iter().filter(|group| block.has_cold(*group)) {
-            let index = block.index(group)?;
-            let is_cold = |place: &usize| !self.pages.is_alive(index.entries[*place].series);
-            let places: Vec<usize> = (0..index.entries.len()).filter(is_cold).collect();
-            if places.is_empty() {
-                // While nobody else holds it, no series is about to go.
-                if let Ok(_own) = self.cooling.0.try_lock()
-                    && !(0..index.entries.len()).any(|place| is_cold(&place))
-                {
-                    block.set_cold(group, false);
-                }
+    /// Errors: the first one, once all groups that can be read have been looked through.
+    fn cold_in(&self, block: &Block, look: &Look, cold: &mut Cold) -> Result<(), BlockError> {
+        let mut first = Ok(());
+        for group in block.groups_named(look.names).into_iter().filter(|group| block.has_cold(*group)) {
+            first = first.and(self.cold_in_group(block, group, look, cold));
+        }
+        first
+    }
+
+    fn cold_in_group(&self, block: &Block, group: usize, look: &Look, cold: &mut Cold) -> Result<(), BlockError> {
+        let index = block.index(group)?;
+        let is_cold = |place: &usize| !self.pages.is_alive(index.entries[*place].series);
+        let places: Vec<usize> = (0..index.entries.len()).filter(is_cold).collect();
+        if places.is_empty() {
+            // While nobody else holds it, no series is about to go.
+            if let Ok(_own) = self.cooling.try_lock()
+                && !(0..index.entries.len()).any(|place| is_cold(&place))
+            {
+                block.set_cold(group, false);
+            }
+            return Ok(());
+        }
+        let (hidden, mut instants) = (look.tombstones.of(block), Instants::new(INSTANTS_MAX));
+        let labels = block.labels(group, &index.entries)?;
+        for place in places {
+            let (series, labels) = (index.entries[place].series, &labels[place]);
+            let is_asked = look.sets.is_empty() || look.sets.iter().any(|set| all_match(set, labels));
+            if !is_asked || cold.series.contains_key(&series) {
                 continue;
             }
-            let labels = block.labels(group, &index.entries)?;
-            for place in places {
-                let (series, labels) = (index.entries[place].series, &labels[place]);
-                let is_asked = sets.is_empty() || sets.iter().any(|set| all_match(set, labels));
-                if !is_asked || cold.series.contains_key(&series) {
-                    continue;
+            let list = block.instants_of(&index, place, &mut instants)?;
+            let from = list.partition_point(|at| *at < look.start);
+            if list[from..].iter().take_while(|at| **at <= look.end).any(|at| !hidden.all(series, *at, *at)) {
+                if cold.series.len() == FOUND_MAX {
+                    cold.cut = true;
+                    return Ok(());
                 }
-                let list = block.instants_of(&index, place, &mut instants)?;
-                let from = list.partition_point(|at| *at < start);
-                if list[from..].iter().take_while(|at| **at <= end).any(|at| !hidden.all(series, *at, *at)) {
-                    if cold.series.len() == FOUND_MAX {
-                        cold.cut = true;
-                        return Ok(());
-                    }
-                    cold.series.insert(series, labels.clone());
-                }
+                cold.series.insert(series, labels.clone());
             }
         }
         Ok(())
@@ -145,8 +139,7 @@ impl Store {
 fn names<'a>(sets: &[&'a [Matcher]]) -> Option<Vec<&'a str>> {
     let mut names = Vec::new();
     for set in sets {
-        let words = set.iter().filter(|matcher| matcher.name == METRIC_NAME).find_map(Matcher::words)?;
-        names.extend(words.iter().map(String::as_str));
+        names.extend(named_metrics(set)?.iter().map(String::as_str));
     }
     (!sets.is_empty()).then_some(names)
 }
@@ -163,7 +156,7 @@ impl Block {
     /// Returns the groups that may hold series of some metrics, all for None.
     fn groups_named(&self, names: Option<&[&str]>) -> Vec<usize> {
         let Some(names) = names else { return (0..self.groups()).collect() };
-        let mut groups = std::collections::BTreeSet::new();
+        let mut groups = BTreeSet::new();
         for name in names {
             let (mut from, mut to) = (name.as_bytes().to_vec(), name.as_bytes().to_vec());
             // The key of a series begins with its metric and a zero.

@@ -181,13 +181,17 @@ impl Head {
         if at <= self.newest() {
             return self.push_late(at, value.clone());
         }
+        self.push_newest(at, value);
+        self.newest_is_float = matches!(value, Value::Float(_));
+    }
+
+    /// Appends to the open chunk, or to a new one where it must not take the sample.
+    fn push_newest(&mut self, at: i64, value: &Value) {
         let kind = self.open.kind_for(value);
-        self.make_room(at, kind);
-        match value {
-            Value::Float(value) => self.open.push_float(at, *value, kind),
-            Value::Histogram(histogram) => self.open.push_histogram(at, histogram),
+        if self.open.is_full_for(at, kind) {
+            self.seal_open();
         }
-        self.newest_is_float = kind != Kind::Histogram;
+        self.open.push(at, value, kind);
     }
 
     fn push_late(&mut self, at: i64, value: Value) {
@@ -211,13 +215,6 @@ impl Head {
     fn set_run(&mut self, run: Vec<u8>) {
         self.run_last = Chunks::of(&run).flatten().map(|chunk| chunk.last).max().unwrap_or(i64::MIN);
         self.run = (!run.is_empty()).then(|| run.into());
-    }
-
-    /// Seals the open chunk when it must not take a sample.
-    fn make_room(&mut self, at: i64, kind: Kind) {
-        if self.open.is_full_for(at, kind) {
-            self.seal_open();
-        }
     }
 
     fn seal_open(&mut self) {
@@ -447,14 +444,9 @@ impl Head {
             if !instants().is_sorted_by(|left, right| left < right) || instants().next_back() != Some(&bounds.newest) {
                 return Err(Damaged("a chunk's samples lie elsewhere"));
             }
-            for (at, value) in &samples.floats {
-                let kind = self.open.kind_for(&Value::Float(*value));
-                self.make_room(*at, kind);
-                self.open.push_float(*at, *value, kind);
-            }
-            for (at, histogram) in &samples.histograms {
-                self.make_room(*at, Kind::Histogram);
-                self.open.push_histogram(*at, histogram);
+            samples.floats.iter().for_each(|(at, value)| self.push_newest(*at, &Value::Float(*value)));
+            for (at, histogram) in samples.histograms {
+                self.push_newest(at, &Value::Histogram(histogram));
             }
         }
         self.oldest = self.oldest.min(bounds.oldest);

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::model::LabelSet;
 use crate::time::Timestamp;
 
-use super::Store;
 use super::block::BlockId;
 use super::chunk::Chunks;
 use super::cold::COLD_AFTER;
 use super::head::Head;
 use super::pages::{PAGE_LEN, Page, page_of, slot_of};
 use super::record::{put_dump, put_next, put_series};
+use super::{POISONED, Store};
 
 /// What a truncation removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Store {
 
     /// Removes those of the series that are still cold; returns how many those were.
     fn let_go(&self, some: &[Leaving], cold: i64) -> usize {
-        let _cooling = self.cooling.hold();
+        let _cooling = self.cooling.lock().expect(POISONED);
         let mut series: Vec<(u32, LabelSet)> = some.iter().map(|own| own.series.clone()).collect();
         let first = some.iter().map(|own| own.span.0).min().unwrap_or(i64::MAX);
         let last = some.iter().map(|own| own.span.1).max().unwrap_or(i64::MIN);

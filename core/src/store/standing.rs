@@ -6,21 +6,22 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use foldhash::quality::FixedState;
+use roaring::RoaringBitmap;
 
-use crate::model::matcher::all_match;
-use crate::model::{LabelSet, METRIC_NAME, Matcher};
+use crate::model::matcher::{all_match, named_metrics};
+use crate::model::{LabelSet, Matcher};
 
 use super::{POISONED, Store};
 
 /// The most selectors that stand.
-pub const STANDING_MAX: usize = 20_000;
+const STANDING_MAX: usize = 20_000;
 /// The most of these that name no metric: each new series is matched against every one of them.
 const NAMELESS_MAX: usize = 64;
 
-/// A selector and its series, sorted by number.
+/// A selector and its series.
 struct Standing {
     matchers: Vec<Matcher>,
-    series: RwLock<Vec<u32>>,
+    series: RwLock<RoaringBitmap>,
 }
 
 #[derive(Default)]
@@ -31,11 +32,6 @@ pub(super) struct Standings {
     by_name: HashMap<String, Vec<Arc<Standing>>>,
     nameless: Vec<Arc<Standing>>,
     len: usize,
-}
-
-/// Returns the metrics that a selector names; None when it may match any.
-fn names(matchers: &[Matcher]) -> Option<&[String]> {
-    matchers.iter().find(|matcher| matcher.name == METRIC_NAME && !matcher.matches_empty())?.words()
 }
 
 fn hash(matchers: &[Matcher]) -> u64 {
@@ -59,13 +55,13 @@ impl Standings {
     }
 
     fn has_room_for(&self, matchers: &[Matcher]) -> bool {
-        self.len < STANDING_MAX && (names(matchers).is_some() || self.nameless.len() < NAMELESS_MAX)
+        self.len < STANDING_MAX && (named_metrics(matchers).is_some() || self.nameless.len() < NAMELESS_MAX)
     }
 
     fn add(&mut self, own: Arc<Standing>) {
         self.all.entry(hash(&own.matchers)).or_default().push(own.clone());
         self.len += 1;
-        match names(&own.matchers) {
+        match named_metrics(&own.matchers) {
             Some(names) => names.iter().for_each(|name| self.by_name.entry(name.clone()).or_default().push(own.clone())),
             None => self.nameless.push(own.clone()),
         }
@@ -84,27 +80,22 @@ impl Standings {
     /// Takes a new series in; the caller holds the index.
     pub fn created(&self, series: u32, labels: &LabelSet) {
         for own in self.of_metric(labels.name()).filter(|own| all_match(&own.matchers, labels)) {
-            let mut all = own.series.write().expect(POISONED);
-            let place = all.partition_point(|other| *other < series);
-            // A selector may name its metric twice.
-            if all.get(place) != Some(&series) {
-                all.insert(place, series);
-            }
+            own.series.write().expect(POISONED).insert(series);
         }
     }
 
-    /// Lets go of series, which are sorted by number; the caller holds the index.
+    /// Lets go of series; the caller holds the index.
     pub fn removed(&self, dead: &[(u32, LabelSet)]) {
         if self.len == 0 {
             return;
         }
+        let gone: RoaringBitmap = dead.iter().map(|(series, _)| *series).collect();
         let mut metrics: Vec<&str> = dead.iter().map(|(_, labels)| labels.name()).collect();
         metrics.sort_unstable();
         metrics.dedup();
         let named = metrics.into_iter().flat_map(|name| self.by_name.get(name)).flatten();
         for own in named.chain(&self.nameless) {
-            let is_dead = |series: &u32| dead.binary_search_by_key(series, |(series, _)| *series).is_ok();
-            own.series.write().expect(POISONED).retain(|series| !is_dead(series));
+            *own.series.write().expect(POISONED) -= &gone;
         }
     }
 }
@@ -137,7 +128,7 @@ impl Store {
                 left_out += 1;
                 continue;
             }
-            let series = index.select(&matchers, &self.pages);
+            let series = index.select(&matchers, &self.pages).into_iter().collect();
             self.standing.write().expect(POISONED).add(Arc::new(Standing { matchers, series: RwLock::new(series) }));
         }
         left_out
@@ -147,7 +138,7 @@ impl Store {
     pub(super) fn numbers(&self, matchers: &[Matcher]) -> Vec<u32> {
         let standing = self.standing().find(matchers).cloned();
         match standing {
-            Some(own) => own.series.read().expect(POISONED).clone(),
+            Some(own) => own.series.read().expect(POISONED).iter().collect(),
             None => self.index().select(matchers, &self.pages),
         }
     }
@@ -156,7 +147,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::MatchOp;
+    use crate::model::{METRIC_NAME, MatchOp};
     use crate::store::StoreOptions;
     use crate::time::Timestamp;
 

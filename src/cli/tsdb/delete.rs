@@ -57,13 +57,8 @@ pub async fn run(asked: Delete) -> anyhow::Result<()> {
         Some(data) => {
             let store = endless();
             let (disk, _) = Disk::open(data, &store)?;
-            loop {
-                let deletion = store.deletion(&sets, asked.between.start(), asked.between.end());
-                disk.delete(&store, &deletion)?;
-                if !deletion.is_cut() {
-                    break;
-                }
-            }
+            let find = || store.deletion(&sets, asked.between.start(), asked.between.end());
+            disk.delete_all(&store, &find(), find)?;
         }
         None => drop(asked.place.remote.post("/tsdb/delete", &body(&asked, false)).await?),
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tocsin::disk::restore::Restore;
@@ -16,7 +16,9 @@ use tocsin_core::model::{Matcher, Select, Source};
 use tocsin_core::store::Store;
 use tocsin_core::time::Timestamp;
 
-use super::{SAMPLES_MAX, SERIES, STEP, append, at, next_word, open, play, roll, row, say, value};
+use super::{
+    CLEAN, MAINTAIN, MERGE, SAMPLES_MAX, SERIES, STEP, append, at, next_word, open, play, roll, row, say, value, work_beside,
+};
 
 const KILLS: u64 = 45;
 const RESTORES: u64 = 15;
@@ -100,24 +102,7 @@ fn found_in(data: &Path) -> Samples {
 /// Appends, deletes and takes snapshots, and says each once it is done, while maintenance, merging and cleaning run beside it.
 pub fn be_changing(store: &Arc<Store>, disk: Disk, role: &serde_json::Value) {
     let from = role["row"].as_i64().expect("a row");
-    let (disk, now) = (Arc::new(disk), Arc::new(AtomicI64::new(at(from).0)));
-    let beside = |work: fn(&Disk, &Store, Timestamp)| {
-        let (disk, store, now) = (disk.clone(), store.clone(), now.clone());
-        std::thread::spawn(move || {
-            loop {
-                work(&disk, &store, Timestamp(now.load(Ordering::Relaxed)));
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-    };
-    say("ready");
-    beside(|disk, store, now| drop(disk.maintain(store, now).expect("the disk takes it")));
-    beside(|disk, store, now| {
-        disk.merge(store, now, &mut || ()).expect("the disk takes it");
-    });
-    beside(|disk, store, _| {
-        disk.clean(store, &mut || ()).expect("the disk takes it");
-    });
+    let (disk, now) = work_beside(store, disk, from, &[MAINTAIN, MERGE, CLEAN]);
     for number in from..from + ROWS_OF_A_LIFE {
         append(store, &disk, number);
         now.store(at(number).0, Ordering::Relaxed);
