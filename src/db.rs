@@ -13,6 +13,7 @@ pub mod migrations;
 pub mod objectives;
 pub mod runs;
 pub mod state;
+mod write;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -27,6 +28,7 @@ use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row as _, TypeInfo, Valu
 use alone::Alone;
 use ballast::Ballast;
 pub use error::DbError;
+pub use write::{RowSql, Write};
 
 /// How long the database may take over one statement. A server that has vanished says nothing, for a quarter of an hour by the rules
 /// of TCP, and whoever asks must be able to ask again before.
@@ -174,26 +176,6 @@ impl Row {
     }
 }
 
-/// One statement of a transaction.
-#[derive(Clone, Debug)]
-pub struct Write {
-    sql: &'static str,
-    cells: Vec<Cell>,
-    is_condition: bool,
-}
-
-impl Write {
-    /// Binds `cells` to `$1`, `$2`, … of a statement.
-    pub fn new(sql: &'static str, cells: impl IntoIterator<Item = Cell>) -> Write {
-        Write { sql, cells: cells.into_iter().collect(), is_condition: false }
-    }
-
-    /// Returns the statement as a condition of its transaction: when it touches no row, none of the statements happens.
-    fn or_nothing(self) -> Write {
-        Write { is_condition: true, ..self }
-    }
-}
-
 /// Returns a text as a column takes it. PostgreSQL refuses NUL in a text, so it becomes the sign for what cannot be shown.
 fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
@@ -267,7 +249,7 @@ read_row!(read_postgres_row, PgRow);
 /// How a transaction ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Transacted {
-    /// How many rows each statement touched.
+    /// How many rows each statement touched; of rows that were written together, how many all of them did.
     Done(Vec<u64>),
     /// The place of the condition that touched no row; nothing has happened.
     Refused(usize),
@@ -329,7 +311,8 @@ impl Db {
         }
     }
 
-    /// Runs statements as one transaction: all of them happen, or none. Returns how many rows each touched.
+    /// Runs statements as one transaction: all of them happen, or none. Returns how many rows each touched; rows
+    /// that were written together count together.
     pub async fn apply(&self, writes: &[Write]) -> Result<Vec<u64>, DbError> {
         match self.transact(writes, PATIENCE).await? {
             Transacted::Done(touched) => Ok(touched),
@@ -352,13 +335,14 @@ impl Db {
                 let result = async {
                     let mut tx = within(patience, $begin, connection.begin_with($begin), transaction_fault("begin")).await?;
                     let mut touched = Vec::with_capacity(writes.len());
-                    for (place, write) in writes.iter().enumerate() {
-                        let query = bind_all!(sqlx::query(write.sql), &write.cells);
-                        let done = within(patience, write.sql, query.execute(&mut *tx), run_fault(write.sql)).await?;
-                        touched.push(done.rows_affected());
-                        if write.is_condition && done.rows_affected() == 0 {
+                    for together in write::together(writes) {
+                        let (first, sql) = (&together[0], write::sql(together));
+                        let query = bind_all!(sqlx::query(sql), together.iter().flat_map(|write| &write.cells));
+                        let done = within(patience, first.name(), query.execute(&mut *tx), run_fault(first.name())).await?;
+                        touched.extend(together.iter().map(|_| done.rows_affected()));
+                        if first.is_condition && done.rows_affected() == 0 {
                             within(patience, "ROLLBACK", tx.rollback(), transaction_fault("roll back")).await?;
-                            return Ok(Transacted::Refused(place));
+                            return Ok(Transacted::Refused(touched.len() - 1));
                         }
                     }
                     within(patience, "COMMIT", tx.commit(), transaction_fault("commit")).await?;

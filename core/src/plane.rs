@@ -6,6 +6,7 @@
 //! Deliberately absent: any delivery outcome. A delivery that is stored counts as told; trying until it arrives is the outbox's work.
 
 mod change;
+mod extension;
 mod flush;
 mod membership;
 mod people;
@@ -24,7 +25,10 @@ use crate::route::silence::{BadSilence, SilenceRequest, Silences};
 use crate::route::tree::Routing;
 use crate::time::{Span, Timestamp};
 
+use extension::Extensions;
+
 pub use change::{Action, Change, DELIVERY_LIFE, Delivery, Records};
+pub use extension::Extension;
 pub use view::{AlertState, AlertView, GroupView};
 
 /// After a start, notifications wait at most this long for our own rules to be evaluated once, so that inhibitors exist.
@@ -109,6 +113,7 @@ pub struct Plane {
     external_url: String,
     limits: Limits,
     alerts: BTreeMap<Fingerprint, Alert>,
+    extensions: Extensions,
     /// Which groups each alert belongs to; follows from `groups`.
     homes: BTreeMap<Fingerprint, BTreeSet<GroupId>>,
     /// Alerts that no group has room for.
@@ -159,6 +164,7 @@ impl Plane {
             external_url: external_url.into(),
             limits: Limits::default(),
             alerts: BTreeMap::new(),
+            extensions: Extensions::default(),
             homes: BTreeMap::new(),
             loose: BTreeSet::new(),
             groups: records.groups.into_iter().map(|group| (group.id.clone(), group)).collect(),
@@ -172,6 +178,7 @@ impl Plane {
             plane.inhibitor.add(&alert);
             plane.alerts.insert(alert.fingerprint, alert);
         }
+        plane.extensions = Extensions::restore(records.extensions, &mut plane.alerts);
         plane.index_homes();
         let open = plane.pages.values().filter(|page| page.is_open());
         plane.open_pages = open.map(|page| (page.group.clone(), page.id.clone())).collect();
@@ -241,7 +248,7 @@ impl Plane {
     /// If storing fails, throw the plane away and restore another one from what is stored.
     pub fn drain(&mut self) -> Vec<Change> {
         let unsaved = std::mem::take(&mut self.unsaved);
-        let mut changes = Vec::new();
+        let mut changes = self.extensions.drain(&unsaved.alerts, &self.alerts);
         for fingerprint in unsaved.alerts {
             changes.push(match self.alerts.get(&fingerprint) {
                 Some(alert) => Change::PutAlert(alert.clone()),
@@ -273,7 +280,12 @@ impl Plane {
     /// Returns whether nothing waits for `drain`.
     pub fn is_drained(&self) -> bool {
         let Unsaved { alerts, groups, silences, pages, deliveries } = &self.unsaved;
-        alerts.is_empty() && groups.is_empty() && silences.is_empty() && pages.is_empty() && deliveries.is_empty()
+        self.extensions.is_drained()
+            && alerts.is_empty()
+            && groups.is_empty()
+            && silences.is_empty()
+            && pages.is_empty()
+            && deliveries.is_empty()
     }
 
     /// Returns whether notifications are no longer held back after the start.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::page::Page;
 use tocsin_core::promql::evaluate::{Cancel, Options};
-use tocsin_core::route::alert::ALERT_NAME;
+use tocsin_core::route::alert::{ALERT_NAME, Alert};
 use tocsin_core::route::tree::RUN_ALERT;
 use tocsin_core::rule::Rule;
 use tocsin_core::rule::grounds::Ground;
@@ -193,12 +193,14 @@ impl Facts {
     /// Returns the alerts with some labels that fire now and have begun since an instant. Pages of runs are none.
     async fn alerts_since(&self, since: Timestamp, labels: BTreeMap<String, String>) -> Result<Seen, String> {
         let now = clock::now();
-        let views = self.watch.ask(move |state| state.plane.alerts(now)).await.map_err(|error| error.to_string())?;
-        let meant =
-            |alert: &LabelSet| alert.get(ALERT_NAME) != RUN_ALERT && labels.iter().all(|(name, value)| alert.get(name) == value);
-        let found = views.into_iter().filter(|view| view.alert.starts_at >= since && meant(&view.alert.labels));
-        let seen = found.map(|view| SeenAlert {
-            name: view.alert.labels.get(ALERT_NAME).to_owned(),
+        let is_meant = move |alert: &Alert| {
+            let has = |(name, value): (&String, &String)| alert.labels.get(name) == value;
+            alert.starts_at >= since && alert.name() != RUN_ALERT && labels.iter().all(has)
+        };
+        let found =
+            self.watch.ask(move |state| state.plane.alerts_that(is_meant, now)).await.map_err(|error| error.to_string())?;
+        let seen = found.into_iter().map(|view| SeenAlert {
+            name: view.alert.name().to_owned(),
             at: view.alert.starts_at,
             page: !view.pages.is_empty(),
         });

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tocsin_core::model::Fingerprint;
 use tocsin_core::plane::AlertState;
-use tocsin_core::route::alert::{ALERT_NAME, Alert, RULE_SOURCE};
+use tocsin_core::route::alert::{Alert, RULE_SOURCE};
 use tocsin_core::route::tree::RUN_ALERT;
 use tocsin_core::run::Runbook;
 use tocsin_core::run::drill::{self, DrillWord};
@@ -44,16 +45,27 @@ const LOOK_CADENCES: Duration = Duration::from_secs(600);
 const TELL_AGAIN: Span = Span::from_mins(24 * 60);
 const DRILLS_LOOKED_AT: i64 = 50;
 
-/// Returns every alert that fires and is told to people, as a trigger sees it. A silenced alert starts nothing: somebody is at it.
+/// Returns the alerts of some names, of these fingerprints or of any, that fire and are told to people, as a trigger sees them. A
+/// silenced alert starts nothing: somebody is at it.
 ///
 /// Errors: the watch says nothing.
-pub async fn firing(watch: &Watch) -> Result<Vec<Firing>, String> {
+pub async fn firing(
+    watch: &Watch,
+    names: BTreeSet<String>,
+    fingerprints: Option<BTreeSet<Fingerprint>>,
+) -> Result<Vec<Firing>, String> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let now = clock::now();
-    let views = watch.ask(move |state| state.plane.alerts(now)).await.map_err(|error| error.to_string())?;
-    let told =
-        views.into_iter().filter(|view| view.state != AlertState::Suppressed && view.alert.labels.get(ALERT_NAME) != RUN_ALERT);
+    let is_meant = move |alert: &Alert| {
+        let is_one = fingerprints.as_ref().is_none_or(|fingerprints| fingerprints.contains(&alert.fingerprint));
+        is_one && alert.name() != RUN_ALERT && names.contains(alert.name())
+    };
+    let views = watch.ask(move |state| state.plane.alerts_that(is_meant, now)).await.map_err(|error| error.to_string())?;
+    let told = views.into_iter().filter(|view| view.state != AlertState::Suppressed);
     let firing = told.map(|view| Firing {
-        name: view.alert.labels.get(ALERT_NAME).to_owned(),
+        name: view.alert.name().to_owned(),
         reference: reference(&view.alert),
         labels: view.alert.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
     });
@@ -76,7 +88,8 @@ pub async fn watch_alerts(desk: Desk, watch: Watch, hub: Hub) {
     let mut changes = hub.listen(None).1;
     let mut asked: BTreeSet<(String, String)> = BTreeSet::new();
     loop {
-        match firing(&watch).await {
+        let names = trigger::alert_names(desk.documents().values().map(|document| &*document.runbook));
+        match firing(&watch, names, None).await {
             Ok(firing) => ask_for(&desk, &firing, &mut asked).await,
             Err(why) => tracing::warn!(why, "cannot look at alerts that may start runs"),
         }

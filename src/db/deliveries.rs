@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tocsin_core::route::turn::Head;
 use tocsin_core::time::Timestamp;
 
-use super::{Cell, Db, DbError, Row, Write};
+use super::{Cell, Db, DbError, Row, RowSql, Write};
 
 /// Where a delivery stands. Every delivery ends as delivered, rejected or expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,10 +127,15 @@ fn outbox_row(row: &Row) -> Result<OutboxRow, DbError> {
 
 /// Returns the statement that puts a delivery into the outbox; one that is there already (same key) stays as it is.
 pub fn insert(row: &OutboxRow) -> Write {
-    Write::new(
-        "INSERT INTO delivery (id, delivery_key, lane, state, receiver, channel, action, title, page_id, fingerprints, created_at_ms, \
-         next_attempt_at_ms, expires_at_ms, finished_at_ms, attempts, body) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (delivery_key) DO NOTHING",
+    static SQL: RowSql = RowSql {
+        insert: "INSERT INTO delivery (id, delivery_key, lane, state, receiver, channel, action, title, page_id, fingerprints, \
+                 created_at_ms, next_attempt_at_ms, expires_at_ms, finished_at_ms, attempts, body)",
+        columns: 16,
+        keys: 2,
+        conflict: "ON CONFLICT (delivery_key) DO NOTHING",
+    };
+    Write::row(
+        &SQL,
         [
             row.id.into(),
             row.key.as_str().into(),

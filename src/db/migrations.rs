@@ -3,7 +3,7 @@
 use super::{Db, DbError, LONG_PATIENCE, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN];
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN, EXTENSIONS];
 
 const FIRST: (i64, &[&str]) = (
     1,
@@ -144,3 +144,7 @@ impl Db {
 
 /// The hash by which a line of the audit is linked to the one before it.
 const CHAIN: (i64, &[&str]) = (5, &["ALTER TABLE audit ADD COLUMN hash TEXT", "CREATE INDEX audit_by_hash ON audit (hash, id)"]);
+
+/// Ends of alerts that senders push ahead, noted beside the alerts.
+const EXTENSIONS: (i64, &[&str]) =
+    (6, &["CREATE TABLE alert_extension (number BIGINT NOT NULL PRIMARY KEY, body TEXT NOT NULL)"]);

@@ -1,23 +1,16 @@
 //! The counts of objectives: rows that are added, read whole at a start, and taken away by age. Rows of several definitions of one
 //! objective stand beside each other, so that one can be counted anew while the other goes on.
 
-use std::sync::LazyLock;
-
 use tocsin_core::slo::Row as SloRow;
 use tocsin_core::time::Timestamp;
 
-use super::{Cell, Db, DbError, LONG_PATIENCE, Row, Write};
+use super::{Cell, Db, DbError, LONG_PATIENCE, Row, RowSql, Write};
 
 const OBJECTIVES_MAX: i64 = 10_000;
 /// Rows of one transaction, so that alerts need not wait long for theirs.
 const BATCH: usize = 4_096;
-/// Rows of one statement: few texts, of which the databases keep the plans. To bind a value, SQLite looks for its name among those of
-/// the whole statement, so the work grows with the square of its length.
-const SHAPES: [usize; 3] = [64, 8, 1];
 /// Rows that one step of forgetting removes at most.
 const FORGET_STEP: i64 = 2_000;
-const COLUMNS: [&str; 8] =
-    ["objective", "definition", "tier_ms", "at_ms", "good", "good_millionths", "total", "total_millionths"];
 
 /// An objective that has rows, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,45 +19,25 @@ pub struct ObjectiveRows {
     pub until: Timestamp,
 }
 
-/// Returns the statement that adds so many rows.
-fn insert_sql(rows: usize) -> String {
-    let values = |row: usize| {
-        let places: Vec<String> = (1..=COLUMNS.len()).map(|column| format!("${}", row * COLUMNS.len() + column)).collect();
-        format!("({})", places.join(", "))
+/// Returns the statement that adds a row; it may be repeated.
+fn insert(row: &SloRow) -> Write {
+    static SQL: RowSql = RowSql {
+        insert: "INSERT INTO slo_row (objective, tier_ms, at_ms, definition, good, good_millionths, total, total_millionths)",
+        columns: 8,
+        keys: 4,
+        conflict: "ON CONFLICT (objective, tier_ms, at_ms, definition) DO NOTHING",
     };
-    let values: Vec<String> = (0..rows).map(values).collect();
-    format!(
-        "INSERT INTO slo_row ({}) VALUES {} ON CONFLICT (objective, tier_ms, at_ms, definition) DO NOTHING",
-        COLUMNS.join(", "),
-        values.join(", ")
-    )
-}
-
-fn cells(row: &SloRow) -> [Cell; COLUMNS.len()] {
-    [
+    let cells: [Cell; 8] = [
         row.objective.as_str().into(),
-        row.definition.as_str().into(),
         row.tier_ms.into(),
         row.at_ms.into(),
+        row.definition.as_str().into(),
         row.good.into(),
         i64::from(row.good_millionths).into(),
         row.total.into(),
         i64::from(row.total_millionths).into(),
-    ]
-}
-
-/// Returns the statements that add rows; they may be repeated.
-fn insert(mut rows: &[SloRow]) -> Vec<Write> {
-    static SQL: LazyLock<[String; SHAPES.len()]> = LazyLock::new(|| SHAPES.map(insert_sql));
-    let mut writes = Vec::new();
-    for (shape, sql) in SHAPES.into_iter().zip(SQL.iter()) {
-        while rows.len() >= shape {
-            let (now, later) = rows.split_at(shape);
-            writes.push(Write::new(sql, now.iter().flat_map(cells)));
-            rows = later;
-        }
-    }
-    writes
+    ];
+    Write::row(&SQL, cells)
 }
 
 /// Splits rows for transactions. What was counted at one instant of one objective is not torn apart.
@@ -101,7 +74,7 @@ impl Db {
     /// Adds rows, in their order, some thousands in a transaction. Rows that are there stay as they are.
     pub async fn add_slo_rows(&self, rows: &[SloRow]) -> Result<(), DbError> {
         for batch in batches(rows) {
-            self.apply(&insert(batch)).await?;
+            self.apply(&batch.iter().map(insert).collect::<Vec<_>>()).await?;
         }
         Ok(())
     }
@@ -109,7 +82,8 @@ impl Db {
     /// Returns every row of an objective, of all its definitions, tier by tier, oldest first. How many there are, the cutoffs of
     /// ledgers limit.
     pub async fn slo_rows(&self, objective: &str) -> Result<Vec<SloRow>, DbError> {
-        let sql = format!("SELECT {} FROM slo_row WHERE objective = $1 ORDER BY tier_ms, at_ms, definition", COLUMNS.join(", "));
+        let sql = "SELECT objective, definition, tier_ms, at_ms, good, good_millionths, total, total_millionths FROM slo_row \
+                   WHERE objective = $1 ORDER BY tier_ms, at_ms, definition";
         self.rows_within(LONG_PATIENCE, "slo_row", sql, [objective.into()]).await?.iter().map(slo_row).collect()
     }
 

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use tocsin_core::time::Timestamp;
 
-use super::{Cell, Db, DbError, LONG_PATIENCE, Write};
+use super::{Cell, Db, DbError, LONG_PATIENCE, RowSql, Write};
 
 /// Records that one step of a sweep removes at most.
 const SWEEP_STEP: i64 = 500;
@@ -17,17 +17,24 @@ pub enum Document {
 }
 
 impl Document {
-    fn put_sql(self) -> &'static str {
+    fn put_sql(self) -> &'static RowSql {
+        static ROUTED_ALERT: RowSql = RowSql {
+            insert: "INSERT INTO routed_alert (fingerprint, body)",
+            columns: 2,
+            keys: 1,
+            conflict: "ON CONFLICT (fingerprint) DO UPDATE SET body = excluded.body",
+        };
+        static GROUP: RowSql = RowSql {
+            insert: "INSERT INTO notification_group (id, body)",
+            columns: 2,
+            keys: 1,
+            conflict: "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        };
+        static SILENCE: RowSql = RowSql { insert: "INSERT INTO silence (id, body)", ..GROUP };
         match self {
-            Document::RoutedAlert => {
-                "INSERT INTO routed_alert (fingerprint, body) VALUES ($1, $2) ON CONFLICT (fingerprint) DO UPDATE SET body = excluded.body"
-            }
-            Document::Group => {
-                "INSERT INTO notification_group (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
-            }
-            Document::Silence => {
-                "INSERT INTO silence (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
-            }
+            Document::RoutedAlert => &ROUTED_ALERT,
+            Document::Group => &GROUP,
+            Document::Silence => &SILENCE,
         }
     }
 
@@ -62,7 +69,7 @@ pub(super) fn index_key(key: &str) -> Cell {
 
 /// Returns the statement that writes a document over what was there.
 pub fn put(document: Document, key: &str, body: String) -> Write {
-    Write::new(document.put_sql(), [index_key(key), body.into()])
+    Write::row(document.put_sql(), [index_key(key), body.into()])
 }
 
 /// Returns the statement that removes a document.
@@ -70,22 +77,42 @@ pub fn remove(document: Document, key: &str) -> Write {
     Write::new(document.drop_sql(), [index_key(key)])
 }
 
+/// Returns the statement that notes how far some alerts were pushed ahead.
+pub fn add_extension(number: i64, body: String) -> Write {
+    static SQL: RowSql = RowSql {
+        insert: "INSERT INTO alert_extension (number, body)",
+        columns: 2,
+        keys: 1,
+        conflict: "ON CONFLICT (number) DO UPDATE SET body = excluded.body",
+    };
+    Write::row(&SQL, [number.into(), body.into()])
+}
+
+/// Returns the statement that forgets all of that.
+pub fn remove_extensions() -> Write {
+    Write::new("DELETE FROM alert_extension", [])
+}
+
 /// Returns the statement that writes a page over what was there.
 pub fn put_page(id: &str, state: &str, opened_at: Timestamp, body: String) -> Write {
-    Write::new(
-        "INSERT INTO page (id, state, opened_at_ms, body) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (id) DO UPDATE SET state = excluded.state, body = excluded.body",
-        [id.into(), state.into(), opened_at.into(), body.into()],
-    )
+    static SQL: RowSql = RowSql {
+        insert: "INSERT INTO page (id, state, opened_at_ms, body)",
+        columns: 4,
+        keys: 1,
+        conflict: "ON CONFLICT (id) DO UPDATE SET state = excluded.state, body = excluded.body",
+    };
+    Write::row(&SQL, [id.into(), state.into(), opened_at.into(), body.into()])
 }
 
 /// Returns the statement that writes the state of one alert under one rule.
 pub fn put_instance(rule_key: &str, fingerprint: &str, body: String) -> Write {
-    Write::new(
-        "INSERT INTO alert_instance (rule_key, fingerprint, body) VALUES ($1, $2, $3) \
-         ON CONFLICT (rule_key, fingerprint) DO UPDATE SET body = excluded.body",
-        [rule_key.into(), fingerprint.into(), body.into()],
-    )
+    static SQL: RowSql = RowSql {
+        insert: "INSERT INTO alert_instance (fingerprint, rule_key, body)",
+        columns: 3,
+        keys: 2,
+        conflict: "ON CONFLICT (rule_key, fingerprint) DO UPDATE SET body = excluded.body",
+    };
+    Write::row(&SQL, [fingerprint.into(), rule_key.into(), body.into()])
 }
 
 pub fn remove_instance(rule_key: &str, fingerprint: &str) -> Write {
@@ -124,6 +151,12 @@ impl Db {
     pub async fn documents<T: serde::de::DeserializeOwned>(&self, document: Document) -> Result<Vec<T>, DbError> {
         let (table, sql) = document.all_sql();
         self.all_rows(table, sql).await?.iter().map(|row| row.document(0, table)).collect()
+    }
+
+    /// Returns how far alerts were pushed ahead behind their documents, in the order in which that was noted.
+    pub async fn extensions<T: serde::de::DeserializeOwned>(&self) -> Result<Vec<T>, DbError> {
+        let rows = self.all_rows("alert_extension", "SELECT body FROM alert_extension ORDER BY number").await?;
+        rows.iter().map(|row| row.document(0, "alert_extension")).collect()
     }
 
     /// Returns the state of every alert with the key of its rule.

@@ -267,6 +267,15 @@ fn collect(state: &mut Alerting, parts: &mut Parts, writes: &mut Vec<Write>, now
                 writes.push(state::remove(Document::RoutedAlert, &fingerprint.to_string()));
                 Topic::Alerts
             }
+            Change::AddExtension(extension) => {
+                // Nothing that anybody looks at has changed.
+                writes.push(state::add_extension(extension.number, json(&extension)));
+                continue;
+            }
+            Change::DropExtensions => {
+                writes.push(state::remove_extensions());
+                continue;
+            }
             Change::PutGroup(group) => {
                 writes.push(state::put(Document::Group, &json(&group.id), json(&group)));
                 Topic::Alerts
@@ -372,6 +381,6 @@ fn announce(parts: &Parts, state: &Alerting, told: &BTreeMap<Topic, usize>) {
     }
     if !told.is_empty() {
         parts.metrics.alerts_firing.set(state.ledger.firing() as i64);
-        parts.metrics.pages_open.set(state.plane.pages().iter().filter(|page| page.is_open()).count() as i64);
+        parts.metrics.pages_open.set(state.plane.open_pages() as i64);
     }
 }

@@ -55,7 +55,7 @@ impl Alerting {
         let unheard = self.ledger.unheard(|fingerprint| self.plane.is_firing(fingerprint, now));
         refused.extend(self.feed(unheard, now));
         // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
-        let orphans = self.ledger.orphans(self.plane.alerts(now).iter().map(|view| &view.alert), now);
+        let orphans = self.ledger.orphans(self.plane.firing(now), now);
         refused.extend(self.feed(orphans, now));
         Outcome { changes, lost: None, refused }
     }

@@ -11,12 +11,18 @@ use crate::route::receiver::Channel;
 use crate::route::silence::Silence;
 use crate::time::{Span, Timestamp};
 
+use super::extension::Extension;
+
 /// One durable write. All that a `drain` returns belongs in one transaction, made before anything is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     PutAlert(Alert),
     DropAlert(Fingerprint),
+    /// Goes behind those that are there.
+    AddExtension(Extension),
+    /// Every extension goes: those that count come anew.
+    DropExtensions,
     PutGroup(Group),
     DropGroup(GroupId),
     PutSilence(Silence),
@@ -32,6 +38,9 @@ pub enum Change {
 pub struct Records {
     #[serde(default)]
     pub alerts: Vec<Alert>,
+    /// In the order of their numbers.
+    #[serde(default)]
+    pub extensions: Vec<Extension>,
     #[serde(default)]
     pub groups: Vec<Group>,
     #[serde(default)]

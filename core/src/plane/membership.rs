@@ -11,6 +11,7 @@ use crate::route::inhibition::Inhibitor;
 use crate::route::tree::Routing;
 use crate::time::Timestamp;
 
+use super::extension::is_extended;
 use super::{Plane, Reply};
 
 /// What becomes of the timers of groups that outlive a change of the tree.
@@ -58,8 +59,13 @@ impl Plane {
             }
         };
         let fires = alert.is_firing(now);
-        self.alerts.insert(fingerprint, alert);
-        self.unsaved.alerts.insert(fingerprint);
+        let before = self.alerts.insert(fingerprint, alert);
+        let alert = &self.alerts[&fingerprint];
+        if before.is_some_and(|before| is_extended(&before, alert, now)) {
+            self.extensions.note(fingerprint);
+        } else {
+            self.unsaved.alerts.insert(fingerprint);
+        }
         if fires && !self.join_groups(fingerprint, true, now) {
             return Err(BadAlert::TooManyGroups { labels: self.alerts[&fingerprint].labels.clone(), limit: self.limits.groups });
         }

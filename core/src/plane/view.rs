@@ -58,9 +58,19 @@ impl Plane {
 
     /// Returns the firing alerts that satisfy all matchers: those that a silence with them would mute.
     pub fn preview(&self, matchers: &[Matcher], now: Timestamp) -> Vec<AlertView> {
+        self.alerts_that(|alert| all_match(matchers, &alert.labels), now)
+    }
+
+    /// Returns the firing alerts that are meant, in order of fingerprint.
+    pub fn alerts_that(&self, is_meant: impl Fn(&Alert) -> bool, now: Timestamp) -> Vec<AlertView> {
         let silences = self.silences.active(now);
-        let asked = self.alerts.values().filter(|alert| alert.is_firing(now) && all_match(matchers, &alert.labels));
+        let asked = self.firing(now).filter(|alert| is_meant(alert));
         asked.map(|alert| self.view(alert, None, &silences, now)).collect()
+    }
+
+    /// Returns the firing alerts themselves, in order of fingerprint.
+    pub fn firing(&self, now: Timestamp) -> impl Iterator<Item = &Alert> {
+        self.alerts.values().filter(move |alert| alert.is_firing(now))
     }
 
     /// Returns one alert as it is held, also after its end while somebody still has to hear of that.
@@ -105,6 +115,11 @@ impl Plane {
         let mut pages: Vec<&Page> = self.pages.values().collect();
         pages.sort_by(|one, other| (other.opened_at, &other.id).cmp(&(one.opened_at, &one.id)));
         pages
+    }
+
+    /// Returns how many pages are open.
+    pub fn open_pages(&self) -> usize {
+        self.open_pages.len()
     }
 
     pub fn page(&self, id: &str) -> Option<&Page> {

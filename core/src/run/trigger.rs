@@ -1,6 +1,6 @@
 //! Triggers: which runs an alert, a webhook, a schedule or a person asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,15 @@ impl Ask {
             }
         }
     }
+}
+
+/// Returns the names of the alerts that may ask for runs.
+pub fn alert_names<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>) -> BTreeSet<String> {
+    let names = runbooks.into_iter().flat_map(|runbook| &runbook.triggers).filter_map(|trigger| match trigger {
+        Trigger::Alert { name, mode, .. } if *mode != Mode::Disabled => Some(name.clone()),
+        _ => None,
+    });
+    names.collect()
 }
 
 /// Returns the runs that an alert asks for; those of mode `suggest` are offered to people, those that are disabled are left out.

@@ -125,9 +125,8 @@ pub async fn resolve(means: &Means, run_id: &str) -> Result<(), String> {
     let (run, now) = (run_id.to_owned(), clock::now());
     let is_ours = move |labels: &LabelSet| labels.get(ALERT_NAME) == RUN_ALERT && labels.get("run") == run;
     let open = means.watch.ask(move |state| {
-        let views = state.plane.alerts(now);
-        let ours = views.iter().filter(|view| view.alert.source == SOURCE && is_ours(&view.alert.labels));
-        ours.map(|view| view.alert.clone()).collect::<Vec<_>>()
+        let ours = state.plane.firing(now).filter(|alert| alert.source == SOURCE && is_ours(&alert.labels));
+        ours.cloned().collect::<Vec<_>>()
     });
     let ended = open.await.map_err(|error| error.to_string())?.into_iter().map(|alert| IncomingAlert {
         labels: alert.labels,

@@ -247,3 +247,16 @@ fn nothing_is_deleted_that_could_come_back() {
     assert!(matches!(disk.delete(&store, &deletion), Err(DiskError::Io { .. })));
     assert_eq!((content(&store), store.tombstones_len()), (before, 0));
 }
+
+#[test]
+fn a_note_of_a_deletion_that_cannot_be_read_is_kept_aside() {
+    let data = tempfile::tempdir().unwrap();
+    drop(open(data.path()));
+    let note = data.path().join("metrics/deleting");
+    fs::write(&note, "no deletion").unwrap();
+    let (_store, disk, report) = open(data.path());
+    assert_eq!(report.damage.iter().map(|damage| &damage.file).collect::<Vec<_>>(), [&note]);
+    assert!(disk.has_damaged_files() && !note.exists());
+    drop(disk);
+    assert_eq!(open(data.path()).2.damage, []);
+}

@@ -1,12 +1,13 @@
 //! Documents: what each does and who may start it; and the start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json_, json};
+use tocsin_core::model::Fingerprint;
 use tocsin_core::run::history::effective_mode;
 use tocsin_core::run::plan::OnFail;
 use tocsin_core::run::record::{RunRow, RunState};
@@ -434,17 +435,17 @@ pub struct Suggestions {
     params(("alert" = Option<String>, Query, description = "a fingerprint"), ("page" = Option<String>, Query)),
     responses((status = 200, body = Suggestions)))]
 pub async fn suggestions(State(state): State<RunsState>, parameters: Parameters) -> Result<Json<Suggestions>, Problem> {
-    let mut wanted: Vec<String> = parameters.get("alert").map(str::to_owned).into_iter().collect();
+    let mut wanted: BTreeSet<Fingerprint> = parameters.get("alert").and_then(Fingerprint::parse).into_iter().collect();
     if let Some(page) = parameters.get("page").map(str::to_owned) {
-        let alerts = state.watch.ask(move |state| {
-            state.plane.page(&page).map(|page| page.alerts.keys().map(ToString::to_string).collect::<Vec<_>>())
-        });
+        let alerts =
+            state.watch.ask(move |state| state.plane.page(&page).map(|page| page.alerts.keys().copied().collect::<Vec<_>>()));
         wanted.extend(alerts.await?.unwrap_or_default());
     }
-    let firing = firing(&state.watch).await.map_err(Problem::unavailable)?;
     let documents = state.desk.documents();
+    let names = trigger::alert_names(documents.values().map(|document| &*document.runbook));
+    let firing = firing(&state.watch, names, Some(wanted)).await.map_err(Problem::unavailable)?;
     let mut found: BTreeMap<String, Suggestion> = BTreeMap::new();
-    for alert in firing.iter().filter(|alert| wanted.iter().any(|one| alert.reference.starts_with(&format!("{one}@")))) {
+    for alert in &firing {
         for ask in trigger::of_alert(documents.values().map(|document| &*document.runbook), alert) {
             let title = documents.get(&ask.doc_id).map(|document| document.runbook.metadata.title.clone());
             let params = ask.given.iter().map(|given| (given.name.clone(), given.text.clone())).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tocsin_core::client::{HttpClient, Secret};
 use tocsin_core::model::{Fingerprint, Matcher};
 use tocsin_core::page::Page;
-use tocsin_core::plane::{Change, Delivery, Event, Plane, Records, Refused, Reply};
+use tocsin_core::plane::{Change, Delivery, Event, Extension, Plane, Records, Refused, Reply};
 use tocsin_core::route::alert::Alert;
 use tocsin_core::route::dispatch::group::{Group, GroupId};
 use tocsin_core::route::receiver::{Channel, Integration, PagerDuty, Receiver, Webhook};
@@ -18,7 +18,10 @@ use tocsin_core::time::{Span, Timestamp};
 /// The tables that the edge would keep, filled from JSON so that every record passes through its stored form.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Store {
+    /// As they are known, with what extensions say of them.
     pub alerts: BTreeMap<Fingerprint, Alert>,
+    alert_records: BTreeMap<Fingerprint, Alert>,
+    extensions: Vec<Extension>,
     pub groups: BTreeMap<GroupId, Group>,
     pub silences: BTreeMap<String, Silence>,
     pub pages: BTreeMap<String, Page>,
@@ -30,8 +33,22 @@ impl Store {
         let text = serde_json::to_string(&changes).unwrap();
         for change in serde_json::from_str::<Vec<Change>>(&text).unwrap() {
             match change {
-                Change::PutAlert(alert) => drop(self.alerts.insert(alert.fingerprint, alert)),
-                Change::DropAlert(fingerprint) => drop(self.alerts.remove(&fingerprint)),
+                Change::PutAlert(alert) => {
+                    self.alerts.insert(alert.fingerprint, alert.clone());
+                    self.alert_records.insert(alert.fingerprint, alert);
+                }
+                Change::DropAlert(fingerprint) => {
+                    self.alerts.remove(&fingerprint);
+                    self.alert_records.remove(&fingerprint);
+                }
+                Change::AddExtension(extension) => {
+                    for alert in &extension.alerts {
+                        let alert = self.alerts.get_mut(alert).unwrap();
+                        (alert.updated_at, alert.ends_at) = (extension.updated_at, extension.ends_at);
+                    }
+                    self.extensions.push(extension);
+                }
+                Change::DropExtensions => self.extensions.clear(),
                 Change::PutGroup(group) => drop(self.groups.insert(group.id.clone(), group)),
                 Change::DropGroup(id) => drop(self.groups.remove(&id)),
                 Change::PutSilence(silence) => drop(self.silences.insert(silence.id.clone(), silence)),
@@ -45,7 +62,8 @@ impl Store {
 
     pub fn records(&self, alive_at: Option<Timestamp>) -> Records {
         Records {
-            alerts: self.alerts.values().cloned().collect(),
+            alerts: self.alert_records.values().cloned().collect(),
+            extensions: self.extensions.clone(),
             groups: self.groups.values().cloned().collect(),
             silences: self.silences.values().cloned().collect(),
             pages: self.pages.values().cloned().collect(),
