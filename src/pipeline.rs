@@ -20,6 +20,7 @@
 pub mod collect;
 pub mod crash;
 pub mod fault;
+pub mod fresh;
 pub mod hub;
 pub mod ingest;
 pub mod journeys;

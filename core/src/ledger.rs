@@ -278,7 +278,7 @@ impl Ledger {
             .filter(|alert| alert.is_of_rule() && !self.holders.contains_key(&alert.fingerprint))
             .map(|alert| IncomingAlert {
                 labels: alert.labels.clone(),
-                annotations: alert.annotations.clone(),
+                annotations: alert.annotations.to_map(),
                 starts_at: Some(alert.starts_at),
                 ends_at: Some(now.max(alert.starts_at)),
                 generator_url: alert.generator_url.clone(),

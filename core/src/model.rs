@@ -9,6 +9,7 @@ pub mod matcher;
 pub mod relabel;
 pub mod sample;
 pub mod source;
+pub mod texts;
 pub(crate) mod wire;
 
 pub use claim::{Claim, Resolved};
@@ -18,3 +19,4 @@ pub use labels::{Fingerprint, LabelBuilder, LabelSet, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher};
 pub use sample::{Cell, Row, STALE, Sample, Series, SeriesRef, Value, is_stale};
 pub use source::{Select, Source, SourceError};
+pub use texts::Texts;

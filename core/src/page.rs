@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Fingerprint, LabelSet};
+use crate::model::{Fingerprint, LabelSet, Texts};
 use crate::route::alert::Alert;
 use crate::route::dispatch::group::{GroupId, hex};
 use crate::route::notification::subject;
@@ -137,7 +137,7 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PagedAlert {
     pub labels: LabelSet,
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Texts,
     pub starts_at: Timestamp,
     /// None while it fires.
     pub resolved_at: Option<Timestamp>,

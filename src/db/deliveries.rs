@@ -56,8 +56,6 @@ pub struct OutboxRow {
     pub expires_at: Timestamp,
     pub finished_at: Option<Timestamp>,
     pub attempts: i64,
-    /// The whole delivery as JSON.
-    pub body: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +100,7 @@ pub struct DeliveryFilter {
 }
 
 const COLUMNS: &str = "id, delivery_key, lane, state, receiver, channel, action, title, page_id, fingerprints, created_at_ms, \
-                       next_attempt_at_ms, expires_at_ms, finished_at_ms, attempts, body";
+                       next_attempt_at_ms, expires_at_ms, finished_at_ms, attempts";
 
 fn outbox_row(row: &Row) -> Result<OutboxRow, DbError> {
     Ok(OutboxRow {
@@ -121,7 +119,6 @@ fn outbox_row(row: &Row) -> Result<OutboxRow, DbError> {
         expires_at: Timestamp(row.int(12)?),
         finished_at: row.optional_int(13)?.map(Timestamp),
         attempts: row.int(14)?,
-        body: row.text(15)?.to_owned(),
     })
 }
 
@@ -152,9 +149,21 @@ pub fn insert(row: &OutboxRow) -> Write {
             row.expires_at.into(),
             row.finished_at.into(),
             row.attempts.into(),
-            row.body.as_str().into(),
+            // It has a table of its own: what changes in a row has the databases write all of it anew.
+            "".into(),
         ],
     )
+}
+
+/// Returns the statement that keeps what a delivery says, by the delivery's key.
+pub fn insert_body(key: &str, body: String) -> Write {
+    static SQL: RowSql = RowSql {
+        insert: "INSERT INTO delivery_body (delivery_key, body)",
+        columns: 2,
+        keys: 1,
+        conflict: "ON CONFLICT (delivery_key) DO NOTHING",
+    };
+    Write::row(&SQL, [key.into(), body.into()])
 }
 
 impl Db {
@@ -188,6 +197,15 @@ impl Db {
     pub async fn delivery(&self, id: i64) -> Result<Option<OutboxRow>, DbError> {
         let sql = format!("SELECT {COLUMNS} FROM delivery WHERE id = $1");
         self.rows("delivery", sql, [id.into()]).await?.first().map(outbox_row).transpose()
+    }
+
+    /// Returns what a delivery says; None when it is gone.
+    pub async fn delivery_body(&self, id: i64) -> Result<Option<String>, DbError> {
+        // Older versions kept it in the delivery's own row.
+        let sql = "SELECT COALESCE(delivery_body.body, delivery.body) FROM delivery LEFT JOIN delivery_body \
+                   ON delivery_body.delivery_key = delivery.delivery_key WHERE delivery.id = $1";
+        let rows = self.rows("delivery_body", sql, [id.into()]).await?;
+        rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()
     }
 
     /// Records an attempt and what it means for its delivery, in one step. A delivery that has ended already stays ended.

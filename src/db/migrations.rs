@@ -3,7 +3,7 @@
 use super::{Db, DbError, LONG_PATIENCE, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN, EXTENSIONS];
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN, EXTENSIONS, BODIES];
 
 const FIRST: (i64, &[&str]) = (
     1,
@@ -148,3 +148,6 @@ const CHAIN: (i64, &[&str]) = (5, &["ALTER TABLE audit ADD COLUMN hash TEXT", "C
 /// Ends of alerts that senders push ahead, noted beside the alerts.
 const EXTENSIONS: (i64, &[&str]) =
     (6, &["CREATE TABLE alert_extension (number BIGINT NOT NULL PRIMARY KEY, body TEXT NOT NULL)"]);
+
+/// What deliveries say, apart from how they stand, which changes.
+const BODIES: (i64, &[&str]) = (7, &["CREATE TABLE delivery_body (delivery_key TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)"]);

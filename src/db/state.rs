@@ -237,6 +237,10 @@ impl Db {
                      ORDER BY finished_at_ms, id LIMIT $2)",
                 ),
                 step(
+                    "DELETE FROM delivery_body WHERE delivery_key IN (SELECT delivery_key FROM delivery WHERE state <> 'pending' \
+                     AND finished_at_ms < $1 ORDER BY finished_at_ms, id LIMIT $2)",
+                ),
+                step(
                     "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE state <> 'pending' AND finished_at_ms < $1 \
                      ORDER BY finished_at_ms, id LIMIT $2)",
                 ),

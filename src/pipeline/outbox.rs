@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::crash;
+use super::fresh::Fresh;
 use super::hub::{Hub, Topic};
 use super::pulse::Pulse;
 use super::watch::give_up;
@@ -56,6 +57,7 @@ pub struct Outbox {
     pub addressees: watch::Receiver<Addressees>,
     pub hub: Hub,
     pub wake: Arc<Notify>,
+    pub fresh: Arc<Fresh>,
     pub metrics: Arc<Metrics>,
     pub pulse: Pulse,
 }
@@ -140,8 +142,8 @@ impl Outbox {
         for head in turns.start {
             let (outbox, id) = (self.clone(), head.id);
             let task = under_way.tasks.spawn(async move {
-                match outbox.db.delivery(id).await {
-                    Ok(Some(row)) => outbox.attempt(row).await,
+                match outbox.read(id).await {
+                    Ok(Some((row, delivery))) => outbox.attempt(row, delivery).await,
                     Ok(None) => {}
                     Err(error) => {
                         tracing::error!(error = with_causes(&error), delivery = id, "a delivery cannot be read");
@@ -161,14 +163,25 @@ impl Outbox {
         Ok(if has_expired { Some(now) } else { turns.next })
     }
 
+    /// Returns a delivery as it stands, and what it says, or why that cannot be understood; None when it is gone.
+    async fn read(&self, id: i64) -> Result<Option<(OutboxRow, Result<Delivery, String>)>, DbError> {
+        let Some(row) = self.db.delivery(id).await? else { return Ok(None) };
+        if let Some(delivery) = self.fresh.take(&row.key) {
+            return Ok(Some((row, Ok(delivery))));
+        }
+        let Some(body) = self.db.delivery_body(id).await? else { return Ok(None) };
+        let read = serde_json::from_str(&body).map_err(|error| format!("the stored delivery cannot be read: {error}"));
+        Ok(Some((row, read)))
+    }
+
     /// Makes one attempt and records how it ended. When it cannot be recorded the lane stays where it was, and the attempt is made
     /// again under the same key.
-    async fn attempt(&self, row: OutboxRow) {
+    async fn attempt(&self, row: OutboxRow, delivery: Result<Delivery, String>) {
         let (started_at, watch) = (clock::now(), Stopwatch::start());
         crash::point("before-attempt");
-        let outcome = match serde_json::from_str::<Delivery>(&row.body) {
+        let outcome = match delivery {
             Ok(delivery) => self.send(&row, &delivery).await,
-            Err(error) => Outcome::Rejected(format!("the stored delivery cannot be read: {error}")),
+            Err(why) => Outcome::Rejected(why),
         };
         crash::point("after-answer");
         let number = row.attempts + 1;

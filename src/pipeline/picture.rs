@@ -94,7 +94,7 @@ pub fn pictures(state: &Alerting, now: Timestamp) -> Vec<AlertPicture> {
         let picture = AlertPicture {
             fingerprint: alert.fingerprint,
             labels: alert.labels,
-            annotations: alert.annotations,
+            annotations: alert.annotations.to_map(),
             state: PictureState::Firing,
             value: None,
             active_at: alert.starts_at,

@@ -15,13 +15,14 @@ use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::crash;
+use super::fresh::Fresh;
 use super::hub::{Hub, Topic};
 use super::ledger;
 use super::pulse::Pulse;
 use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
 use crate::db::accounts::{AuditEntry, audit_writes};
-use crate::db::deliveries::{DeliveryState, OutboxRow, insert};
+use crate::db::deliveries::{DeliveryState, OutboxRow, insert, insert_body};
 use crate::db::state::{self, Document};
 use crate::db::{Db, Write};
 use crate::telemetry::Metrics;
@@ -84,6 +85,7 @@ pub struct Parts {
     pub db: Db,
     pub hub: Hub,
     pub outbox: Arc<Notify>,
+    pub fresh: Arc<Fresh>,
     pub metrics: Arc<Metrics>,
     pub last_delivery_id: i64,
     pub pulse: Pulse,
@@ -257,6 +259,7 @@ fn collect(state: &mut Alerting, parts: &mut Parts, writes: &mut Vec<Write>, now
     if !writes.is_empty() {
         told.insert(Topic::Alerts, 1);
     }
+    let mut bodies = Vec::new();
     for change in state.plane.drain() {
         let topic = match change {
             Change::PutAlert(alert) => {
@@ -301,11 +304,15 @@ fn collect(state: &mut Alerting, parts: &mut Parts, writes: &mut Vec<Write>, now
             Change::Deliver(delivery) => {
                 parts.last_delivery_id += 1;
                 writes.push(insert(&outbox_row(parts.last_delivery_id, &delivery, now)));
+                bodies.push(insert_body(&delivery.key, json(&delivery)));
+                // It is asked for once it is recorded.
+                parts.fresh.put(delivery);
                 Topic::Deliveries
             }
         };
         *told.entry(topic).or_default() += 1;
     }
+    writes.extend(bodies);
     told
 }
 
@@ -334,7 +341,6 @@ fn outbox_row(id: i64, delivery: &Delivery, now: Timestamp) -> OutboxRow {
         expires_at: delivery.expires_at,
         finished_at: None,
         attempts: 0,
-        body: json(delivery),
     }
 }
 

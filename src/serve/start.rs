@@ -26,6 +26,7 @@ use crate::http::access::Guard;
 use crate::http::prometheus::query::Queries;
 use crate::http::{self, Front};
 use crate::notify::Sender;
+use crate::pipeline::fresh::Fresh;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::ingest::Ingest;
 use crate::pipeline::journeys::{self, Journeys};
@@ -102,7 +103,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let remote = Arc::new(Remote::new(queue, metrics.clone()));
     tasks.start("chores", remote.clone().keep());
     let ingest = Arc::new(Ingest { store: store.clone(), disk: disk.clone(), metrics: metrics.clone(), remote: remote.clone() });
-    let wake = Arc::new(Notify::new());
+    let (wake, fresh) = (Arc::new(Notify::new()), Arc::new(Fresh::default()));
 
     let (watch_pulse, outbox_pulse) = (Pulse::new("the watch", STILL), Pulse::new("the outbox", STILL));
     let (state, opening) = restore(&db, &loaded, &external_url, started_at).await?;
@@ -112,6 +113,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         db: db.clone(),
         hub: hub.clone(),
         outbox: wake.clone(),
+        fresh: fresh.clone(),
         metrics: metrics.clone(),
         pulse: watch_pulse.clone(),
     };
@@ -175,6 +177,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         addressees,
         hub: hub.clone(),
         wake,
+        fresh,
         metrics: metrics.clone(),
         pulse: outbox_pulse.clone(),
     };

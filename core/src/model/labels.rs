@@ -86,6 +86,29 @@ fn skip_text(bytes: &[u8]) -> &[u8] {
     &rest[len..]
 }
 
+/// Returns the value of a name in a packed form.
+pub(super) fn find<'a>(packed: &'a [u8], name: &str) -> Option<&'a str> {
+    let mut rest = packed;
+    while !rest.is_empty() {
+        // Names that are passed by are not looked at as text.
+        let (len, behind) = take_len(rest);
+        let (own, value) = behind.split_at(len);
+        if own == name.as_bytes() {
+            return Some(take_text(value).0);
+        }
+        rest = skip_text(value);
+    }
+    None
+}
+
+/// Appends a pair to a packed form.
+pub(super) fn put_pair(out: &mut Vec<u8>, name: &str, value: &str) {
+    for text in [name, value] {
+        put_len(out, text.len());
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
 /// Returns the labels of a packed form in order of their names.
 pub(crate) fn packed_pairs(packed: &[u8]) -> Iter<'_> {
     Iter(packed)
@@ -167,10 +190,7 @@ impl LabelSet {
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
             debug_assert!(last.is_none_or(|last| last < name) && !value.is_empty(), "labels out of order at {name:?}");
-            put_len(&mut bytes, name.len());
-            bytes.extend_from_slice(name.as_bytes());
-            put_len(&mut bytes, value.len());
-            bytes.extend_from_slice(value.as_bytes());
+            put_pair(&mut bytes, name, value);
             last = Some(name);
         }
         LabelSet(bytes.into())
@@ -192,11 +212,11 @@ impl LabelSet {
 
     /// Returns the value of a label; a missing label and an empty value are the same, so there is always an answer.
     pub fn get(&self, name: &str) -> &str {
-        self.iter().find(|(own, _)| *own == name).map_or("", |(_, value)| value)
+        find(&self.0, name).unwrap_or("")
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.iter().any(|(own, _)| own == name)
+        find(&self.0, name).is_some()
     }
 
     /// Returns the metric's name, empty when there is none.

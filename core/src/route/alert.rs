@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Fingerprint, LabelSet};
+use crate::model::{Fingerprint, LabelSet, Texts};
 use crate::time::{Span, Timestamp};
 
 /// The label that holds an alert's name.
@@ -21,7 +21,7 @@ pub struct Alert {
     pub fingerprint: Fingerprint,
     pub labels: LabelSet,
     #[serde(default)]
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Texts,
     pub starts_at: Timestamp,
     pub ends_at: Timestamp,
     /// When we last heard of it.
@@ -118,7 +118,7 @@ impl IncomingAlert {
         Ok(Alert {
             fingerprint: self.labels.fingerprint(),
             labels: self.labels,
-            annotations: self.annotations,
+            annotations: Texts::from(&self.annotations),
             starts_at,
             ends_at,
             updated_at: now,

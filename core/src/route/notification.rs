@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Fingerprint, LabelSet};
+use crate::model::{Fingerprint, LabelSet, Texts};
 use crate::time::Timestamp;
 
 use super::alert::{ALERT_NAME, Alert};
@@ -51,7 +51,7 @@ pub struct NotificationData {
 pub struct NotifiedAlert {
     pub status: Status,
     pub labels: LabelSet,
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Texts,
     #[serde(with = "time_text")]
     pub starts_at: Timestamp,
     /// `NO_TIME` while it fires.
@@ -121,10 +121,10 @@ impl NotifiedAlert {
 }
 
 /// Returns what alerts of a group have in common in a few words: their name, then the summary they share or the group's labels.
-pub fn subject(group_labels: &LabelSet, alerts: &[(&LabelSet, &BTreeMap<String, String>)]) -> String {
+pub fn subject(group_labels: &LabelSet, alerts: &[(&LabelSet, &Texts)]) -> String {
     let name = shared(alerts.iter().map(|(labels, _)| labels.get(ALERT_NAME)));
     let name = if name.is_empty() { format!("{} alerts", alerts.len()) } else { name.to_owned() };
-    let summary = shared(alerts.iter().map(|(_, annotations)| annotations.get("summary").map_or("", String::as_str)));
+    let summary = shared(alerts.iter().map(|(_, annotations)| annotations.get("summary").unwrap_or("")));
     if !summary.is_empty() {
         return format!("{name}: {summary}");
     }
@@ -140,11 +140,11 @@ fn shared<'a>(mut texts: impl Iterator<Item = &'a str>) -> &'a str {
 
 /// Alertmanager's order of alerts: by job, by instance, those without last; then by all their labels.
 pub fn order(one: &Alert, other: &Alert) -> Ordering {
-    let named = |alert: &Alert, name: &str| (alert.labels.get(name).is_empty(), alert.labels.get(name).to_owned());
-    named(one, "job")
-        .cmp(&named(other, "job"))
-        .then_with(|| named(one, "instance").cmp(&named(other, "instance")))
-        .then_with(|| label_order(&one.labels, &other.labels))
+    let by = |name: &str| {
+        let (own, their) = (one.labels.get(name), other.labels.get(name));
+        (own.is_empty(), own).cmp(&(their.is_empty(), their))
+    };
+    by("job").then_with(|| by("instance")).then_with(|| label_order(&one.labels, &other.labels))
 }
 
 /// Alertmanager's order of label sets: fewer labels first, then label by label, where the set that lacks a label comes first.
@@ -161,8 +161,8 @@ fn common_labels(alerts: &[&Alert]) -> LabelSet {
 
 fn common_annotations(alerts: &[&Alert]) -> BTreeMap<String, String> {
     let Some((first, rest)) = alerts.split_first() else { return BTreeMap::new() };
-    let shared = |(name, text): &(&String, &String)| rest.iter().all(|alert| alert.annotations.get(*name) == Some(*text));
-    first.annotations.iter().filter(shared).map(|(name, text)| (name.clone(), text.clone())).collect()
+    let shared = |(name, text): &(&str, &str)| rest.iter().all(|alert| alert.annotations.get(name) == Some(*text));
+    first.annotations.iter().filter(shared).map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
 }
 
 /// Times as Go writes them: RFC 3339, with a fraction only where there is one.

@@ -185,7 +185,7 @@ fn an_alert_of_two_rules_ends_with_the_second_and_speaks_with_the_words_of_who_i
     // The rule that spoke last is gone from the files.
     story.outward(40, &["one"], Outward::default());
     let alert = story.state.plane.alerts(at(40)).remove(0).alert;
-    assert_eq!((alert.source.as_str(), alert.annotations["summary"].as_str()), ("rule/rules.yml/one", "from one"));
+    assert_eq!((alert.source.as_str(), alert.annotations.get("summary").unwrap()), ("rule/rules.yml/one", "from one"));
     assert_eq!((alert.ends_at, alert.generator_url.as_str()), (NEVER, "http://graph"));
     story.evaluate(50, "one", &[]);
     story.run_until(100);

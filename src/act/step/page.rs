@@ -130,7 +130,7 @@ pub async fn resolve(means: &Means, run_id: &str) -> Result<(), String> {
     });
     let ended = open.await.map_err(|error| error.to_string())?.into_iter().map(|alert| IncomingAlert {
         labels: alert.labels,
-        annotations: alert.annotations,
+        annotations: alert.annotations.to_map(),
         starts_at: Some(alert.starts_at),
         ends_at: Some(now),
         generator_url: alert.generator_url,

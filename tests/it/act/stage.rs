@@ -100,6 +100,7 @@ impl Stage {
             db: db.clone(),
             hub: Hub::new(1),
             outbox: Arc::default(),
+            fresh: Arc::default(),
             metrics: Metrics::new(),
             last_delivery_id: 0,
             pulse: Pulse::new("the watch", std::time::Duration::from_secs(600)),

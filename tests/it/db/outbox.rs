@@ -1,7 +1,7 @@
 //! Deliveries, attempts and the inbox.
 
 use tocsin::db::Db;
-use tocsin::db::deliveries::{Attempt, DeliveryFilter, DeliveryState, InboxMessage, OutboxRow, Verdict, insert};
+use tocsin::db::deliveries::{Attempt, DeliveryFilter, DeliveryState, InboxMessage, OutboxRow, Verdict, insert, insert_body};
 
 use super::{Place, at};
 
@@ -22,7 +22,6 @@ fn row(id: i64, lane: &str) -> OutboxRow {
         expires_at: at(1_000),
         finished_at: None,
         attempts: 0,
-        body: "{}".to_owned(),
     }
 }
 
@@ -61,6 +60,12 @@ pub async fn a_delivery_comes_back_as_it_went(place: Place) {
     };
     put(&db, &[full.clone(), row(5, "lane")]).await;
     assert_eq!(all(&db).await, [full, row(5, "lane")]);
+    db.apply(&[insert_body("key 7", "seven".to_owned()), insert_body("key 7", "again".to_owned())]).await.expect("writes");
+    assert_eq!(db.delivery_body(7).await.expect("an answer").as_deref(), Some("seven"));
+    // An older version kept it in the delivery's row.
+    db.write("UPDATE delivery SET body = $1 WHERE id = 5", ["five".into()]).await.expect("a write");
+    assert_eq!(db.delivery_body(5).await.expect("an answer").as_deref(), Some("five"));
+    assert_eq!(db.delivery_body(99).await.expect("an answer"), None);
     assert_eq!(db.last_delivery_id().await.expect("an id"), 7);
     db.close().await;
 }

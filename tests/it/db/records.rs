@@ -1,7 +1,7 @@
 //! Records of the machines in core: documents, alerts, pages, histories, and the sweep.
 
 use serde_json::{Value, json};
-use tocsin::db::deliveries::{Attempt, DeliveryFilter, DeliveryState, InboxMessage, OutboxRow, Verdict, insert};
+use tocsin::db::deliveries::{Attempt, DeliveryFilter, DeliveryState, InboxMessage, OutboxRow, Verdict, insert, insert_body};
 use tocsin::db::state::{Document, add_alert_event, put, put_instance, put_page, remove, remove_instance, remove_rule};
 
 use super::{Place, at};
@@ -113,7 +113,6 @@ pub async fn the_sweep_takes_what_ended_and_is_old(place: Place) {
         expires_at: at(100),
         finished_at: None,
         attempts: 0,
-        body: String::new(),
     };
     let message = |key: &str, seconds| InboxMessage {
         key: key.to_owned(),
@@ -133,6 +132,9 @@ pub async fn the_sweep_takes_what_ended_and_is_old(place: Place) {
         insert(&row(1)),
         insert(&row(2)),
         insert(&row(3)),
+        insert_body("key 1", "one".to_owned()),
+        insert_body("key 2", "two".to_owned()),
+        insert_body("key 3", "three".to_owned()),
     ])
     .await
     .expect("writes");
@@ -157,6 +159,8 @@ pub async fn the_sweep_takes_what_ended_and_is_old(place: Place) {
     assert_eq!(db.alert_events("aa", 10).await.expect("events").len(), 1);
     let left: Vec<i64> = db.deliveries(&filter).await.expect("deliveries").iter().map(|row| row.id).collect();
     assert_eq!(left, [3, 2], "a pending delivery stays");
+    let bodies = db.rows("delivery_body", "SELECT body FROM delivery_body ORDER BY delivery_key", []).await.expect("rows");
+    assert_eq!(bodies.iter().map(|row| row.text(0).expect("text")).collect::<Vec<_>>(), ["two", "three"]);
     let attempts: Vec<i64> = db.attempts(&before).await.expect("attempts").iter().map(|attempt| attempt.delivery_id).collect();
     assert_eq!(attempts, [2]);
     let kept: Vec<String> = db.inbox(10).await.expect("messages").into_iter().map(|message| message.key).collect();

@@ -47,6 +47,12 @@ pub async fn a_transaction_happens_whole_or_not_at_all(place: Place) {
     assert_eq!(touched, [1, 1, 1]);
     assert_eq!(db.documents::<i64>(Document::Silence).await.expect("documents"), [1, 2]);
     assert_eq!(db.apply(&[]).await.expect("nothing to do"), [0; 0]);
+    // Many of one kind go out together, in their order: of two that say something of one row the later one counts.
+    let many: Vec<Write> =
+        (0..700).map(|number| put(Document::Group, &format!("{:03}", number % 600), number.to_string())).collect();
+    db.apply(&many).await.expect("writes");
+    let found = db.documents::<i64>(Document::Group).await.expect("documents");
+    assert_eq!(found, (600..700).chain(100..600).collect::<Vec<i64>>());
     db.close().await;
 }
 

@@ -1,7 +1,7 @@
 use super::super::dispatch::decision::Reason;
 use super::super::notification::{NO_TIME, NotifiedAlert, Status};
 use super::*;
-use crate::model::LabelSet;
+use crate::model::{LabelSet, Texts};
 
 fn alert(instance: &str, status: Status) -> NotifiedAlert {
     let labels = LabelSet::from_pairs([("alertname", "Full"), ("instance", instance), ("job", "node")]);
@@ -9,7 +9,7 @@ fn alert(instance: &str, status: Status) -> NotifiedAlert {
         status,
         fingerprint: labels.fingerprint(),
         labels,
-        annotations: BTreeMap::from([("summary".to_owned(), "<disk> & \"more\"".to_owned())]),
+        annotations: Texts::from(&BTreeMap::from([("summary", "<disk> & \"more\"")])),
         starts_at: Timestamp(1_704_098_130_000),
         ends_at: NO_TIME,
         generator_url: "http://host/graph?g0.expr=up".to_owned(),

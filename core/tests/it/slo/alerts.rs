@@ -245,7 +245,7 @@ fn alerts_go_the_way_of_rules() {
             };
             let alert = incoming.receive(now, Span::from_mins(5)).expect("routing takes it");
             assert_eq!(alert.name(), "SloErrorBudgetBurn");
-            seen.push((news.state, now.since(START).0 / 60_000, alert.annotations["summary"].clone()));
+            seen.push((news.state, now.since(START).0 / 60_000, alert.annotations.get("summary").unwrap().to_owned()));
         }
     }
     let fired = seen.iter().find(|(state, _, _)| *state == State::Firing).expect("it fired");
