@@ -24,7 +24,8 @@ use crate::route::silence::{BadSilence, SilenceRequest, Silences};
 use crate::route::tree::Routing;
 use crate::time::{Span, Timestamp};
 
-pub use change::{Action, Change, DELIVERY_LIFE, Delivery, Records};
+pub use crate::route::message::Action;
+pub use change::{Change, DELIVERY_LIFE, Delivery, Records};
 pub use view::{AlertState, AlertView, GroupView};
 
 /// After a start, notifications wait at most this long for our own rules to be evaluated once, so that inhibitors exist.
