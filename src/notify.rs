@@ -1,8 +1,7 @@
-//! Sending: one channel a file. A send that fails is an outcome, not an error; the outbox decides when to try again.
+//! Sending: mail, and whatever goes by HTTP, whose requests core has made. A send that fails is an outcome, not an error; the outbox
+//! decides when to try again.
 
 pub mod email;
-pub mod pagerduty;
-pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,13 +10,15 @@ use std::time::Duration;
 use reqwest::header;
 use tocsin_core::client::HttpClient;
 use tocsin_core::plane::Delivery;
-use tocsin_core::route::receiver::{Channel, Integration};
-use tocsin_core::route::retry::{Class, MENDING_WAIT, class};
+use tocsin_core::route::message::{Answer, Body, Method, Piece, Posted, Request, Words};
+use tocsin_core::route::receiver::{Integration, Way};
+use tocsin_core::route::retry::{Class, MENDING_WAIT, wish};
 use tocsin_core::route::templates::Templates;
 use tocsin_core::time::Span;
 
 use crate::client::answer::with_causes;
 use crate::client::{self, ClientError};
+use crate::clock;
 
 /// How one attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,17 @@ impl Outcome {
     fn mendable(reason: impl Into<String>) -> Outcome {
         Outcome::Retry { reason: reason.into(), after: Some(MENDING_WAIT) }
     }
+
+    /// Adds to what is told of an attempt.
+    fn with_note(self, note: Option<String>) -> Outcome {
+        let Some(note) = note else { return self };
+        let noted = |said: String| format!("{said}; {note}");
+        match self {
+            Outcome::Delivered(said) => Outcome::Delivered(noted(said)),
+            Outcome::Retry { reason, after } => Outcome::Retry { reason: noted(reason), after },
+            Outcome::Rejected(reason) => Outcome::Rejected(noted(reason)),
+        }
+    }
 }
 
 /// No single attempt takes longer than this.
@@ -45,8 +57,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Of an answer no more than this is read, and less is kept.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 const ANSWER_CHARS_SHOWN: usize = 300;
-/// Source: the IETF's draft on this header.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Shorter secrets are not looked for in answers: they would be found everywhere.
+const SECRET_BYTES_MIN: usize = 6;
 
 /// Sends deliveries; keeps connections between them.
 #[derive(Default)]
@@ -77,12 +89,11 @@ impl Sender {
     /// The inbox is not sent to from here: it is a table of ours.
     pub async fn send(&self, delivery: &Delivery, integration: &Integration, templates: &Templates) -> Outcome {
         let sending = async {
-            match &integration.channel {
-                Channel::PagerDuty(settings) => pagerduty::send(self, delivery, settings, templates).await,
-                Channel::Webhook(settings) => webhook::send(self, delivery, settings).await,
-                Channel::Email(settings) => email::send(&self.mails, delivery, settings, templates).await,
-                Channel::Inbox => Outcome::Rejected("the inbox takes its messages elsewhere".to_owned()),
-                Channel::Unserved { kind } => Outcome::Rejected(format!("{kind} is not served by this version")),
+            match integration.channel.way() {
+                Way::Posted(posted) => self.post(delivery, posted, templates).await,
+                Way::Mailed(email) => email::send(&self.mails, delivery, email, templates).await,
+                Way::Kept => Outcome::Rejected("the inbox takes its messages elsewhere".to_owned()),
+                Way::Unserved(kind) => Outcome::Rejected(format!("{kind} is not served by this version")),
             }
         };
         match tokio::time::timeout(ATTEMPT_TIMEOUT, sending).await {
@@ -91,54 +102,142 @@ impl Sender {
         }
     }
 
-    /// Posts JSON and reads the verdict off the answer. `key` tells a receiver that asks for it which posts are the same one again.
-    async fn post(&self, url: &str, settings: &HttpClient, body: String, timeout: Span, key: Option<&str>) -> Outcome {
-        let retry = |reason: String| Outcome::Retry { reason, after: None };
-        let mut request = match self.http(settings).await {
-            Ok(http) => http.post(url).header(header::CONTENT_TYPE, "application/json").body(body),
-            Err(error) => return retry(with_causes(&error)),
+    /// Makes the requests of a message, up to the first that is not taken.
+    async fn post(&self, delivery: &Delivery, posted: &dyn Posted, templates: &Templates) -> Outcome {
+        let mut words = Words::new(delivery.message(), templates, clock::now());
+        let requests = match posted.requests(&mut words) {
+            Ok(requests) => requests,
+            Err(reason) => return Outcome::Rejected(reason),
         };
-        if let Some(key) = key {
-            request = request.header(IDEMPOTENCY_KEY, crate::id::digest(key));
+        let mut outcome = Outcome::Delivered(String::new());
+        for request in &requests {
+            outcome = self.exchange(request, posted, &mut words).await.unwrap_or_else(|failed| failed);
+            if !matches!(outcome, Outcome::Delivered(_)) {
+                break;
+            }
+        }
+        outcome.with_note(words.note())
+    }
+
+    /// Makes one request and reads the verdict off its answer; a plainer one follows where the provider could not read the first.
+    async fn exchange(&self, request: &Request<'_>, posted: &dyn Posted, words: &mut Words<'_>) -> Result<Outcome, Outcome> {
+        let mut said = self.ask(request).await?;
+        let mut verdict = posted.verdict(&said.answer());
+        if verdict.class == Class::Rejected
+            && let Some(plainer) = posted.plainer(words, &said.answer())
+        {
+            said = self.ask(&plainer).await?;
+            verdict = posted.verdict(&said.answer());
+        }
+        let shown = said.shown;
+        Ok(match verdict.class {
+            Class::Delivered => Outcome::Delivered(shown),
+            Class::Retry => Outcome::Retry { reason: shown, after: verdict.after },
+            Class::Mendable => Outcome::mendable(shown),
+            Class::Rejected => Outcome::Rejected(shown),
+        })
+    }
+
+    /// Makes one request as it stands, with its secrets put in.
+    async fn ask(&self, request: &Request<'_>) -> Result<Said, Outcome> {
+        let retry = |reason: String| Outcome::Retry { reason, after: None };
+        let for_now = |error: ClientError| retry(with_causes(&error));
+        let http = self.http(request.client).await.map_err(for_now)?;
+        let mut opened = Vec::new();
+        let mut url = String::new();
+        for piece in &request.url {
+            match piece {
+                Piece::Text(text) => url.push_str(text),
+                Piece::Secret(secret) => {
+                    let value = client::reveal(secret).await.map_err(for_now)?;
+                    url.push_str(&value);
+                    opened.push(value);
+                }
+            }
+        }
+        let mut fields = Vec::new();
+        for (name, secret) in &request.secrets {
+            let value = client::reveal(secret).await.map_err(for_now)?;
+            opened.push(value.clone());
+            fields.push(((*name).to_owned(), value));
+        }
+        let (kind, body) = written(&request.body, fields);
+        let post = match request.method {
+            Method::Post => http.post(url),
+            Method::Put => http.put(url),
+        };
+        let mut post = post.header(header::CONTENT_TYPE, kind).body(body);
+        for (name, value) in &request.headers {
+            post = post.header(*name, value);
         }
         // What is left of the attempt's time is for secrets before and the answer after.
         let most = ATTEMPT_TIMEOUT - 2 * ANSWER_TIMEOUT;
-        let timeout = if timeout > Span::ZERO { timeout.to_std().min(most) } else { most };
-        let request = match client::authorise(request, settings).await {
-            Ok(request) => request,
-            Err(error) => return retry(with_causes(&error)),
-        };
-        let mut answer = match tokio::time::timeout(timeout, request.send()).await {
+        let timeout = if request.timeout > Span::ZERO { request.timeout.to_std().min(most) } else { most };
+        let post = client::authorise(post, request.client).await.map_err(for_now)?;
+        let answer = match tokio::time::timeout(timeout, post.send()).await {
             Ok(Ok(answer)) => answer,
             // The URL may hold a secret.
-            Ok(Err(error)) if error.is_builder() => return Outcome::mendable(with_causes(&error.without_url())),
-            Ok(Err(error)) => return retry(with_causes(&error.without_url())),
-            Err(_) => return retry(format!("no answer within {timeout:?}")),
+            Ok(Err(error)) if error.is_builder() => return Err(Outcome::mendable(with_causes(&error.without_url()))),
+            Ok(Err(error)) => return Err(retry(with_causes(&error.without_url()))),
+            Err(_) => return Err(retry(format!("no answer within {timeout:?}"))),
         };
+        Ok(Said::read(answer, &opened).await)
+    }
+}
+
+/// Returns the type and the text of a body, with its secrets.
+fn written(body: &Body, secrets: Vec<(String, String)>) -> (&'static str, String) {
+    match body {
+        Body::Json(value) => {
+            let mut value = value.clone();
+            for (name, secret) in secrets {
+                value[name] = secret.into();
+            }
+            ("application/json", value.to_string())
+        }
+        Body::Form(fields) => {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.extend_pairs(fields).extend_pairs(&secrets);
+            ("application/x-www-form-urlencoded", form.finish())
+        }
+    }
+}
+
+/// An answer.
+struct Said {
+    status: reqwest::StatusCode,
+    retry_after: Option<Span>,
+    body: String,
+    /// What people may see of it: not the secrets of its request, which some servers repeat.
+    shown: String,
+}
+
+impl Said {
+    async fn read(mut answer: reqwest::Response, secrets: &[String]) -> Said {
         let status = answer.status();
-        let after = answer
-            .headers()
-            .get(header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse::<i64>().ok())
-            .map(Span::from_secs);
-        let mut text = Vec::new();
+        let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|value| wish(value.to_str().ok()?, clock::now()));
+        let mut bytes = Vec::new();
         let reading = async {
             while let Ok(Some(piece)) = answer.chunk().await {
-                text.extend_from_slice(&piece);
-                if text.len() > ANSWER_BYTES_MAX {
+                bytes.extend_from_slice(&piece);
+                if bytes.len() > ANSWER_BYTES_MAX {
                     break;
                 }
             }
         };
-        // The verdict does not depend on it, so an answer that stalls is only cut short.
+        // An answer that stalls is only cut short: nearly always its status says all.
         let _ = tokio::time::timeout(ANSWER_TIMEOUT, reading).await;
-        let said: String = String::from_utf8_lossy(&text).trim().chars().take(ANSWER_CHARS_SHOWN).collect();
-        let said = format!("HTTP {status}{}{said}", if said.is_empty() { "" } else { ": " });
-        match class(status.as_u16()) {
-            Class::Delivered => Outcome::Delivered(said),
-            Class::Retry => Outcome::Retry { reason: said, after },
-            Class::Mendable => Outcome::mendable(said),
-            Class::Rejected => Outcome::Rejected(said),
+        let body = String::from_utf8_lossy(&bytes).into_owned();
+        let mut open = body.trim().to_owned();
+        for secret in secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN) {
+            open = open.replace(secret.as_str(), "<secret>");
         }
+        let open: String = open.chars().take(ANSWER_CHARS_SHOWN).collect();
+        let shown = format!("HTTP {status}{}{open}", if open.is_empty() { "" } else { ": " });
+        Said { status, retry_after, body, shown }
+    }
+
+    fn answer(&self) -> Answer<'_> {
+        Answer { status: self.status.as_u16(), retry_after: self.retry_after, body: &self.body }
     }
 }

@@ -27,7 +27,8 @@ use crate::time::{Span, Timestamp};
 
 use extension::Extensions;
 
-pub use change::{Action, Change, DELIVERY_LIFE, Delivery, Records};
+pub use crate::route::message::Action;
+pub use change::{Change, DELIVERY_LIFE, Delivery, Records};
 pub use extension::Extension;
 pub use view::{AlertState, AlertView, GroupView};
 

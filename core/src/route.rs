@@ -4,6 +4,7 @@ pub mod alert;
 pub mod dispatch;
 pub mod inhibition;
 pub mod matchers;
+pub mod message;
 pub mod notification;
 pub mod receiver;
 pub mod retry;

@@ -26,6 +26,7 @@ mod paging;
 mod parity;
 mod postgres;
 mod prometheus_api;
+mod receivers;
 mod reloading;
 mod remote_write;
 mod rule_lints;

@@ -37,7 +37,9 @@ const ROUTING_GLOBALS: [&str; 13] = [
     "mattermost_",
 ];
 /// Our own keys of a receiver, which other programs refuse.
-const OWN_RECEIVER_KEYS: [&str; 2] = ["inbox_configs", "users"];
+const OWN_RECEIVER_KEYS: [&str; 4] = ["inbox_configs", "ntfy_configs", "twilio_configs", "users"];
+/// Our own keys of a kind that other programs know.
+const OWN_KEYS_OF_KINDS: [(&str, &str); 1] = [("pushover_configs", "api_url")];
 /// What a configuration without a routing tree means.
 const DEFAULT_ROUTING: &str = "route:\n  receiver: inbox\n  group_by:\n  - alertname\nreceivers:\n- name: inbox\n";
 
@@ -58,11 +60,7 @@ pub fn masked_routing(text: &str) -> String {
                 }
             }
             ("receivers", Kind::Sequence(receivers)) => {
-                for receiver in receivers {
-                    if let Kind::Mapping(keys) = &mut receiver.kind {
-                        keys.retain(|(key, _)| !OWN_RECEIVER_KEYS.contains(&key.name.as_str()));
-                    }
-                }
+                receivers.iter_mut().for_each(without_own_keys);
             }
             ("time_intervals" | "mute_time_intervals", Kind::Sequence(named)) => named.iter_mut().for_each(nights::split),
             (name, _) if ROUTING.contains(&name) => {}
@@ -71,6 +69,20 @@ pub fn masked_routing(text: &str) -> String {
         kept.push((key, value));
     }
     yaml::print(&Node { position: node.position, kind: Kind::Mapping(kept) }, &conceal)
+}
+
+/// Takes our own keys out of a receiver.
+fn without_own_keys(receiver: &mut Node) {
+    let Kind::Mapping(keys) = &mut receiver.kind else { return };
+    keys.retain(|(key, _)| !OWN_RECEIVER_KEYS.contains(&key.name.as_str()));
+    for (kind, entries) in keys {
+        let Kind::Sequence(entries) = &mut entries.kind else { continue };
+        for entry in entries {
+            if let Kind::Mapping(keys) = &mut entry.kind {
+                keys.retain(|(key, _)| !OWN_KEYS_OF_KINDS.contains(&(kind.name.as_str(), key.name.as_str())));
+            }
+        }
+    }
 }
 
 /// Mappings whose keys are labels: what they hold is seen by everybody anyway.
@@ -104,8 +116,9 @@ const SECRETS: [&str; 13] = [
 ];
 
 /// Keys that are secret in one section only.
-const SECRETS_OF_SECTIONS: [(&str, &str); 5] = [
+const SECRETS_OF_SECTIONS: [(&str, &str); 6] = [
     ("webhook_configs", "url"),
+    ("ntfy_configs", "topic"),
     ("slack_configs", "api_url"),
     ("database", "url"),
     ("tls_config", "key"),
@@ -177,8 +190,13 @@ mod tests {
     #[test]
     fn the_routing_part_is_what_alertmanager_reads() {
         let text = "global: {scrape_interval: 5s, resolve_timeout: 1m}\nscrape_configs: []\nroute: {receiver: a}\n\
-                    receivers:\n- name: a\n  users: [x]\n  inbox_configs: [{}]\n";
-        assert_eq!(masked_routing(text), "global:\n  resolve_timeout: 1m\nroute:\n  receiver: a\nreceivers:\n- name: a\n");
+                    receivers:\n- name: a\n  users: [x]\n  inbox_configs: [{}]\n  \
+                    pushover_configs: [{api_url: http://p, user_key: u, token: t}]\n";
+        assert_eq!(
+            masked_routing(text),
+            "global:\n  resolve_timeout: 1m\nroute:\n  receiver: a\nreceivers:\n- name: a\n  pushover_configs:\n  \
+             - user_key: <secret>\n    token: <secret>\n"
+        );
         assert_eq!(masked_routing("scrape_configs: []\n"), DEFAULT_ROUTING);
     }
 

@@ -1,7 +1,15 @@
 //! `receivers`, and the half of `global` that they take their defaults from.
 
+mod discord;
 mod email;
+mod msteams;
+mod ntfy;
+mod opsgenie;
 mod pagerduty;
+mod pushover;
+mod slack;
+mod telegram;
+mod twilio;
 mod unserved;
 mod webhook;
 
@@ -22,6 +30,9 @@ pub(super) struct Defaults {
     client: HttpClient,
     smtp: Smtp,
     pagerduty_url: String,
+    slack: slack::Global,
+    opsgenie: opsgenie::Global,
+    telegram: telegram::Global,
     /// Keys of `global` that are set, for kinds that are only checked.
     present: BTreeSet<&'static str>,
 }
@@ -41,26 +52,15 @@ struct Smtp {
 }
 
 /// Keys of `global` that only kinds which are not served take defaults from.
-const UNSERVED_DEFAULTS: [&str; 27] = [
+const UNSERVED_DEFAULTS: [&str; 16] = [
     "jira_api_url",
     "mattermost_webhook_url",
     "mattermost_webhook_url_file",
-    "opsgenie_api_key",
-    "opsgenie_api_key_file",
-    "opsgenie_api_url",
     "rocketchat_api_url",
     "rocketchat_token",
     "rocketchat_token_file",
     "rocketchat_token_id",
     "rocketchat_token_id_file",
-    "slack_api_url",
-    "slack_api_url_file",
-    "slack_app_token",
-    "slack_app_token_file",
-    "slack_app_url",
-    "telegram_api_url",
-    "telegram_bot_token",
-    "telegram_bot_token_file",
     "victorops_api_key",
     "victorops_api_key_file",
     "victorops_api_url",
@@ -72,19 +72,13 @@ const UNSERVED_DEFAULTS: [&str; 27] = [
 ];
 
 /// Texts with a place in a file beside them: at most one of the two.
-const UNSERVED_PAIRS: [(&str, &str); 9] = [
-    ("slack_app_token", "slack_app_token_file"),
-    ("slack_api_url", "slack_api_url_file"),
-    ("opsgenie_api_key", "opsgenie_api_key_file"),
+const UNSERVED_PAIRS: [(&str, &str); 5] = [
     ("victorops_api_key", "victorops_api_key_file"),
-    ("telegram_bot_token", "telegram_bot_token_file"),
     ("rocketchat_token", "rocketchat_token_file"),
     ("rocketchat_token_id", "rocketchat_token_id_file"),
     ("wechat_api_secret", "wechat_api_secret_file"),
     ("mattermost_webhook_url", "mattermost_webhook_url_file"),
 ];
-
-const SLACK_APP_URL: &str = "https://slack.com/api/chat.postMessage";
 
 impl Default for Defaults {
     fn default() -> Self {
@@ -104,6 +98,9 @@ impl Default for Defaults {
                 tls: Tls::default(),
             },
             pagerduty_url: "https://events.pagerduty.com/v2/enqueue".to_owned(),
+            slack: slack::Global::default(),
+            opsgenie: opsgenie::Global::default(),
+            telegram: telegram::Global::default(),
             present: BTreeSet::new(),
         }
     }
@@ -123,16 +120,7 @@ pub(super) fn defaults(table: &mut Table<'_, '_>, folder: &Folder) -> Defaults {
             table.error(format!("at most one of {inline} & {file} must be configured; remove one"));
         }
     }
-    let has_token = present.contains("slack_app_token") || present.contains("slack_app_token_file");
-    let api_url = table.text("slack_api_url").unwrap_or_default();
-    let app_url = client::some_text(table, "slack_app_url").unwrap_or_else(|| SLACK_APP_URL.to_owned());
-    let has_url = present.contains("slack_api_url") || present.contains("slack_api_url_file");
-    if has_token && has_url && api_url != app_url && api_url != super::masked::MASK {
-        table.error("at most one of slack_app_token/slack_app_token_file & slack_api_url/slack_api_url_file must be configured");
-    }
-    for key in
-        ["slack_api_url", "mattermost_webhook_url", "jira_api_url", "opsgenie_api_url", "telegram_api_url", "victorops_api_url"]
-    {
+    for key in ["mattermost_webhook_url", "jira_api_url", "victorops_api_url"] {
         url(table, key);
     }
     Defaults {
@@ -140,6 +128,9 @@ pub(super) fn defaults(table: &mut Table<'_, '_>, folder: &Folder) -> Defaults {
         client: table.value("http_config").map(|value| client::whole(&value, folder)).unwrap_or_default(),
         smtp: email::defaults(table, standard.smtp, folder),
         pagerduty_url: url(table, "pagerduty_url").unwrap_or(standard.pagerduty_url),
+        slack: slack::defaults(table, folder),
+        opsgenie: opsgenie::defaults(table, folder),
+        telegram: telegram::defaults(table, folder),
         present,
     }
 }
@@ -156,6 +147,21 @@ fn url(table: &mut Table<'_, '_>, key: &'static str) -> Option<String> {
         value.error(format!("unsupported scheme or missing host for URL: {message}"));
     }
     Some(text)
+}
+
+/// Returns the text of a key, or a call of the default template of a name.
+fn template(table: &mut Table<'_, '_>, key: &'static str, name: &str) -> String {
+    table.text(key).unwrap_or_else(|| format!("{{{{ template {name:?} . }}}}"))
+}
+
+/// Reads the address of a webhook, which is a secret as a whole.
+fn webhook_url(table: &mut Table<'_, '_>, folder: &Folder) -> Secret {
+    url(table, "webhook_url");
+    let secret = client::secret(table, "webhook_url", "webhook_url_file", folder);
+    if secret.is_none() {
+        table.error("one of webhook_url or webhook_url_file must be configured");
+    }
+    secret.unwrap_or(Secret::Inline(String::new()))
 }
 
 /// Returns the client of an integration: its own, or the one of `global` as a whole.
@@ -182,10 +188,18 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
 type Read = fn(&mut Table<'_, '_>, &Defaults, &Folder) -> Option<Channel>;
 
 /// The kinds that are served: key, word for messages, whether resolved alerts are sent too, reader.
-const SERVED: [(&str, &str, bool, Read); 4] = [
+const SERVED: [(&str, &str, bool, Read); 12] = [
     ("pagerduty_configs", "pagerduty", true, pagerduty::read),
     ("email_configs", "email", false, email::read),
     ("webhook_configs", "webhook", true, webhook::read),
+    ("slack_configs", "slack", false, slack::read),
+    ("msteamsv2_configs", "msteamsv2", true, msteams::read),
+    ("discord_configs", "discord", true, discord::read),
+    ("opsgenie_configs", "opsgenie", true, opsgenie::read),
+    ("pushover_configs", "pushover", true, pushover::read),
+    ("telegram_configs", "telegram", true, telegram::read),
+    ("ntfy_configs", "ntfy", true, ntfy::read),
+    ("twilio_configs", "twilio", true, twilio::read),
     ("inbox_configs", "inbox", true, |_, _, _| Some(Channel::Inbox)),
 ];
 

@@ -6,8 +6,8 @@ use crate::model::Fingerprint;
 use crate::page::Page;
 use crate::route::alert::Alert;
 use crate::route::dispatch::group::{Group, GroupId};
+use crate::route::message::{Action, Message};
 use crate::route::notification::NotificationData;
-use crate::route::receiver::Channel;
 use crate::route::silence::Silence;
 use crate::time::{Span, Timestamp};
 
@@ -80,31 +80,9 @@ pub struct Delivery {
 /// A delivery is worth trying for this long.
 pub const DELIVERY_LIFE: Span = Span::from_mins(24 * 60);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    Trigger,
-    Acknowledge,
-    Resolve,
-    Notify,
-}
-
-impl Action {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Trigger => "trigger",
-            Action::Acknowledge => "acknowledge",
-            Action::Resolve => "resolve",
-            Action::Notify => "notify",
-        }
-    }
-
-    /// Returns what a notification does on a channel: PagerDuty keeps incidents, all others are told.
-    pub fn on(channel: &Channel, fires: bool) -> Action {
-        match channel {
-            Channel::PagerDuty(_) if fires => Action::Trigger,
-            Channel::PagerDuty(_) => Action::Resolve,
-            Channel::Webhook(_) | Channel::Email(_) | Channel::Inbox | Channel::Unserved { .. } => Action::Notify,
-        }
+impl Delivery {
+    /// Returns what is to be told.
+    pub fn message(&self) -> Message<'_> {
+        Message { key: &self.key, dedup_key: &self.dedup_key, action: self.action, title: &self.title, data: &self.data }
     }
 }

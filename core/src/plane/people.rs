@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use crate::model::Fingerprint;
 use crate::page::{Page, State};
 use crate::route::dispatch::decision::Reason;
-use crate::route::receiver::Channel;
 use crate::route::silence::SilenceRequest;
 use crate::time::Timestamp;
 
@@ -71,14 +70,16 @@ impl Plane {
         self.pages.get_mut(id).ok_or_else(|| Refused::UnknownPage(id.to_owned()))
     }
 
-    /// Tells each PagerDuty integration that has heard of the group that a person is at it.
+    /// Tells each integration that keeps an incident and has heard of the group that a person is at it.
     fn pass_on_acknowledgement(&mut self, page: &Page, now: Timestamp) {
         let routing = self.routing.clone();
         let Some(receiver) = routing.receivers.get(&page.group.receiver) else { return };
         let Some(mut group) = self.groups.remove(&page.group) else { return };
         let firing: BTreeSet<Fingerprint> = page.firing().filter(|one| self.alerts.contains_key(one)).collect();
         for (name, integration) in receiver.named() {
-            let Channel::PagerDuty(_) = integration.channel else { continue };
+            if !integration.channel.keeps_incidents() {
+                continue;
+            }
             let Some(entry) = group.log.get_mut(&name).filter(|entry| !entry.owed.is_empty()) else { continue };
             entry.sequence = now.0.max(entry.sequence.saturating_add(1));
             let message = Message {

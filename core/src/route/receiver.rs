@@ -4,10 +4,20 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::client::{HttpClient, Secret, Tls};
-use crate::time::Span;
+use crate::client::{Auth, HttpClient, Secret, Tls};
 
 use super::dispatch::group::hex;
+use super::message::Posted;
+pub use super::message::discord::Discord;
+pub use super::message::msteams::MsTeams;
+pub use super::message::ntfy::Ntfy;
+pub use super::message::opsgenie::Opsgenie;
+pub use super::message::pagerduty::PagerDuty;
+pub use super::message::pushover::Pushover;
+pub use super::message::slack::Slack;
+pub use super::message::telegram::{Chat, Telegram};
+pub use super::message::twilio::Twilio;
+pub use super::message::webhook::Webhook;
 
 /// A named list of places that all hear of a notification.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,17 +61,35 @@ impl Receiver {
 
 /// Where the messages of an integration go.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "there are as many of these as the configuration has lines for them")]
 pub enum Channel {
     Webhook(Webhook),
     PagerDuty(PagerDuty),
     Email(Email),
+    Slack(Slack),
+    MsTeams(MsTeams),
+    Discord(Discord),
+    Opsgenie(Opsgenie),
+    Pushover(Pushover),
+    Telegram(Telegram),
+    Ntfy(Ntfy),
+    Twilio(Twilio),
     /// The inbox on our own web page.
     Inbox,
-    /// A kind that Alertmanager knows and we do not send to, such as `slack_configs`; a delivery to it is rejected, visibly.
+    /// A kind that Alertmanager knows and we do not send to, such as `wechat_configs`; a delivery to it is rejected, visibly.
     Unserved {
         kind: String,
     },
+}
+
+/// How the messages of a channel get to their place.
+pub enum Way<'a> {
+    /// By HTTP, as its provider wants it.
+    Posted(&'a dyn Posted),
+    Mailed(&'a Email),
+    /// They stay with us.
+    Kept,
+    /// The key of a kind that is not served.
+    Unserved(&'a str),
 }
 
 /// The digest is short on purpose: it tells the places of one receiver apart and gives nothing of a secret away.
@@ -76,20 +104,72 @@ impl Channel {
                 format!("{} {}", pagerduty.url, key.map(secret_text).unwrap_or_default())
             }
             Channel::Email(email) => email.to.clone(),
+            Channel::Slack(slack) => format!("{} {}", secret_text(&slack.url), slack.channel),
+            Channel::MsTeams(teams) => secret_text(&teams.url),
+            Channel::Discord(discord) => secret_text(&discord.url),
+            Channel::Opsgenie(opsgenie) => format!("{} {}", opsgenie.url, key_text(&opsgenie.client)),
+            Channel::Pushover(pushover) => format!("{} {}", secret_text(&pushover.user), pushover.device),
+            Channel::Telegram(telegram) => match &telegram.chat {
+                Chat::Id(id) => format!("{id} {}", telegram.thread),
+                Chat::File(file) => format!("{} {}", secret_text(file), telegram.thread),
+            },
+            Channel::Ntfy(ntfy) => format!("{} {}", ntfy.url, secret_text(&ntfy.topic)),
+            Channel::Twilio(twilio) => format!("{} {}", twilio.account, twilio.to),
             Channel::Inbox | Channel::Unserved { .. } => String::new(),
         };
         format!("{}/{}", self.kind(), hex(&Sha256::digest(place.as_bytes())[..DIGEST_BYTES]))
     }
 
-    /// Returns the kind in one word: `webhook`, `pagerduty`, `email`, `inbox`, or the key of a kind that is not served.
+    /// Returns the kind in one word, such as `webhook`, or the key of a kind that is not served.
     pub fn kind(&self) -> &str {
         match self {
             Channel::Webhook(_) => "webhook",
             Channel::PagerDuty(_) => "pagerduty",
             Channel::Email(_) => "email",
+            Channel::Slack(_) => "slack",
+            Channel::MsTeams(_) => "msteamsv2",
+            Channel::Discord(_) => "discord",
+            Channel::Opsgenie(_) => "opsgenie",
+            Channel::Pushover(_) => "pushover",
+            Channel::Telegram(_) => "telegram",
+            Channel::Ntfy(_) => "ntfy",
+            Channel::Twilio(_) => "twilio",
             Channel::Inbox => "inbox",
             Channel::Unserved { kind } => kind,
         }
+    }
+
+    /// Returns how messages get there.
+    pub fn way(&self) -> Way<'_> {
+        match self {
+            Channel::Webhook(webhook) => Way::Posted(webhook),
+            Channel::PagerDuty(pagerduty) => Way::Posted(pagerduty),
+            Channel::Slack(slack) => Way::Posted(slack),
+            Channel::MsTeams(teams) => Way::Posted(teams),
+            Channel::Discord(discord) => Way::Posted(discord),
+            Channel::Opsgenie(opsgenie) => Way::Posted(opsgenie),
+            Channel::Pushover(pushover) => Way::Posted(pushover),
+            Channel::Telegram(telegram) => Way::Posted(telegram),
+            Channel::Ntfy(ntfy) => Way::Posted(ntfy),
+            Channel::Twilio(twilio) => Way::Posted(twilio),
+            Channel::Email(email) => Way::Mailed(email),
+            Channel::Inbox => Way::Kept,
+            Channel::Unserved { kind } => Way::Unserved(kind),
+        }
+    }
+
+    /// Returns whether the provider keeps an incident, which a later message ends and which people acknowledge.
+    pub fn keeps_incidents(&self) -> bool {
+        matches!(self, Channel::PagerDuty(_) | Channel::Opsgenie(_))
+    }
+}
+
+/// Returns what the key is named by with which a client speaks.
+fn key_text(client: &HttpClient) -> String {
+    match &client.auth {
+        Auth::Authorization { credentials, .. } => secret_text(credentials),
+        Auth::Basic { username, .. } => secret_text(username),
+        Auth::None => String::new(),
     }
 }
 
@@ -100,40 +180,6 @@ fn secret_text(secret: &Secret) -> String {
         Secret::File(path) => format!("file {path}"),
         Secret::Env(name) => format!("env {name}"),
     }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Webhook {
-    /// Holds secrets often, so it is one.
-    pub url: Secret,
-    pub client: HttpClient,
-    /// At most this many alerts in one body; zero: no limit.
-    pub max_alerts: u32,
-    /// Zero: no limit of its own.
-    pub timeout: Span,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct PagerDuty {
-    /// Integration key of Events API v2.
-    pub routing_key: Option<Secret>,
-    /// Key of the old Events API v1, which we refuse to send to; kept to say so.
-    pub service_key: Option<Secret>,
-    /// Address of `enqueue`.
-    pub url: String,
-    pub client: HttpClient,
-    pub client_name: String,
-    pub client_url: String,
-    pub description: String,
-    pub details: BTreeMap<String, String>,
-    pub images: Vec<BTreeMap<String, String>>,
-    pub links: Vec<BTreeMap<String, String>>,
-    pub source: String,
-    pub severity: String,
-    pub class: String,
-    pub component: String,
-    pub group: String,
-    pub timeout: Span,
 }
 
 #[derive(Clone, Debug, PartialEq)]

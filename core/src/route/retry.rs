@@ -1,5 +1,7 @@
 //! What an answer means for a delivery, and when to try again.
 
+use chrono::DateTime;
+
 use crate::time::{Span, Timestamp};
 
 /// What a provider's answer means.
@@ -47,6 +49,23 @@ const WAIT_MAX: Span = Span::from_secs(60);
 /// A provider's own wish is heeded up to here; a longer one would outlast an escalation.
 const WISH_MAX: Span = Span::from_mins(5);
 
+/// Reads the header Retry-After: seconds, or an instant, of which the way to it is returned.
+///
+/// Source: RFC 9110 section 10.2.3.
+pub fn wish(text: &str, now: Timestamp) -> Option<Span> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return (seconds >= 0.0).then(|| span_of(seconds));
+    }
+    let at = DateTime::parse_from_rfc2822(text).ok()?;
+    Some((Timestamp(at.timestamp_millis()) - now).max(Span::ZERO))
+}
+
+/// Returns a number of seconds as a span, rounded up.
+pub fn span_of(seconds: f64) -> Span {
+    Span((seconds * 1000.0).ceil() as i64)
+}
+
 /// Returns when to try again after the attempt numbered `attempts` (counted from 1) failed at `now`.
 ///
 /// `wish` is the provider's Retry-After; `spread` (any number) moves the instant by up to a quarter of the wait, so that many
@@ -70,6 +89,22 @@ mod tests {
         assert_eq!(wait(1, Some(Span::from_secs(86_400))), 300_000);
         assert_eq!(wait(3, Some(Span::from_secs(-5))), 4_000);
         assert!((1_000..=1_250).contains(&next_attempt(Timestamp(0), 1, None, 987_654_321).0));
+    }
+
+    #[test]
+    fn a_wish_is_in_seconds_or_an_instant() {
+        let now = Timestamp::parse_rfc3339("2015-10-21T07:27:30Z").unwrap();
+        for (text, expected) in [
+            ("30", Some(30_000)),
+            (" 0.25 ", Some(250)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(30_000)),
+            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("NaN", None),
+            ("soon", None),
+        ] {
+            assert_eq!(wish(text, now), expected.map(Span), "{text}");
+        }
     }
 
     #[test]

@@ -32,9 +32,11 @@ impl Templates {
     /// Returns the default templates alone.
     pub fn new() -> Templates {
         let mut templates = Templates { set: TemplateSet::new() };
-        for (name, text) in
-            [("default.tmpl", include_str!("templates/default.tmpl")), ("email.tmpl", include_str!("templates/email.tmpl"))]
-        {
+        for (name, text) in [
+            ("default.tmpl", include_str!("templates/default.tmpl")),
+            ("own.tmpl", include_str!("templates/own.tmpl")),
+            ("email.tmpl", include_str!("templates/email.tmpl")),
+        ] {
             templates.add(name, text).expect("our own templates are sound");
         }
         templates

@@ -153,7 +153,9 @@ fn stands_without_quotes(text: &str, was_plain: bool) -> bool {
             || matches!(c, '_' | '-' | '.' | '/' | '+' | ' ' | '(' | ')' | '<' | '>' | '=' | '~' | '^' | '$' | ';')
     };
     let Some(first) = text.chars().next() else { return false };
-    let begins_well = first.is_alphanumeric() || matches!(first, '_' | '/' | '.' | '(' | '<' | '$' | '^' | '+');
+    // A negative number; other texts that begin so may be the item of a list.
+    let is_negative = was_plain && first == '-' && text[1..].starts_with(|next: char| next.is_ascii_digit());
+    let begins_well = first.is_alphanumeric() || matches!(first, '_' | '/' | '.' | '(' | '<' | '$' | '^' | '+') || is_negative;
     let reserved = matches!(
         text.to_ascii_lowercase().as_str(),
         "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n" | "<<" | ".inf" | ".nan" | "+.inf"
@@ -207,6 +209,12 @@ mod tests {
             assert_eq!(problems, [], "{printed}");
             assert_eq!(shape(&again.unwrap()), shape(&node), "{printed}");
         }
+    }
+
+    #[test]
+    fn numbers_stay_numbers_and_texts_stay_texts() {
+        let text = "a: -100\nb: \"-100\"\nc: 5\nd: \"5\"\ne: \"-x\"\nf: -1.5\n";
+        assert_eq!(print(&parse("f", text).0.unwrap(), &|_, _| None), text);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod corpora;
 mod encoder;
 mod exposition;
 mod ledger;
+mod messages;
 mod notification_template;
 mod plane;
 mod promql_evaluate;

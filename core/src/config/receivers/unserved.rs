@@ -34,14 +34,7 @@ const WEBHOOK: (&str, &str) = ("webhook_url", "webhook_url_file");
 const ONE_WEBHOOK: Required =
     required(&["webhook_url", "webhook_url_file"], &[], "one of webhook_url or webhook_url_file must be configured");
 
-const KINDS: [Kind; 15] = [
-    Kind {
-        key: "discord_configs",
-        sends_resolved: true,
-        keys: &["webhook_url", "webhook_url_file", "content", "title", "message", "username", "avatar_url"],
-        exclusive: &[WEBHOOK],
-        required: &[ONE_WEBHOOK],
-    },
+const KINDS: [Kind; 9] = [
     Kind {
         key: "incidentio_configs",
         sends_resolved: true,
@@ -120,66 +113,6 @@ const KINDS: [Kind; 15] = [
         required: &[ONE_WEBHOOK],
     },
     Kind {
-        key: "msteamsv2_configs",
-        sends_resolved: true,
-        keys: &["webhook_url", "webhook_url_file", "title", "text"],
-        exclusive: &[WEBHOOK],
-        required: &[ONE_WEBHOOK],
-    },
-    Kind {
-        key: "opsgenie_configs",
-        sends_resolved: true,
-        keys: &[
-            "api_key",
-            "api_key_file",
-            "api_url",
-            "message",
-            "description",
-            "source",
-            "details",
-            "entity",
-            "responders",
-            "actions",
-            "tags",
-            "note",
-            "priority",
-            "update_alerts",
-        ],
-        exclusive: &[("api_key", "api_key_file")],
-        required: &[required(
-            &["api_key", "api_key_file"],
-            &["opsgenie_api_key", "opsgenie_api_key_file"],
-            "no global OpsGenie API Key set either inline or in a file",
-        )],
-    },
-    Kind {
-        key: "pushover_configs",
-        sends_resolved: true,
-        keys: &[
-            "user_key",
-            "user_key_file",
-            "token",
-            "token_file",
-            "title",
-            "message",
-            "url",
-            "url_title",
-            "device",
-            "sound",
-            "priority",
-            "retry",
-            "expire",
-            "ttl",
-            "html",
-            "monospace",
-        ],
-        exclusive: &[("user_key", "user_key_file"), ("token", "token_file")],
-        required: &[
-            required(&["user_key", "user_key_file"], &[], "one of user_key or user_key_file must be configured"),
-            required(&["token", "token_file"], &[], "one of token or token_file must be configured"),
-        ],
-    },
-    Kind {
         key: "rocketchat_configs",
         sends_resolved: false,
         keys: &[
@@ -217,45 +150,6 @@ const KINDS: [Kind; 15] = [
         ],
     },
     Kind {
-        key: "slack_configs",
-        sends_resolved: false,
-        keys: &[
-            "api_url",
-            "api_url_file",
-            "app_token",
-            "app_token_file",
-            "app_url",
-            "channel",
-            "username",
-            "color",
-            "title",
-            "title_link",
-            "pretext",
-            "text",
-            "message_text",
-            "fields",
-            "short_fields",
-            "footer",
-            "fallback",
-            "callback_id",
-            "icon_emoji",
-            "icon_url",
-            "image_url",
-            "thumb_url",
-            "link_names",
-            "mrkdwn_in",
-            "actions",
-            "update_message",
-            "timeout",
-        ],
-        exclusive: &[("api_url", "api_url_file"), ("app_token", "app_token_file")],
-        required: &[required(
-            &["api_url", "api_url_file", "app_token", "app_token_file"],
-            &["slack_api_url", "slack_api_url_file", "slack_app_token", "slack_app_token_file"],
-            "no Slack API URL nor App token set either inline or in a file",
-        )],
-    },
-    Kind {
         key: "sns_configs",
         sends_resolved: true,
         keys: &[
@@ -275,30 +169,6 @@ const KINDS: [Kind; 15] = [
             &[],
             "must provide either a Target ARN, Topic ARN, or Phone Number for SNS config",
         )],
-    },
-    Kind {
-        key: "telegram_configs",
-        sends_resolved: true,
-        keys: &[
-            "api_url",
-            "bot_token",
-            "bot_token_file",
-            "chat_id",
-            "chat_id_file",
-            "message_thread_id",
-            "message",
-            "disable_notifications",
-            "parse_mode",
-        ],
-        exclusive: &[("bot_token", "bot_token_file"), ("chat_id", "chat_id_file")],
-        required: &[
-            required(
-                &["bot_token", "bot_token_file"],
-                &["telegram_bot_token", "telegram_bot_token_file"],
-                "missing bot_token or bot_token_file on telegram_config",
-            ),
-            required(&["chat_id", "chat_id_file"], &[], "missing chat_id on telegram_config"),
-        ],
     },
     Kind {
         key: "victorops_configs",
@@ -359,20 +229,12 @@ const KINDS: [Kind; 15] = [
 ];
 
 /// Texts of which only some are allowed.
-const CHOICES: [(&str, &str, &[&str], &str); 2] = [
-    (
-        "telegram_configs",
-        "parse_mode",
-        &["", "Markdown", "MarkdownV2", "HTML"],
-        "unknown parse_mode on telegram_config, must be Markdown, MarkdownV2, HTML or empty string",
-    ),
-    (
-        "wechat_configs",
-        "message_type",
-        &["", "text", "markdown"],
-        "weChat message type does not match valid options ^(text|markdown)$",
-    ),
-];
+const CHOICES: [(&str, &str, &[&str], &str); 1] = [(
+    "wechat_configs",
+    "message_type",
+    &["", "text", "markdown"],
+    "weChat message type does not match valid options ^(text|markdown)$",
+)];
 
 /// Reads all kinds that are not served; each entry becomes an integration whose deliveries are rejected visibly.
 pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder) -> Vec<Integration> {
@@ -384,8 +246,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
         }
         if let (Some(whole), false) = (table.value(kind.key), entries.is_empty()) {
             whole.warning(format!(
-                "{} is not served yet: notifications to it are rejected, visibly; use webhook_configs, pagerduty_configs, \
-                 email_configs or inbox_configs",
+                "{} is not served yet: notifications to it are rejected, visibly; use webhook_configs or a kind that is served",
                 kind.key
             ));
         }
@@ -444,30 +305,6 @@ fn special(kind: &str, table: &Table<'_, '_>) {
                 "at least one of alert_source_token, alert_source_token_file or http_config.authorization must be configured",
             );
         }
-        "opsgenie_configs" => {
-            for responder in here.children("responders") {
-                check_responder(&responder);
-            }
-        }
-        "pushover_configs" if text("html") == "true" && text("monospace") == "true" => {
-            here.error("at most one of monospace & html must be configured; remove one");
-        }
-        "slack_configs" => {
-            let has_token = !text("app_token").is_empty() || !text("app_token_file").is_empty();
-            let has_url = !text("api_url").is_empty() || !text("api_url_file").is_empty();
-            if has_token && has_url {
-                here.error("at most one of api_url/api_url_file & app_token/app_token_file must be configured; remove one");
-            }
-            if has_token && has_authorization {
-                here.error("http authorization can't be set when using Slack App tokens; remove http_config.authorization");
-            }
-            if text("update_message") == "true" && !matches!(text("api_url"), super::SLACK_APP_URL | super::super::masked::MASK) {
-                here.error(format!(
-                    "update_message can only be used with bot tokens. api_url must be set to {}",
-                    super::SLACK_APP_URL
-                ));
-            }
-        }
         "sns_configs" => {
             let set = ["target_arn", "topic_arn", "phone_number"].into_iter().filter(|key| !text(key).is_empty()).count();
             if set == 2 {
@@ -492,14 +329,3 @@ fn special(kind: &str, table: &Table<'_, '_>) {
 /// Names that VictorOps fixes itself.
 const VICTOROPS_FIELDS: [&str; 7] =
     ["routing_key", "message_type", "state_message", "entity_display_name", "monitoring_tool", "entity_id", "entity_state"];
-
-fn check_responder(value: &Value<'_, '_>) {
-    let text = |key: &str| value.node.get(key).and_then(Node::text).unwrap_or_default();
-    if ["id", "name", "username"].into_iter().all(|key| text(key).is_empty()) {
-        value.error("opsGenieConfig responder has to have at least one of id, username or name specified");
-    }
-    let kind = text("type").to_lowercase();
-    if !kind.contains("{{") && !matches!(kind.as_str(), "team" | "teams" | "user" | "escalation" | "schedule") {
-        value.error("opsGenieConfig responder type does not match valid options ^(team|teams|user|escalation|schedule)$");
-    }
-}

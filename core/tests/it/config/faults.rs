@@ -155,7 +155,7 @@ alerting: {alertmanagers: [{static_configs: [{targets: [am:9093]}]}]}
 route: {receiver: chat}
 receivers:
   - name: chat
-    slack_configs: [{api_url: https://slack/hook}]
+    wechat_configs: [{api_secret: x, corp_id: y}]
 "#,
     );
     assert!(config.is_some());
@@ -165,7 +165,7 @@ receivers:
 etc/tocsin.yml:6:23: warning: scrape_configs[0].scrape_protocols: native histograms come as PrometheusProto only, which scrape_protocols does not list; add it or remove the list
 etc/tocsin.yml:8:5: warning: remote_write[0]: sigv4 is not served yet, so nothing is sent to this server; use authorization or basic_auth
 etc/tocsin.yml:9:27: warning: alerting.alertmanagers: alerts are routed here by route and receivers, and not sent to other Alertmanagers
-etc/tocsin.yml:13:20: warning: receivers[0].slack_configs: slack_configs is not served yet: notifications to it are rejected, visibly; use webhook_configs, pagerduty_configs, email_configs or inbox_configs
+etc/tocsin.yml:13:21: warning: receivers[0].wechat_configs: wechat_configs is not served yet: notifications to it are rejected, visibly; use webhook_configs or a kind that is served
 "#
     );
 }

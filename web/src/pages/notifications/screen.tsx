@@ -21,7 +21,21 @@ const OUTCOMES: Record<Attempt["outcome"], { tone: Tone; words: string }> = {
 };
 
 const TONES: Record<Delivery["state"], string> = { pending: "warning", delivered: "ok", rejected: "critical", expired: "critical" };
-const CHANNELS = ["pagerduty", "slack", "email", "webhook", "inbox"];
+const CHANNELS = [
+  "pagerduty",
+  "opsgenie",
+  "slack",
+  "msteamsv2",
+  "discord",
+  "telegram",
+  "pushover",
+  "ntfy",
+  "sns",
+  "twilio",
+  "email",
+  "webhook",
+  "inbox",
+];
 
 function Attempts({ delivery }: { delivery: Delivery }) {
   return (
