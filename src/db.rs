@@ -11,6 +11,7 @@ pub mod deliveries;
 pub mod error;
 pub mod migrations;
 pub mod objectives;
+mod pack;
 pub mod runs;
 pub mod state;
 mod write;
@@ -172,7 +173,8 @@ impl Row {
 
     /// Reads a column of JSON into a type.
     pub fn document<T: serde::de::DeserializeOwned>(&self, column: usize, kind: &'static str) -> Result<T, DbError> {
-        serde_json::from_str(self.text(column)?).map_err(|cause| DbError::Document { kind, cause })
+        let json = pack::unpack(self.text(column)?).ok_or_else(|| self.shape(column, "a document"))?;
+        serde_json::from_str(&json).map_err(|cause| DbError::Document { kind, cause })
     }
 }
 

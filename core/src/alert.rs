@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::LabelSet;
 use crate::model::labels::METRIC_NAME;
-use crate::rule::{Active, RuleError};
+use crate::rule::{Active, RuleError, Unseen};
 use crate::time::{Span, Timestamp};
 
 pub use state::InstanceState;
@@ -53,6 +53,16 @@ pub struct Instance {
     /// Since when only `keep_firing_for` keeps it firing.
     pub keep_firing_since: Option<Timestamp>,
     pub last_sent_at: Option<Timestamp>,
+    /// Nobody can tell whether the condition holds, and the alert goes on as it was.
+    pub unseen: Option<Blind>,
+}
+
+/// Why nobody can tell whether a condition holds, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Blind {
+    pub why: Unseen,
+    /// The first evaluation that could not tell.
+    pub since: Timestamp,
 }
 
 /// What became of an alert in one step.
@@ -125,10 +135,24 @@ impl Instances {
     /// Errors: `Limit` when more alerts are active than the rule may have; all of its alerts are then gone.
     /// Source: Prometheus `AlertingRule.Eval`.
     pub fn step(&mut self, active: Vec<Active>, at: Timestamp, terms: &Terms) -> Result<Vec<Transition>, RuleError> {
+        self.step_holding(active, &BTreeMap::new(), at, terms)
+    }
+
+    /// Takes a step as `step` does. Of the alerts in `held` nobody can tell whether they have ended: they go on as they were, and the
+    /// clock of `for` stands still meanwhile.
+    pub fn step_holding(
+        &mut self,
+        active: Vec<Active>,
+        held: &BTreeMap<LabelSet, Unseen>,
+        at: Timestamp,
+        terms: &Terms,
+    ) -> Result<Vec<Transition>, RuleError> {
         let found: BTreeSet<LabelSet> = active.iter().map(|alert| alert.labels.clone()).collect();
         let mut transitions = self.take_in(active, at, terms.hold);
-        self.instances
-            .retain(|labels, instance| found.contains(labels) || instance.miss(at, terms.keep_firing, &mut transitions));
+        self.instances.retain(|labels, instance| {
+            let is_kept = found.contains(labels) || held.get(labels).is_some_and(|why| instance.hold_on(*why, at));
+            is_kept || instance.miss(at, terms.keep_firing, &mut transitions)
+        });
         transitions.sort_by(|one, other| one.labels().cmp(other.labels()));
         self.check();
         let count = self.active().count();
@@ -169,6 +193,7 @@ impl Instances {
             let known = self.instances.get_mut(&alert.labels).filter(|instance| instance.state != State::Resolved);
             let (instance, is_new) = match known {
                 Some(instance) => {
+                    instance.see(at);
                     instance.value = alert.value;
                     instance.annotations = alert.annotations;
                     instance.keep_firing_since = None;
@@ -246,8 +271,10 @@ impl Instances {
             if instance.state == State::Pending {
                 instance.active_at = instance.active_at + Span(unseen.0.max(0));
             }
-            if let Some(since) = &mut instance.keep_firing_since {
-                *since = *since + Span(unseen.0.max(0));
+            let later = Span(unseen.0.max(0));
+            instance.keep_firing_since = instance.keep_firing_since.map(|since| since + later);
+            if let Some(blind) = &mut instance.unseen {
+                blind.since = blind.since + later;
             }
             instances.insert(instance.labels.clone(), instance);
         }
@@ -273,7 +300,31 @@ impl Instance {
             resolved_at: None,
             keep_firing_since: None,
             last_sent_at: None,
+            unseen: None,
         }
+    }
+
+    /// Takes note that nobody can tell whether the condition holds; returns whether there is something to hold.
+    fn hold_on(&mut self, why: Unseen, at: Timestamp) -> bool {
+        if self.state == State::Resolved {
+            return false;
+        }
+        // A slot can be evaluated after a look at a later instant; of an alert that began after the slot it knows nothing.
+        if self.active_at <= at {
+            let since = self.unseen.map_or(at, |blind| blind.since);
+            self.unseen = Some(Blind { why, since });
+        }
+        true
+    }
+
+    /// Takes note that the condition can be told again; while it could not, no clock ran.
+    fn see(&mut self, at: Timestamp) {
+        let Some(blind) = self.unseen.take() else { return };
+        let blind_for = Span(at.since(blind.since).0.max(0));
+        if self.state == State::Pending {
+            self.active_at = self.active_at + blind_for;
+        }
+        self.keep_firing_since = self.keep_firing_since.map(|since| since + blind_for);
     }
 
     /// Takes note that the condition does not hold; returns whether the alert stays.
@@ -282,6 +333,7 @@ impl Instance {
         if self.active_at > at {
             return true;
         }
+        self.see(at);
         match self.state {
             State::Pending => {
                 transitions.push(Transition::Cleared(self.labels.clone()));

@@ -10,7 +10,7 @@ use crate::alert::{Instance, InstanceState, Instances, State, Terms, Transition}
 use crate::model::relabel::{self, RelabelRule};
 use crate::model::{Fingerprint, LabelSet};
 use crate::route::alert::{Alert, IncomingAlert};
-use crate::rule::{Active, RuleError, RuleId};
+use crate::rule::{Active, Holding, RuleError, RuleId, Unseen};
 use crate::time::{Span, Timestamp};
 
 use book::Book;
@@ -57,6 +57,7 @@ pub struct RuleTerms {
     pub expr: String,
     pub hold: Span,
     pub keep_firing: Span,
+    pub holding: Holding,
     /// Zero: no limit.
     pub limit: usize,
     pub interval: Span,
@@ -199,12 +200,13 @@ impl Ledger {
         news.into_iter().filter_map(outward).collect()
     }
 
-    /// Takes the result of an evaluation. `early`: a look between two slots, which may start or advance alerts and ends none.
+    /// Takes the result of an evaluation; of the alerts in `unseen` it could not tell whether they have ended. `early`: a look between two slots, which may start or advance alerts and ends none.
     pub fn judge(
         &mut self,
         rule: &RuleKey,
         terms: &Arc<RuleTerms>,
         active: Vec<Active>,
+        mut unseen: BTreeMap<LabelSet, Unseen>,
         at: Timestamp,
         early: bool,
     ) -> Judgement {
@@ -216,7 +218,8 @@ impl Ledger {
         let transitions = if early {
             book.instances.look(active, at, &asked)
         } else {
-            match book.instances.step(active, at, &asked) {
+            unseen.retain(|_, why| terms.holding.holds(*why));
+            match book.instances.step_holding(active, &unseen, at, &asked) {
                 Ok(transitions) => transitions,
                 Err(error) => {
                     let news = book.abandon(terms, &before, at);
@@ -290,6 +293,12 @@ impl Ledger {
     /// Returns every alert with the terms of its rule, once that has been evaluated.
     pub fn alerts(&self) -> impl Iterator<Item = (Option<&Arc<RuleTerms>>, &Instance)> {
         self.books.values().flat_map(|book| book.instances.iter().map(|instance| (book.terms.as_ref(), instance)))
+    }
+
+    /// Returns the labels of every alert that is pending or fires, by rule.
+    pub fn active(&self) -> BTreeMap<RuleKey, BTreeSet<LabelSet>> {
+        let labels = |book: &Book| book.instances.active().map(|instance| instance.labels.clone()).collect();
+        self.books.iter().map(|(rule, book)| (rule.clone(), labels(book))).collect()
     }
 
     /// Returns the alerts of one rule.

@@ -10,6 +10,7 @@ pub mod named;
 mod read;
 mod slot;
 mod text;
+pub mod unseen;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use evaluate::{Active, Environment, Evaluated, Queries, RuleError, evaluate,
 pub use local::Local;
 pub use read::{Defaults, read, read_groups};
 pub use text::RuleText;
+pub use unseen::{Holding, Unseen};
 
 /// The label that holds an alert's name.
 pub const ALERT_NAME: &str = "alertname";
@@ -75,6 +77,8 @@ pub struct Alerting {
     pub hold: Span,
     /// `keep_firing_for`
     pub keep_firing: Span,
+    /// `unseen`
+    pub holding: Holding,
     /// Labels of the group and the rule, the rule's first, in order of their names.
     pub labels: Vec<(String, RuleText)>,
     pub annotations: Vec<(String, RuleText)>,

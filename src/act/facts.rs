@@ -216,8 +216,7 @@ impl Facts {
         let look = tokio::task::spawn_blocking(move || {
             let snapshot = store.snapshot();
             let (options, cancel) = (Options::default(), Cancel::new());
-            let ground = Ground { labels: &labels, at: clock::now(), source: &snapshot, options: &options, cancel: &cancel };
-            ground.bears(&expr)
+            Ground::new(clock::now(), &snapshot, &options, &cancel).bears(&expr, &labels)
         });
         let looked = look.await.map_err(|_| "a look at the series of a rule ended in a fault of the program".to_owned())?;
         looked.map_err(|error| error.to_string())

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tocsin_core::route::turn::Head;
 use tocsin_core::time::Timestamp;
 
+use super::pack::{pack, unpack};
 use super::{Cell, Db, DbError, Row, RowSql, Write};
 
 /// Where a delivery stands. Every delivery ends as delivered, rejected or expired.
@@ -163,7 +164,7 @@ pub fn insert_body(key: &str, body: String) -> Write {
         keys: 1,
         conflict: "ON CONFLICT (delivery_key) DO NOTHING",
     };
-    Write::row(&SQL, [key.into(), body.into()])
+    Write::row(&SQL, [key.into(), pack(body).into()])
 }
 
 impl Db {
@@ -205,7 +206,8 @@ impl Db {
         let sql = "SELECT COALESCE(delivery_body.body, delivery.body) FROM delivery LEFT JOIN delivery_body \
                    ON delivery_body.delivery_key = delivery.delivery_key WHERE delivery.id = $1";
         let rows = self.rows("delivery_body", sql, [id.into()]).await?;
-        rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()
+        let body = |row: &Row| Ok(unpack(row.text(0)?).ok_or_else(|| row.shape(0, "a document"))?.into_owned());
+        rows.first().map(body).transpose()
     }
 
     /// Records an attempt and what it means for its delivery, in one step. A delivery that has ended already stays ended.

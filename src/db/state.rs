@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use tocsin_core::time::Timestamp;
 
+use super::pack::pack;
 use super::{Cell, Db, DbError, LONG_PATIENCE, RowSql, Write};
 
 /// Records that one step of a sweep removes at most.
@@ -69,7 +70,7 @@ pub(super) fn index_key(key: &str) -> Cell {
 
 /// Returns the statement that writes a document over what was there.
 pub fn put(document: Document, key: &str, body: String) -> Write {
-    Write::row(document.put_sql(), [index_key(key), body.into()])
+    Write::row(document.put_sql(), [index_key(key), pack(body).into()])
 }
 
 /// Returns the statement that removes a document.
@@ -85,7 +86,7 @@ pub fn add_extension(number: i64, body: String) -> Write {
         keys: 1,
         conflict: "ON CONFLICT (number) DO UPDATE SET body = excluded.body",
     };
-    Write::row(&SQL, [number.into(), body.into()])
+    Write::row(&SQL, [number.into(), pack(body).into()])
 }
 
 /// Returns the statement that forgets all of that.
@@ -101,7 +102,7 @@ pub fn put_page(id: &str, state: &str, opened_at: Timestamp, body: String) -> Wr
         keys: 1,
         conflict: "ON CONFLICT (id) DO UPDATE SET state = excluded.state, body = excluded.body",
     };
-    Write::row(&SQL, [id.into(), state.into(), opened_at.into(), body.into()])
+    Write::row(&SQL, [id.into(), state.into(), opened_at.into(), pack(body).into()])
 }
 
 /// Returns the statement that writes the state of one alert under one rule.

@@ -9,7 +9,10 @@ use std::time::Duration;
 use tocsin_core::ledger::{Judged, Outward, RuleKey, RuleTerms};
 use tocsin_core::model::{Cell, LabelSet, Row, Value};
 use tocsin_core::promql::evaluate::{CancelOnDrop, Options};
-use tocsin_core::rule::{Environment, Evaluated, Kind, Local, Rule, RuleError, RuleGroup, RuleId, with_ends};
+use tocsin_core::rule::grounds::Ground;
+use tocsin_core::rule::{
+    ALERT_NAME, Active, Environment, Evaluated, Holding, Kind, Local, Rule, RuleError, RuleGroup, RuleId, Unseen, with_ends,
+};
 use tocsin_core::store::Store;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{broadcast, watch};
@@ -18,7 +21,7 @@ use tokio::task::JoinHandle;
 use super::hub::{Hub, Topic};
 use super::ingest::Ingest;
 use super::scrapes::Landed;
-use super::watch::Watch;
+use super::watch::{Standing, Watch};
 use super::{crash, fault};
 use crate::clock::{self, Stopwatch};
 use crate::telemetry::Metrics;
@@ -85,6 +88,13 @@ struct Terms {
     recorded: Arc<BTreeSet<String>>,
 }
 
+/// What rules leave to those of the same identity.
+struct Inherited {
+    written: BTreeMap<RuleId, Written>,
+    /// Their alerts that are pending or fire.
+    active: BTreeMap<RuleKey, BTreeSet<LabelSet>>,
+}
+
 struct Running {
     group: Arc<RuleGroup>,
     terms: Terms,
@@ -127,10 +137,9 @@ impl Rules {
             group.is_some_and(|group| **group == own.group) && own.terms == terms && !own.task.is_finished()
         };
         let going: Vec<Running> = running.extract_if(.., |own| !stays(own)).collect();
-        let mut inherited = stop(going).await;
-        if self.parts.watch.rules(keys, settings.outward.clone()).await.is_err() {
-            return;
-        }
+        let written = stop(going).await;
+        let Ok(active) = self.parts.watch.rules(keys, settings.outward.clone()).await else { return };
+        let mut inherited = Inherited { written, active };
         let mut statuses = Vec::new();
         for group in &groups {
             let status = match running.iter().find(|own| own.group == *group) {
@@ -145,11 +154,11 @@ impl Rules {
             statuses.push(status);
         }
         *self.status.write().expect("no holder of this lock panics") = statuses;
-        self.parts.ingest.end(clock::now(), inherited.values().flatten());
+        self.parts.ingest.end(clock::now(), inherited.written.values().flatten());
         self.parts.hub.tell(Topic::Rules, None);
     }
 
-    fn start(&self, group: &Arc<RuleGroup>, terms: &Terms, inherited: &mut BTreeMap<RuleId, Written>) -> Running {
+    fn start(&self, group: &Arc<RuleGroup>, terms: &Terms, inherited: &mut Inherited) -> Running {
         let (work, status) = GroupWork::new(&self.parts, group, terms, inherited);
         let (stop, stopped) = watch::channel(false);
         Running { group: group.clone(), terms: terms.clone(), status, stop, task: tokio::spawn(work.run(stopped)) }
@@ -204,7 +213,18 @@ struct GroupWork {
     terms: Vec<Arc<RuleTerms>>,
     looks: Looks,
     written: Vec<Written>,
+    /// The alerts of each rule that are pending or fire.
+    active: Vec<BTreeSet<LabelSet>>,
     status: Arc<Mutex<GroupStatus>>,
+}
+
+/// What an evaluation brings, and the alerts of which it cannot tell whether they have ended.
+type Answer = (Evaluated, BTreeMap<LabelSet, Unseen>);
+
+/// Returns those of some alerts that are not active.
+fn missed(mut known: BTreeSet<LabelSet>, active: &[Active]) -> BTreeSet<LabelSet> {
+    active.iter().for_each(|alert| _ = known.remove(&alert.labels));
+    known
 }
 
 impl GroupWork {
@@ -212,10 +232,11 @@ impl GroupWork {
         parts: &Parts,
         group: &Arc<RuleGroup>,
         terms: &Terms,
-        inherited: &mut BTreeMap<RuleId, Written>,
+        inherited: &mut Inherited,
     ) -> (GroupWork, Arc<Mutex<GroupStatus>>) {
         let ids = group.ids();
-        let written = ids.iter().map(|id| inherited.remove(id).unwrap_or_default()).collect();
+        let written = ids.iter().map(|id| inherited.written.remove(id).unwrap_or_default()).collect();
+        let active = ids.iter().map(|id| inherited.active.remove(id).unwrap_or_default()).collect();
         let keys: Arc<Vec<RuleKey>> = Arc::new(ids.into_iter().map(Arc::new).collect());
         let environment = Environment { query_offset: group.query_offset, limit: group.limit, ..terms.environment.clone() };
         let status = Arc::new(Mutex::new(GroupStatus {
@@ -229,6 +250,7 @@ impl GroupWork {
             terms: group.rules.iter().map(|rule| Arc::new(rule_terms(group, rule, &environment.external_url))).collect(),
             looks: Looks::new(group, &terms.recorded),
             written,
+            active,
             keys,
             options: terms.options.clone(),
             environment,
@@ -301,7 +323,9 @@ impl GroupWork {
     }
 
     /// Evaluates one rule on a thread of its own; all that it asks, it asks of one view of the store.
-    async fn ask(&self, index: usize, at: Timestamp) -> (Result<Evaluated, RuleError>, f64) {
+    ///
+    /// Of the alerts in `known` that are not active any more it says why nobody can tell whether they have ended.
+    async fn ask(&self, index: usize, at: Timestamp, known: BTreeSet<LabelSet>) -> (Result<Answer, RuleError>, f64) {
         let watch = Stopwatch::start();
         let (group, environment, options) = (self.group.clone(), self.environment.clone(), self.options.clone());
         let (store, cancel) = (self.parts.store.clone(), CancelOnDrop::default());
@@ -309,7 +333,17 @@ impl GroupWork {
         let work = tokio::task::spawn_blocking(move || {
             let snapshot = store.snapshot();
             let queries = Local { source: &snapshot, options: &options, cancel: &switch };
-            tocsin_core::rule::evaluate(&group.rules[index], at, &queries, &environment)
+            let (rule, seen_at) = (&group.rules[index], at - environment.query_offset);
+            let evaluated = tocsin_core::rule::evaluate(rule, at, &queries, &environment)?;
+            let missed = match &evaluated {
+                Evaluated::Active(active) => missed(known, active),
+                Evaluated::Recorded(_) => BTreeSet::new(),
+            };
+            let own = rule.label_texts();
+            let unseen = Ground::new(seen_at, &snapshot, &options, &switch)
+                .unseen(&rule.expr, missed, |name| name == ALERT_NAME || own.contains_key(name))
+                .map_err(|error| RuleError::Query(error.to_string()))?;
+            Ok((evaluated, unseen))
         });
         let result = match tokio::time::timeout(EVALUATION_MAX, work).await {
             Ok(Ok(result)) => result,
@@ -347,17 +381,18 @@ impl GroupWork {
 
     /// Evaluates one rule, hands in its alerts and stores its series; returns how long the evaluation took.
     async fn evaluate_rule(&mut self, index: usize, at: Timestamp) -> (Result<(), RuleError>, f64) {
-        let (result, seconds) = self.ask(index, at).await;
+        let (result, seconds) = self.ask(index, at, self.active[index].clone()).await;
         crash::fault("in-evaluation");
         let result = match result {
-            Ok(Evaluated::Recorded(samples)) => {
+            Ok((Evaluated::Recorded(samples), _)) => {
                 self.write(index, at, samples);
                 Ok(())
             }
-            Ok(Evaluated::Active(active)) => {
-                let judged =
-                    Judged { rule: self.keys[index].clone(), terms: self.terms[index].clone(), active, at, early: false };
-                if let Ok(series) = self.parts.watch.judged(judged).await {
+            Ok((Evaluated::Active(active), unseen)) => {
+                let (rule, terms) = (self.keys[index].clone(), self.terms[index].clone());
+                let judged = Judged { rule, terms, active, unseen, at, early: false };
+                if let Ok(Standing { series, active }) = self.parts.watch.judged(judged).await {
+                    self.active[index] = active;
                     self.write(index, at, series.into_iter().map(|(labels, value)| (labels, Value::Float(value))).collect());
                 }
                 self.looks.evaluated(index);
@@ -397,25 +432,29 @@ impl GroupWork {
     async fn look(&mut self, due: Vec<usize>) {
         let at = clock::now();
         for index in due {
-            let (result, _) = self.ask(index, at).await;
+            // A look ends nothing.
+            let (result, _) = self.ask(index, at, BTreeSet::new()).await;
             self.parts.metrics.early_looks.inc();
             // A failed look changes nothing; the slot reports what is wrong.
-            let Ok(Evaluated::Active(active)) = result else { continue };
+            let Ok((Evaluated::Active(active), unseen)) = result else { continue };
             self.looks.evaluated(index);
             if active.is_empty() {
                 continue;
             }
-            let judged = Judged { rule: self.keys[index].clone(), terms: self.terms[index].clone(), active, at, early: true };
+            let (rule, terms) = (self.keys[index].clone(), self.terms[index].clone());
+            let judged = Judged { rule, terms, active, unseen, at, early: true };
             // The series are written at the slots, where Prometheus writes them.
-            let _ = self.parts.watch.judged(judged).await;
+            if let Ok(standing) = self.parts.watch.judged(judged).await {
+                self.active[index] = standing.active;
+            }
         }
     }
 }
 
 fn rule_terms(group: &RuleGroup, rule: &Rule, external_url: &str) -> RuleTerms {
-    let (hold, keep_firing) = match &rule.kind {
-        Kind::Record { .. } => (Span::ZERO, Span::ZERO),
-        Kind::Alert(alerting) => (alerting.hold, alerting.keep_firing),
+    let (hold, keep_firing, holding) = match &rule.kind {
+        Kind::Record { .. } => (Span::ZERO, Span::ZERO, Holding::default()),
+        Kind::Alert(alerting) => (alerting.hold, alerting.keep_firing, alerting.holding),
     };
     RuleTerms {
         file: group.file.to_string(),
@@ -424,6 +463,7 @@ fn rule_terms(group: &RuleGroup, rule: &Rule, external_url: &str) -> RuleTerms {
         expr: rule.text.clone(),
         hold,
         keep_firing,
+        holding,
         limit: group.limit,
         interval: group.interval,
         generator_url: rule.generator_url(external_url),

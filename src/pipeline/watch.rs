@@ -3,10 +3,11 @@
 //! Everything that changes it comes in as a message; what follows is recorded in one transaction, and only then is anybody told.
 //! Readers send a question and get an answer between two changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_core::alert::Instances;
 use tocsin_core::ledger::{Alerting, Judged, Outcome, Outward, RuleKey};
 use tocsin_core::model::LabelSet;
 use tocsin_core::plane::{Change, Delivery, Event, Refused, Reply};
@@ -44,10 +45,19 @@ const CLIENT_WAIT: Duration = Duration::from_secs(10);
 const ALERTS_KIB_MAX: u32 = 64 << 10;
 
 enum Message {
-    Judged(Judged, oneshot::Sender<Vec<(LabelSet, f64)>>),
+    Judged(Judged, oneshot::Sender<Standing>),
     Event(Asked, oneshot::Sender<Result<Reply, Refused>>),
     /// These are all the rules that there are now; others have ended, and with them their alerts.
-    Rules(Vec<RuleKey>, Outward, oneshot::Sender<()>),
+    Rules(Vec<RuleKey>, Outward, oneshot::Sender<BTreeMap<RuleKey, BTreeSet<LabelSet>>>),
+}
+
+/// How the alerts of a rule stand.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// The values of ALERTS and ALERTS_FOR_STATE.
+    pub series: Vec<(LabelSet, f64)>,
+    /// The labels of those that are pending or fire.
+    pub active: BTreeSet<LabelSet>,
 }
 
 /// Returns what the audit is to say of how an event ended; None: nothing.
@@ -110,8 +120,8 @@ impl Watch {
         answer.await.map_err(|_| WatchError::Stopping)
     }
 
-    /// Hands in the result of an evaluation; returns, once it is recorded, the values of ALERTS and ALERTS_FOR_STATE.
-    pub async fn judged(&self, judged: Judged) -> Result<Vec<(LabelSet, f64)>, WatchError> {
+    /// Hands in the result of an evaluation; returns, once it is recorded, how the alerts of the rule stand.
+    pub async fn judged(&self, judged: Judged) -> Result<Standing, WatchError> {
         self.change(|reply| Message::Judged(judged, reply)).await
     }
 
@@ -131,8 +141,8 @@ impl Watch {
         in_time(self.change(|reply| Message::Event(asked, reply))).await
     }
 
-    /// Says which rules there are from now on.
-    pub async fn rules(&self, keys: Vec<RuleKey>, outward: Outward) -> Result<(), WatchError> {
+    /// Says which rules there are from now on; returns the labels of their alerts that are pending or fire.
+    pub async fn rules(&self, keys: Vec<RuleKey>, outward: Outward) -> Result<BTreeMap<RuleKey, BTreeSet<LabelSet>>, WatchError> {
         self.change(|reply| Message::Rules(keys, outward, reply)).await
     }
 
@@ -226,8 +236,9 @@ fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Ti
                 tracing::error!(rule = terms.name, group = terms.group, error = %error, "a rule has lost its alerts");
             }
             keep(outcome, writes);
-            let series = state.ledger.series(&rule);
-            answer(reply, series)
+            let active = state.ledger.of_rule(&rule).into_iter().flat_map(Instances::active);
+            let active = active.map(|instance| instance.labels.clone()).collect();
+            answer(reply, Standing { series: state.ledger.series(&rule), active })
         }
         Message::Event(Asked { event, note, room }, reply) => {
             drop(room);
@@ -240,7 +251,7 @@ fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Ti
         }
         Message::Rules(keys, outward, reply) => {
             keep(state.replace_rules(&keys, outward, now), writes);
-            answer(reply, ())
+            answer(reply, state.ledger.active())
         }
     }
 }

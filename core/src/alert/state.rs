@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::LabelSet;
 use crate::time::Timestamp;
 
-use super::{Instance, State};
+use super::{Blind, Instance, State};
 
 /// Everything of an alert that must survive a crash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct InstanceState {
     pub resolved_at: Option<Timestamp>,
     pub keep_firing_since: Option<Timestamp>,
     pub last_sent_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Blind>,
 }
 
 impl From<&Instance> for InstanceState {
@@ -36,6 +38,7 @@ impl From<&Instance> for InstanceState {
             resolved_at: instance.resolved_at,
             keep_firing_since: instance.keep_firing_since,
             last_sent_at: instance.last_sent_at,
+            unseen: instance.unseen,
         }
     }
 }
@@ -53,6 +56,7 @@ impl From<InstanceState> for Instance {
             resolved_at: state.resolved_at,
             keep_firing_since: state.keep_firing_since,
             last_sent_at: state.last_sent_at,
+            unseen: state.unseen,
         }
     }
 }

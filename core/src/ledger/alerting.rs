@@ -1,11 +1,12 @@
 //! The ledger and the plane side by side: what rules bring to the one is news for the other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::Fingerprint;
+use crate::model::{Fingerprint, LabelSet};
 use crate::plane::{Event, Plane, Reply};
 use crate::route::alert::{BadAlert, IncomingAlert};
-use crate::rule::{Active, RuleError};
+use crate::rule::{Active, RuleError, Unseen};
 use crate::time::Timestamp;
 
 use super::{Ledger, LedgerChange, Outward, RuleKey, RuleTerms};
@@ -22,6 +23,8 @@ pub struct Judged {
     pub rule: RuleKey,
     pub terms: Arc<RuleTerms>,
     pub active: Vec<Active>,
+    /// Alerts that are not active, of which nobody can tell whether they have ended.
+    pub unseen: BTreeMap<LabelSet, Unseen>,
     pub at: Timestamp,
     /// A look between two slots: it may start or advance alerts, never end one.
     pub early: bool,
@@ -40,8 +43,8 @@ pub struct Outcome {
 impl Alerting {
     /// Takes the result of an evaluation.
     pub fn judge(&mut self, judged: Judged, now: Timestamp) -> Outcome {
-        let Judged { rule, terms, active, at, early } = judged;
-        let judgement = self.ledger.judge(&rule, &terms, active, at, early);
+        let Judged { rule, terms, active, unseen, at, early } = judged;
+        let judgement = self.ledger.judge(&rule, &terms, active, unseen, at, early);
         let refused = self.feed(judgement.news, now);
         Outcome { changes: judgement.changes, lost: judgement.lost, refused }
     }

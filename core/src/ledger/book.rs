@@ -100,6 +100,6 @@ pub(super) fn incoming(instance: &Instance, source: &str, generator_url: &str) -
 
 /// Returns whether two records of an alert differ in more than its value, its annotations and when it was last told.
 fn differs(old: &InstanceState, new: &InstanceState) -> bool {
-    (old.state, old.active_at, old.fired_at, old.resolved_at, old.keep_firing_since)
-        != (new.state, new.active_at, new.fired_at, new.resolved_at, new.keep_firing_since)
+    (old.state, old.active_at, old.fired_at, old.resolved_at, old.keep_firing_since, old.unseen)
+        != (new.state, new.active_at, new.fired_at, new.resolved_at, new.keep_firing_since, new.unseen)
 }

@@ -9,7 +9,7 @@ use crate::promql::parse::{self, Syntax};
 use crate::time::Span;
 use crate::yaml::{self, Node, Problems, Table, Value};
 
-use super::{Alerting, Kind, Rule, RuleGroup, RuleText};
+use super::{Alerting, Holding, Kind, Rule, RuleGroup, RuleText};
 
 /// The kind of a custom resource that holds groups.
 const RESOURCE: &str = "PrometheusRule";
@@ -120,6 +120,7 @@ fn read_rule(value: &Value<'_, '_>, group_labels: &BTreeMap<String, String>, def
     let expr = read_expression(&mut table, defaults);
     let hold = table.span("for").unwrap_or_default();
     let keep_firing = table.span("keep_firing_for").unwrap_or_default();
+    let holding = table.value("unseen").map(|value| read_holding(&value));
     let labels = table.value("labels");
     let annotations = table.value("annotations");
     let own_labels = labels.as_ref().map(|value| read_labels(value, defaults)).unwrap_or_default();
@@ -137,18 +138,47 @@ fn read_rule(value: &Value<'_, '_>, group_labels: &BTreeMap<String, String>, def
         }
         (Some(name), None) => {
             check_record(&mut table, &name, hold, keep_firing, defaults);
+            if let Some(value) = table.value("unseen") {
+                value.error("invalid field 'unseen' in recording rule");
+            }
             Some(Kind::Record { name, labels: merged })
         }
         (None, Some(name)) => {
             let labels = read_texts(value, "label", &name, merged);
             let texts = annotations.map(|value| read_annotations(&value, defaults)).unwrap_or_default();
             let annotations = read_texts(value, "annotation", &name, texts);
-            Some(Kind::Alert(Alerting { name, hold, keep_firing, labels, annotations }))
+            Some(Kind::Alert(Alerting { name, hold, keep_firing, holding: holding.unwrap_or_default(), labels, annotations }))
         }
     };
     finish(table, defaults);
     let (text, expr) = expr?;
     Some(Rule { kind: kind?, text, expr, position })
+}
+
+/// Reads what becomes of an alert of which nobody can tell: one word for every reason, or a word for each.
+fn read_holding(value: &Value<'_, '_>) -> Holding {
+    let read = |value: &Value<'_, '_>| match value.text().as_deref() {
+        Some("hold") => Some(true),
+        Some("resolve") => Some(false),
+        Some(word) => {
+            value.error(format!("unseen: {word:?} is neither hold nor resolve"));
+            None
+        }
+        None => None,
+    };
+    if !matches!(value.node.kind, yaml::Kind::Mapping(_)) {
+        return read(value).map_or_else(Holding::default, Holding::all);
+    }
+    let (mut holding, mut table) = (Holding::default(), value.table());
+    for (key, holds) in [
+        ("scrape_failed", &mut holding.scrape_failed),
+        ("no_data", &mut holding.no_data),
+        ("target_gone", &mut holding.target_gone),
+    ] {
+        *holds = table.value(key).and_then(|value| read(&value)).unwrap_or(*holds);
+    }
+    table.finish();
+    holding
 }
 
 fn read_expression(table: &mut Table<'_, '_>, defaults: &Defaults) -> Option<(String, crate::promql::ast::Expr)> {

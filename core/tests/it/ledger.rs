@@ -86,11 +86,13 @@ impl Story {
             expr: "up == 0".to_owned(),
             hold: self.hold,
             keep_firing: Span::ZERO,
+            holding: Holding::default(),
             limit: self.limit,
             interval: Span::from_secs(10),
             generator_url: "http://graph".to_owned(),
         };
-        let judged = Judged { rule: key(rule), terms: Arc::new(terms), active: active.collect(), at: at(second), early: false };
+        let (active, unseen) = (active.collect(), BTreeMap::new());
+        let judged = Judged { rule: key(rule), terms: Arc::new(terms), active, unseen, at: at(second), early: false };
         let outcome = self.state.judge(judged, at(second));
         assert_eq!(outcome.lost.is_some(), self.limit > 0 && replicas.len() > self.limit);
         self.changes.extend(outcome.changes);

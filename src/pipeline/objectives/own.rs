@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tocsin_core::ledger::{RuleKey, RuleTerms};
 use tocsin_core::model::LabelSet;
+use tocsin_core::rule::Holding;
 use tocsin_core::slo::{Definition, Row};
 use tocsin_core::template::escape_query;
 use tocsin_core::time::{Span, Timestamp};
@@ -132,6 +133,7 @@ fn rules(definition: &Definition, external_url: &str, step: Span) -> Vec<(RuleKe
             expr: definition.expr(rule),
             hold: rule.hold,
             keep_firing: Span::ZERO,
+            holding: Holding::all(false),
             limit: 0,
             interval: step,
             generator_url: format!("{external_url}/objectives/{}", escape_query(&definition.id)),

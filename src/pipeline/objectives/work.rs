@@ -339,9 +339,9 @@ impl Work {
             // Those of a definition that was, while its successor catches up, may have been taken out of the files.
             let Some((rule, terms)) = own.rules.iter().find(|(rule, _)| **rule == judged.rule) else { continue };
             let slo::Judged { active, at, .. } = judged;
-            let judged = Judged { rule: rule.clone(), terms: terms.clone(), active, at, early: false };
+            let judged = Judged { rule: rule.clone(), terms: terms.clone(), active, unseen: BTreeMap::new(), at, early: false };
             if let Ok(alerts) = self.parts.watch.judged(judged).await {
-                series.extend(alerts);
+                series.extend(alerts.series);
             }
         }
         self.write(id, at, series);

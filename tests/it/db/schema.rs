@@ -112,6 +112,8 @@ const NEWEST: [&str; 14] = [
     "calendar_window",
     "canary_ack",
     "slo_row",
+    "alert_extension",
+    "delivery_body",
 ];
 
 pub async fn a_database_of_the_version_before_is_brought_forward(place: Place) {
