@@ -141,3 +141,15 @@ async fn a_broken_template_costs_its_words_and_no_page() {
         desk.assert_no_faults();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_repeats_is_shown_without_secrets() {
+    let world = World::start(|_| String::new()).await;
+    world.desks.iter().for_each(Desk::repeat_next);
+    world.scene.break_shop();
+    for (provider, delivery) in world.ended("rejected").await {
+        let detail = delivery["attempts"][0]["detail"].as_str().expect("a text");
+        assert!(detail.contains("cannot take"), "{}: {detail}", provider.kind);
+    }
+    world.assert_no_secret().await;
+}
