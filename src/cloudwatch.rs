@@ -1,11 +1,11 @@
 //! Amazon CloudWatch: one collection of one region's metrics. What to ask for, and what the answers mean, core decides.
 
 mod api;
-mod credentials;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tocsin_core::aws::endpoint;
 use tocsin_core::cloudwatch::answer::{self, Points};
 use tocsin_core::cloudwatch::plan::{self, Batch, Queries, Query};
 use tocsin_core::cloudwatch::{Metric, Source};
@@ -48,7 +48,7 @@ impl Collector {
 
     /// Returns where a region is asked.
     pub fn url(source: &Source, region: &str) -> String {
-        api::endpoint(source.endpoint.as_deref(), "monitoring", region)
+        endpoint(source.endpoint.as_deref(), "monitoring", region)
     }
 
     /// Asks for everything once, within the source's timeout.
@@ -59,7 +59,7 @@ impl Collector {
         match tokio::time::timeout(timeout.to_std(), self.gather(now, &mut gathered)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => gathered.fail(with_causes(&error)),
-            Err(_) => gathered.run_out(timeout, self.api.trouble.take()),
+            Err(_) => gathered.run_out(timeout, self.api.speaker.trouble.take()),
         }
         if gathered.error.is_none() {
             self.succeeded_at = Some(now);
@@ -73,7 +73,7 @@ impl Collector {
             (named(&self.own, "cloudwatch_metrics_requested_total"), self.asked as f64),
             (named(&self.own, "cloudwatch_metrics_left_out"), self.left_out as f64),
         ];
-        for (action, count) in &self.api.requests {
+        for (action, count) in &self.api.speaker.requests {
             let mut labels = named(&self.own, "cloudwatch_requests_total").builder();
             labels.set("action", action);
             facts.push((labels.build(), *count as f64));

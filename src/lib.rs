@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod atlas;
+pub mod aws;
 pub mod cli;
 pub mod client;
 pub mod clock;

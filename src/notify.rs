@@ -4,18 +4,20 @@
 pub mod email;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::header;
+use tocsin_core::aws::Identity;
 use tocsin_core::client::HttpClient;
 use tocsin_core::plane::Delivery;
-use tocsin_core::route::message::{Answer, Body, Method, Piece, Posted, Request, Words};
+use tocsin_core::route::message::{Answer, Body, Method, Piece, Posted, Request, Signing, Words};
 use tocsin_core::route::receiver::{Integration, Way};
 use tocsin_core::route::retry::{Class, MENDING_WAIT, wish};
 use tocsin_core::route::templates::Templates;
 use tocsin_core::time::Span;
 
+use crate::aws::{AwsError, Speaker, Unsigned};
 use crate::client::answer::with_causes;
 use crate::client::{self, ClientError};
 use crate::clock;
@@ -57,6 +59,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Of an answer no more than this is read, and less is kept.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 const ANSWER_CHARS_SHOWN: usize = 300;
+/// Identities of earlier configurations are forgotten beyond this many.
+const SIGNERS_MAX: usize = 64;
 /// Shorter secrets are not looked for in answers: they would be found everywhere.
 const SECRET_BYTES_MIN: usize = 6;
 
@@ -67,6 +71,14 @@ pub struct Sender {
     /// in the configuration share a client; they are added to each request anew).
     clients: Mutex<BTreeMap<String, reqwest::Client>>,
     mails: email::Mails,
+    signers: Mutex<Vec<Signer>>,
+}
+
+/// One who signs for Amazon Web Services in a region, with the credentials that it keeps.
+struct Signer {
+    identity: Identity,
+    region: String,
+    speaker: Arc<tokio::sync::Mutex<Speaker>>,
 }
 
 impl Sender {
@@ -151,6 +163,8 @@ impl Sender {
                 Piece::Secret(secret) => {
                     let value = client::reveal(secret).await.map_err(for_now)?;
                     url.push_str(&value);
+                    // Many servers name the path that they do not know.
+                    opened.extend(value.splitn(4, '/').nth(3).map(str::to_owned));
                     opened.push(value);
                 }
             }
@@ -161,12 +175,25 @@ impl Sender {
             opened.push(value.clone());
             fields.push(((*name).to_owned(), value));
         }
+        if let Some(secret) = request.client.auth.secret() {
+            opened.push(client::reveal(secret).await.map_err(for_now)?);
+        }
         let (kind, body) = written(&request.body, fields);
+        let speaker = request.signing.as_ref().map(|signing| (signing, self.speaker(signing)));
+        let signed = match &speaker {
+            None => header::HeaderMap::new(),
+            Some((signing, speaker)) => {
+                let headers = vec![(header::CONTENT_TYPE.as_str(), kind.to_owned())];
+                let (url, body) = (url.clone(), body.clone().into_bytes());
+                let unsigned = Unsigned { action: "Publish", service: signing.service, url, headers, body };
+                speaker.lock().await.sign(&unsigned).await.map_err(|error| unsigned_outcome(&error))?
+            }
+        };
         let post = match request.method {
             Method::Post => http.post(url),
             Method::Put => http.put(url),
         };
-        let mut post = post.header(header::CONTENT_TYPE, kind).body(body);
+        let mut post = post.header(header::CONTENT_TYPE, kind).headers(signed).body(body);
         for (name, value) in &request.headers {
             post = post.header(*name, value);
         }
@@ -181,8 +208,32 @@ impl Sender {
             Ok(Err(error)) => return Err(retry(with_causes(&error.without_url()))),
             Err(_) => return Err(retry(format!("no answer within {timeout:?}"))),
         };
+        if let Some((_, speaker)) = speaker.filter(|_| answer.status() == reqwest::StatusCode::FORBIDDEN) {
+            speaker.lock().await.forget();
+        }
         Ok(Said::read(answer, &opened).await)
     }
+
+    fn speaker(&self, signing: &Signing<'_>) -> Arc<tokio::sync::Mutex<Speaker>> {
+        let mut signers = self.signers.lock().expect("no holder of this lock panics");
+        let is_it = |one: &&Signer| one.identity == *signing.identity && one.region == signing.region;
+        if let Some(known) = signers.iter().find(is_it) {
+            return known.speaker.clone();
+        }
+        if signers.len() == SIGNERS_MAX {
+            signers.remove(0);
+        }
+        let (identity, region) = (signing.identity.clone(), signing.region.clone());
+        let speaker = Arc::new(tokio::sync::Mutex::new(Speaker::new(identity.clone(), &region)));
+        signers.push(Signer { identity, region, speaker: speaker.clone() });
+        speaker
+    }
+}
+
+/// Returns what it means for a delivery that its request cannot be signed.
+fn unsigned_outcome(error: &AwsError) -> Outcome {
+    let reason = with_causes(error);
+    if error.is_about_credentials() { Outcome::mendable(reason) } else { Outcome::Retry { reason, after: None } }
 }
 
 /// Returns the type and the text of a body, with its secrets.

@@ -68,6 +68,17 @@ pub enum Auth {
     },
 }
 
+impl Auth {
+    /// Returns what nobody else may know.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Auth::None => None,
+            Auth::Basic { password, .. } => password.as_ref(),
+            Auth::Authorization { credentials, .. } => Some(credentials),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tls {
     /// PEM text or file of the authorities to trust, in place of the system's.

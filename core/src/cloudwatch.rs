@@ -1,18 +1,14 @@
 //! Amazon CloudWatch: which metrics to ask for, in which requests, and what the answers mean.
 //!
-//! Nothing here speaks to anybody: `plan` makes the requests' bodies, `answer` reads what came back, `keys` and `profile` read
-//! credentials, `fault` says whether a refusal is worth another attempt.
+//! Nothing here speaks to anybody: `plan` makes the requests' bodies, `answer` reads what came back.
 
 pub mod answer;
-pub mod fault;
-pub mod keys;
 pub mod name;
 pub mod plan;
-pub mod profile;
 
 use std::collections::BTreeMap;
 
-use crate::client::{HttpClient, Secret};
+use crate::aws::Identity;
 use crate::collect::Reach;
 use crate::model::{LabelSet, Matcher};
 use crate::time::Span;
@@ -22,9 +18,7 @@ use crate::time::Span;
 pub struct Source {
     pub job: String,
     pub regions: Vec<String>,
-    pub access: Access,
-    /// Taken on with the credentials of `access`.
-    pub role: Option<Role>,
+    pub identity: Identity,
     /// None: the role's, or else what STS says.
     pub account_id: Option<String>,
     pub interval: Span,
@@ -43,44 +37,6 @@ pub struct Source {
     pub metrics: Vec<Chosen>,
     /// In place of the region's own addresses.
     pub endpoint: Option<String>,
-    pub sts_endpoint: Option<String>,
-    pub imds_endpoint: Option<String>,
-    pub client: HttpClient,
-}
-
-/// Where credentials come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// The first that there is: environment, web identity of the environment, shared profile, the machine's own role.
-    Chain,
-    Keys {
-        access_key: Secret,
-        secret_key: Secret,
-        session_token: Option<Secret>,
-    },
-    Profile {
-        name: String,
-        /// None: the shared file of the user who runs us.
-        file: Option<String>,
-    },
-    WebIdentity {
-        token_file: String,
-        role_arn: String,
-    },
-    /// The role of the machine, from its metadata service (IMDSv2).
-    Machine,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Role {
-    pub arn: String,
-    pub external_id: Option<String>,
-    pub session_name: String,
-}
-
-/// Returns the account that a role's name holds.
-pub fn account_of(arn: &str) -> Option<&str> {
-    arn.split(':').nth(4).filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// How a metric is read.

@@ -31,6 +31,7 @@
 pub mod access;
 pub mod alert;
 pub mod atlas;
+pub mod aws;
 pub mod client;
 pub mod cloudwatch;
 pub mod collect;

@@ -1,150 +1,63 @@
-//! Signed requests to CloudWatch and STS.
+//! Requests to CloudWatch.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
-use aws_credential_types::Credentials as SigningKeys;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
+use tocsin_core::aws::{account_of, endpoint};
+use tocsin_core::cloudwatch::Source;
 use tocsin_core::cloudwatch::answer::AnswerError;
-use tocsin_core::cloudwatch::fault::Fault;
-use tocsin_core::cloudwatch::keys::{self, Keys, KeysError};
-use tocsin_core::cloudwatch::profile::ProfileError;
-use tocsin_core::cloudwatch::{Source, account_of};
-use tocsin_core::collect::wait_before_next;
-use tocsin_core::time::Timestamp;
 
-use super::credentials::{Credentials, Found, find};
-use crate::client::answer::{BodyError, body, with_causes};
-use crate::client::{ClientError, Kept};
-use crate::{clock, id};
-
-/// An answer with 100,800 points takes about 4 MiB.
-const BODY_BYTES_MAX: usize = 32 << 20;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// One exchange; the collection's own timeout bounds all of them together.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::aws::{AwsError, Speaker, Unsigned};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("no answer to {action}")]
-    Transport {
-        action: &'static str,
-        #[source]
-        cause: reqwest::Error,
-    },
-    #[error("cannot read the answer to {action}")]
-    Body {
-        action: &'static str,
-        #[source]
-        cause: BodyError,
-    },
-    #[error("{action} is refused: {fault}")]
-    Refused { action: &'static str, fault: Fault },
-    #[error("cannot sign the request {action}; check the characters of the keys")]
-    Sign { action: &'static str },
+    Aws(#[from] AwsError),
     #[error("the answer to {action} has more than {most} pages")]
     Pages { action: &'static str, most: usize },
     #[error(transparent)]
     Answer(#[from] AnswerError),
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    #[error("cannot read keys from {file}")]
-    Profile {
-        file: String,
-        #[source]
-        cause: ProfileError,
-    },
-    #[error("there are no credentials: none in the environment, no profile in {file}, and no metadata service ({machine})")]
-    NoCredentials { file: String, machine: String },
 }
 
 impl ApiError {
-    fn may_pass(&self) -> bool {
-        match self {
-            ApiError::Transport { .. } | ApiError::Body { cause: BodyError::Transport(_), .. } => true,
-            ApiError::Refused { fault, .. } => fault.may_pass(),
-            _ => false,
-        }
-    }
-
     pub fn is_about_credentials(&self) -> bool {
-        match self {
-            ApiError::Refused { fault, .. } => fault.is_about_credentials(),
-            ApiError::Keys(_) | ApiError::Profile { .. } | ApiError::NoCredentials { .. } | ApiError::Sign { .. } => true,
-            _ => false,
-        }
+        matches!(self, ApiError::Aws(error) if error.is_about_credentials())
     }
 
     /// Returns whether other requests may fare better.
     pub fn is_about_this_request(&self) -> bool {
-        matches!(self, ApiError::Refused { fault, .. } if !fault.may_pass() && !fault.is_about_credentials())
+        matches!(self, ApiError::Aws(error) if error.is_about_this_request())
     }
 }
 
-/// Returns the address of a service in a region, with a slash at its end.
-pub fn endpoint(own: Option<&str>, service: &str, region: &str) -> String {
-    match own {
-        Some(own) => format!("{own}/"),
-        None => {
-            let ending = if region.starts_with("cn-") { ".cn" } else { "" };
-            format!("https://{service}.{region}.amazonaws.com{ending}/")
-        }
-    }
-}
-
-/// Speaks to CloudWatch in one region, with credentials that it keeps fresh.
+/// Speaks to CloudWatch in one region.
 pub struct Api {
     source: Arc<Source>,
     region: String,
-    http: Kept,
-    credentials: Credentials,
+    pub speaker: Speaker,
     account: Option<String>,
-    /// Requests made so far, by what they asked for.
-    pub requests: BTreeMap<&'static str, u64>,
-    /// Why the attempt before failed, while others are under way.
-    pub trouble: Option<String>,
-}
-
-/// A request before it is signed.
-struct Unsigned<'a> {
-    action: &'static str,
-    service: &'a str,
-    url: String,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
 }
 
 impl Api {
     pub fn new(source: Arc<Source>, region: &str) -> Api {
-        let http = Kept::new(source.client.clone(), CONNECT_TIMEOUT);
-        let credentials = Credentials::new(source.clone());
-        Api { source, region: region.to_owned(), http, credentials, account: None, requests: BTreeMap::new(), trouble: None }
+        let speaker = Speaker::new(source.identity.clone(), region);
+        Api { source, region: region.to_owned(), speaker, account: None }
     }
 
     /// Returns the account whose metrics are read; STS is asked once where the configuration does not tell.
     pub async fn account(&mut self) -> Result<String, ApiError> {
-        let source = self.source.clone();
-        if let Some(account) = source.account_id.as_deref().or_else(|| account_of(&source.role.as_ref()?.arn)) {
+        let role = self.source.identity.role.as_ref();
+        if let Some(account) = self.source.account_id.as_deref().or_else(|| account_of(&role?.arn)) {
             return Ok(account.to_owned());
         }
         if self.account.is_none() {
-            let keys = self.keys().await?;
-            let answer = self.sts("GetCallerIdentity", &keys::caller_identity(), Some(&keys)).await;
-            let answer = self.forget_bad_keys(answer)?;
-            self.account = Some(keys::account(&answer)?);
+            self.account = Some(self.speaker.account().await?);
         }
         Ok(self.account.clone().unwrap_or_default())
     }
 
     /// Makes one call of CloudWatch; returns the body of the answer.
     pub async fn call(&mut self, action: &'static str, request: &Value) -> Result<Vec<u8>, ApiError> {
-        let keys = self.keys().await?;
         let request = Unsigned {
             action,
             service: "monitoring",
@@ -155,188 +68,6 @@ impl Api {
             ],
             body: request.to_string().into_bytes(),
         };
-        let answer = self.exchange(&request, Some(&keys)).await;
-        self.forget_bad_keys(answer)
-    }
-
-    fn forget_bad_keys<T>(&mut self, answer: Result<T, ApiError>) -> Result<T, ApiError> {
-        if answer.as_ref().is_err_and(ApiError::is_about_credentials) {
-            self.credentials.forget();
-        }
-        answer
-    }
-
-    async fn keys(&mut self) -> Result<Keys, ApiError> {
-        let now = clock::now();
-        if let Some(keys) = self.credentials.fresh(now) {
-            return Ok(keys);
-        }
-        match self.fetch_keys().await {
-            Ok(keys) => Ok(self.credentials.hold(keys, now)),
-            Err(error) => match self.credentials.valid(now) {
-                Some(keys) => {
-                    let error = with_causes(&error);
-                    tracing::warn!(
-                        job = self.source.job,
-                        region = self.region,
-                        error,
-                        "credentials cannot be renewed; the ones before serve until they expire"
-                    );
-                    Ok(keys)
-                }
-                None => Err(error),
-            },
-        }
-    }
-
-    async fn fetch_keys(&mut self) -> Result<Keys, ApiError> {
-        let source = self.source.clone();
-        let http = self.http.get().await?;
-        let found = find(&source, &http).await?;
-        let keys = match found {
-            Found::Keys(keys) => keys,
-            Found::WebIdentity { role_arn, token } => {
-                let form = keys::assume_role_with_web_identity(&role_arn, "tocsin", &token);
-                keys::assumed(&self.sts("AssumeRoleWithWebIdentity", &form, None).await?)?
-            }
-        };
-        match &source.role {
-            None => Ok(keys),
-            Some(role) => Ok(keys::assumed(&self.sts("AssumeRole", &keys::assume_role(role), Some(&keys)).await?)?),
-        }
-    }
-
-    async fn sts(
-        &mut self,
-        action: &'static str,
-        form: &[(&'static str, String)],
-        keys: Option<&Keys>,
-    ) -> Result<String, ApiError> {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish().into_bytes();
-        let request = Unsigned {
-            action,
-            service: "sts",
-            url: endpoint(self.source.sts_endpoint.as_deref(), "sts", &self.region),
-            headers: vec![("content-type", "application/x-www-form-urlencoded".to_owned())],
-            body,
-        };
-        let answer = self.exchange(&request, keys).await?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    }
-
-    /// Makes a request, and again while another attempt makes sense.
-    async fn exchange(&mut self, request: &Unsigned<'_>, keys: Option<&Keys>) -> Result<Vec<u8>, ApiError> {
-        let http = self.http.get().await?;
-        let mut attempt = 0;
-        loop {
-            *self.requests.entry(request.action).or_default() += 1;
-            attempt += 1;
-            let error = match self.attempt(&http, request, keys).await {
-                Ok(body) => {
-                    self.trouble = None;
-                    return Ok(body);
-                }
-                Err(error) => error,
-            };
-            self.trouble = Some(with_causes(&error));
-            match wait_before_next(attempt, None, id::jitter(u64::MAX)).filter(|_| error.may_pass()) {
-                Some(wait) => tokio::time::sleep(wait.to_std()).await,
-                None => return Err(error),
-            }
-        }
-    }
-
-    async fn attempt(&self, http: &reqwest::Client, request: &Unsigned<'_>, keys: Option<&Keys>) -> Result<Vec<u8>, ApiError> {
-        let action = request.action;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &request.headers {
-            let value = HeaderValue::from_str(value).map_err(|_| ApiError::Sign { action })?;
-            headers.insert(HeaderName::from_static(name), value);
-        }
-        if let Some(keys) = keys {
-            headers.extend(signature(request, keys, &self.region, clock::now()).ok_or(ApiError::Sign { action })?);
-        }
-        let sent = http.post(&request.url).headers(headers).body(request.body.clone()).timeout(REQUEST_TIMEOUT).send().await;
-        let response = sent.map_err(|cause| ApiError::Transport { action, cause })?;
-        let status = response.status();
-        let answer = body(response, BODY_BYTES_MAX).await.map_err(|cause| ApiError::Body { action, cause })?;
-        if status == reqwest::StatusCode::OK {
-            return Ok(answer);
-        }
-        Err(ApiError::Refused { action, fault: Fault::read(status.as_u16(), &answer) })
-    }
-}
-
-/// Returns the headers that sign a request; None when it cannot be signed.
-fn signature(request: &Unsigned<'_>, keys: &Keys, region: &str, now: Timestamp) -> Option<HeaderMap> {
-    let identity = SigningKeys::new(&keys.access_key, &keys.secret_key, keys.session_token.clone(), None, "tocsin").into();
-    let parameters = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name(request.service)
-        .time(UNIX_EPOCH + Duration::from_millis(u64::try_from(now.0).unwrap_or(0)))
-        .settings(SigningSettings::default())
-        .build()
-        .ok()?
-        .into();
-    let headers = request.headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let signable = SignableRequest::new("POST", request.url.as_str(), headers, SignableBody::Bytes(&request.body)).ok()?;
-    let (instructions, _) = sign(signable, &parameters).ok()?.into_parts();
-    let mut signed = HeaderMap::new();
-    for (name, value) in instructions.headers() {
-        let mut value = HeaderValue::from_str(value).ok()?;
-        value.set_sensitive(true);
-        signed.insert(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
-    }
-    Some(signed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_are_signed_for_their_region_and_service() {
-        let request = Unsigned {
-            action: "ListMetrics",
-            service: "monitoring",
-            url: endpoint(None, "monitoring", "eu-west-1"),
-            headers: vec![
-                ("content-type", "application/x-amz-json-1.0".to_owned()),
-                ("x-amz-target", "X.ListMetrics".to_owned()),
-            ],
-            body: b"{}".to_vec(),
-        };
-        let mut keys = Keys {
-            access_key: "AKIDEXAMPLE".to_owned(),
-            secret_key: "hunter2".to_owned(),
-            session_token: Some("token".to_owned()),
-            expires_at: None,
-        };
-        let now = Timestamp::parse_rfc3339("2026-11-21T10:00:00Z").unwrap();
-        let headers = signature(&request, &keys, "eu-west-1", now).unwrap();
-        let authorization = headers["authorization"].to_str().unwrap();
-        assert!(
-            authorization.starts_with(
-                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261121/eu-west-1/monitoring/aws4_request, \
-                 SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, Signature="
-            ),
-            "{authorization}"
-        );
-        assert_eq!(
-            (headers["x-amz-date"].as_bytes(), headers["x-amz-security-token"].as_bytes()),
-            (&b"20261121T100000Z"[..], &b"token"[..])
-        );
-        assert!(!format!("{headers:?}").contains("\"token\""), "secrets are not printed");
-        assert_ne!(signature(&request, &keys, "eu-west-2", now).unwrap()["authorization"], headers["authorization"]);
-        keys.session_token = Some("line\nbreak".to_owned());
-        assert!(signature(&request, &keys, "eu-west-1", now).is_none(), "keys that fit no header are refused and do not panic");
-    }
-
-    #[test]
-    fn regions_have_their_own_addresses() {
-        assert_eq!(endpoint(None, "monitoring", "eu-west-1"), "https://monitoring.eu-west-1.amazonaws.com/");
-        assert_eq!(endpoint(None, "sts", "cn-north-1"), "https://sts.cn-north-1.amazonaws.com.cn/");
-        assert_eq!(endpoint(Some("http://127.0.0.1:1"), "sts", "eu-west-1"), "http://127.0.0.1:1/");
+        Ok(self.speaker.call(&request).await?)
     }
 }

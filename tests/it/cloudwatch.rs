@@ -150,7 +150,7 @@ async fn a_role_is_taken_on() {
     let moto = Moto::start().await;
     let role = format!("arn:aws:iam::{OTHER}:role/reader");
     let form = [("Action", "AssumeRole"), ("Version", "2011-06-15"), ("RoleArn", &role), ("RoleSessionName", "test")];
-    let assumed = tocsin_core::cloudwatch::keys::assumed(&moto.form("sts", &form).await).expect("keys");
+    let assumed = tocsin_core::aws::keys::assumed(&moto.form("sts", &form).await).expect("keys");
     let at = last_minute() + 3;
     for (key, value) in [(assumed.access_key.as_str(), 42.0), (&Keys::any().access_key, 1.0)] {
         moto.put("eu-west-1", key, "AWS/SQS", "ApproximateNumberOfMessagesVisible", at, &[("QueueName", "orders", value)]).await;

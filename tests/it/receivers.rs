@@ -9,7 +9,7 @@ use tocsin_core::time::{Span, Timestamp};
 
 use crate::harness::scene::{Scene, Script};
 use crate::harness::{peers, soon};
-use desk::{Desk, Provider};
+use desk::{Desk, Provider, Reply};
 use providers::PROVIDERS;
 
 /// A word in every secret of the table.
@@ -140,4 +140,31 @@ async fn a_broken_template_costs_its_words_and_no_page() {
         assert!((desk.provider.title)(&first).contains("FIRING:1"), "{}: {first:#?}", desk.provider.kind);
         desk.assert_no_faults();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_repeats_is_shown_without_secrets() {
+    let world = World::start(|_| String::new()).await;
+    world.desks.iter().for_each(Desk::repeat_next);
+    world.scene.break_shop();
+    for (provider, delivery) in world.ended("rejected").await {
+        let detail = delivery["attempts"][0]["detail"].as_str().expect("a text");
+        assert!(detail.contains("cannot take"), "{}: {detail}", provider.kind);
+    }
+    world.assert_no_secret().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn markup_that_cannot_be_read_costs_the_markup_and_no_time() {
+    let world = World::start(|_| String::new()).await;
+    let telegram = world.desks.iter().find(|desk| desk.provider.kind == "telegram").expect("a desk");
+    let body = r#"{"ok":false,"error_code":400,"description":"Bad Request: can't parse entities: unclosed tag"}"#;
+    telegram.next(Reply { status: 400, headers: &[], body });
+    world.scene.break_shop();
+    let (_, delivery) = world.ended("delivered").await.into_iter().find(|(one, _)| one.kind == "telegram").expect("a delivery");
+    assert_eq!(delivery["attempts"].as_array().map(Vec::len), Some(1), "{delivery}");
+    let modes: Vec<Value> = telegram.seen().iter().map(|seen| seen.json()["parse_mode"].clone()).collect();
+    assert_eq!(modes, [json!("HTML"), Value::Null]);
+    assert!(telegram.seen()[1].body.contains("[FIRING:1] ShopDown main"), "{:#?}", telegram.seen());
+    assert!(delivery["attempts"][0]["detail"].as_str().is_some_and(|detail| detail.contains("markup")), "{delivery}");
 }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::aws::{Access, Identity, Role};
 use crate::client::Secret;
-use crate::cloudwatch::{Access, Chosen, Discovery, Metric, Reading, Role, Source};
+use crate::cloudwatch::{Chosen, Discovery, Metric, Reading, Source};
 use crate::model::Matcher;
 use crate::time::Span;
 use crate::yaml::{Table, Value};
@@ -32,8 +33,14 @@ fn entry(value: &Value<'_, '_>, folder: &Folder, file: &str, names: &mut Names) 
     let mut table = value.table();
     let job = source::job_name(&mut table, "cloudwatch", file, names);
     let times = source::times(&mut table);
-    let access = access(&mut table, folder);
-    let role = role(&mut table);
+    let identity = Identity {
+        name: job.clone(),
+        access: access(&mut table, folder),
+        role: role(&mut table),
+        sts_endpoint: source::address(&mut table, "sts_endpoint"),
+        imds_endpoint: source::address(&mut table, "imds_endpoint"),
+        client: source::http(&mut table, folder),
+    };
     let inherited = Reading { period: PERIOD, delay: DELAY, statistics: Vec::new(), label_names: BTreeMap::new() };
     let defaults = reading(&mut table, &inherited);
     let (discovery, metrics) =
@@ -44,8 +51,7 @@ fn entry(value: &Value<'_, '_>, folder: &Folder, file: &str, names: &mut Names) 
     let source = Source {
         job,
         regions: regions(&mut table),
-        access,
-        role,
+        identity,
         account_id: account(&mut table),
         interval: times.interval,
         timeout: times.timeout,
@@ -58,9 +64,6 @@ fn entry(value: &Value<'_, '_>, folder: &Folder, file: &str, names: &mut Names) 
         discovery,
         metrics,
         endpoint: source::address(&mut table, "endpoint"),
-        sts_endpoint: source::address(&mut table, "sts_endpoint"),
-        imds_endpoint: source::address(&mut table, "imds_endpoint"),
-        client: source::http(&mut table, folder),
     };
     table.finish();
     source
@@ -105,7 +108,7 @@ fn role_arn(value: &Value<'_, '_>) -> Option<String> {
     let arn = value.text()?;
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let is_role = matches!(parts.as_slice(), ["arn", _, "iam", "", _, name] if name.len() > 5 && name.starts_with("role/"))
-        && crate::cloudwatch::account_of(&arn).is_some();
+        && crate::aws::account_of(&arn).is_some();
     if !is_role {
         value.error(format!("{arn:?} names no role; write arn:aws:iam::ACCOUNT:role/NAME"));
     }

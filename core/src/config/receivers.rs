@@ -8,6 +8,7 @@ mod opsgenie;
 mod pagerduty;
 mod pushover;
 mod slack;
+mod sns;
 mod telegram;
 mod twilio;
 mod unserved;
@@ -188,7 +189,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
 type Read = fn(&mut Table<'_, '_>, &Defaults, &Folder) -> Option<Channel>;
 
 /// The kinds that are served: key, word for messages, whether resolved alerts are sent too, reader.
-const SERVED: [(&str, &str, bool, Read); 12] = [
+const SERVED: [(&str, &str, bool, Read); 13] = [
     ("pagerduty_configs", "pagerduty", true, pagerduty::read),
     ("email_configs", "email", false, email::read),
     ("webhook_configs", "webhook", true, webhook::read),
@@ -199,6 +200,7 @@ const SERVED: [(&str, &str, bool, Read); 12] = [
     ("pushover_configs", "pushover", true, pushover::read),
     ("telegram_configs", "telegram", true, telegram::read),
     ("ntfy_configs", "ntfy", true, ntfy::read),
+    ("sns_configs", "sns", true, sns::read),
     ("twilio_configs", "twilio", true, twilio::read),
     ("inbox_configs", "inbox", true, |_, _, _| Some(Channel::Inbox)),
 ];

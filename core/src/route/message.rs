@@ -9,6 +9,7 @@ pub mod opsgenie;
 pub mod pagerduty;
 pub mod pushover;
 pub mod slack;
+pub mod sns;
 pub mod telegram;
 pub mod twilio;
 pub mod webhook;
@@ -17,6 +18,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::aws::Identity;
 use crate::client::{HttpClient, Secret};
 use crate::time::Span;
 
@@ -89,6 +91,14 @@ pub enum Body {
     Form(Vec<(String, String)>),
 }
 
+/// As whom a request is signed, for which service of Amazon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signing<'a> {
+    pub service: &'static str,
+    pub region: String,
+    pub identity: &'a Identity,
+}
+
 /// A request to be made as it stands, once its secrets are opened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request<'a> {
@@ -102,12 +112,14 @@ pub struct Request<'a> {
     pub client: &'a HttpClient,
     /// Zero: no limit of its own.
     pub timeout: Span,
+    pub signing: Option<Signing<'a>>,
 }
 
 impl<'a> Request<'a> {
     /// Returns a post without headers and secrets of its own.
     pub fn post(url: Vec<Piece<'a>>, body: Body, client: &'a HttpClient) -> Request<'a> {
-        Request { method: Method::Post, url, headers: Vec::new(), body, secrets: Vec::new(), client, timeout: Span::ZERO }
+        let (headers, secrets) = (Vec::new(), Vec::new());
+        Request { method: Method::Post, url, headers, body, secrets, client, timeout: Span::ZERO, signing: None }
     }
 }
 

@@ -15,6 +15,7 @@ pub use super::message::opsgenie::Opsgenie;
 pub use super::message::pagerduty::PagerDuty;
 pub use super::message::pushover::Pushover;
 pub use super::message::slack::Slack;
+pub use super::message::sns::Sns;
 pub use super::message::telegram::{Chat, Telegram};
 pub use super::message::twilio::Twilio;
 pub use super::message::webhook::Webhook;
@@ -72,6 +73,7 @@ pub enum Channel {
     Pushover(Pushover),
     Telegram(Telegram),
     Ntfy(Ntfy),
+    Sns(Sns),
     Twilio(Twilio),
     /// The inbox on our own web page.
     Inbox,
@@ -114,6 +116,7 @@ impl Channel {
                 Chat::File(file) => format!("{} {}", secret_text(file), telegram.thread),
             },
             Channel::Ntfy(ntfy) => format!("{} {}", ntfy.url, secret_text(&ntfy.topic)),
+            Channel::Sns(sns) => format!("{} {}", sns.region, sns.place.text()),
             Channel::Twilio(twilio) => format!("{} {}", twilio.account, twilio.to),
             Channel::Inbox | Channel::Unserved { .. } => String::new(),
         };
@@ -133,6 +136,7 @@ impl Channel {
             Channel::Pushover(_) => "pushover",
             Channel::Telegram(_) => "telegram",
             Channel::Ntfy(_) => "ntfy",
+            Channel::Sns(_) => "sns",
             Channel::Twilio(_) => "twilio",
             Channel::Inbox => "inbox",
             Channel::Unserved { kind } => kind,
@@ -151,6 +155,7 @@ impl Channel {
             Channel::Pushover(pushover) => Way::Posted(pushover),
             Channel::Telegram(telegram) => Way::Posted(telegram),
             Channel::Ntfy(ntfy) => Way::Posted(ntfy),
+            Channel::Sns(sns) => Way::Posted(sns),
             Channel::Twilio(twilio) => Way::Posted(twilio),
             Channel::Email(email) => Way::Mailed(email),
             Channel::Inbox => Way::Kept,

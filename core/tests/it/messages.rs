@@ -79,6 +79,7 @@ fn written(request: &Request<'_>) -> String {
         }
         Auth::Authorization { scheme, credentials } => lines.push(format!("authorization: {scheme} {}", open(credentials))),
     }
+    lines.extend(request.signing.iter().map(|signing| format!("signed: {} {}", signing.service, signing.region)));
     lines.extend(request.headers.iter().map(|(name, value)| format!("{name}: {value}")));
     let secrets = request.secrets.iter().map(|(name, secret)| (*name, open(secret)));
     match &request.body {
@@ -283,6 +284,27 @@ fn the_kinds_that_alertmanager_lacks_are_sent_too() {
 }
 
 #[test]
+fn sns_is_published_to() {
+    check(
+        "  sns_configs:\n  - topic_arn: arn:aws:sns:eu-west-1:1:shop.fifo\n    sigv4: {access_key: a, secret_key: b}\n    subject: 'é\t{{ .Status }}'\n    \
+         message: m\n    attributes: {'x-{{ .Status }}': '{{ .Receiver }}', empty: ''}",
+        Action::Notify,
+        true,
+        "POST https://sns.eu-west-1.amazonaws.com/\nsigned: sns eu-west-1\nAction=\"Publish\"\nVersion=\"2010-03-31\"\n\
+         TopicArn=\"arn:aws:sns:eu-west-1:1:shop.fifo\"\nMessage=\"m\"\nSubject=\"? firing\"\n\
+         MessageAttributes.entry.1.Name=\"x-firing\"\nMessageAttributes.entry.1.Value.DataType=\"String\"\n\
+         MessageAttributes.entry.1.Value.StringValue=\"a\"\n\
+         MessageDeduplicationId=\"be2974546978e3739e6d6da85c4be9f334ce32df2b9fd4b6ff1b55c0d57e9d44\"\nMessageGroupId=\"dedup\"",
+    );
+    check(
+        "  sns_configs: [{phone_number: '+49', sigv4: {region: eu-west-2}, api_url: http://sns/, message: m, subject: ''}]",
+        Action::Notify,
+        false,
+        "POST http://sns/\nsigned: sns eu-west-2\nAction=\"Publish\"\nVersion=\"2010-03-31\"\nPhoneNumber=\"+49\"\nMessage=\"m\"",
+    );
+}
+
+#[test]
 fn webhooks_and_pagerduty_are_sent_as_ever() {
     let hook = "  webhook_configs: [{url: http://hook, max_alerts: 1}]";
     let (sent, _) = requests(hook, Action::Notify, &data(true, "sda"));
@@ -304,6 +326,30 @@ fn webhooks_and_pagerduty_are_sent_as_ever() {
     assert!(refused.is_err_and(|reason| reason.contains("Events API v1")));
 }
 
+#[test]
+fn an_event_of_pagerduty_has_words_of_ours_for_those_that_fail() {
+    let broken = "'{{ (index .Alerts 99).Status }}'";
+    let lines = format!(
+        "  pagerduty_configs:\n  - url: http://pd\n    routing_key: k\n    client: {broken}\n    severity: {broken}\n    class: {broken}\n    \
+         description: {broken}\n    details: {{firing: {broken}, sound: word}}\n    links: [{{href: {broken}}}]\n    \
+         images: [{{src: 'http://{{{{ .Status }}}}'}}]"
+    );
+    let (sent, _) = requests(&lines, Action::Trigger, &data(true, "sda"));
+    let event: serde_json::Value = serde_json::from_str(sent[0].lines().last().expect("a body")).expect("JSON");
+    let payload = &event["payload"];
+    assert_eq!((&payload["summary"], &payload["source"]), (&"[FIRING:1] Full <&_>".into(), &"tocsin".into()));
+    assert_eq!((&payload["severity"], payload.get("class"), event.get("links")), (&"error".into(), None, None));
+    assert_eq!((&event["images"][0]["src"], &payload["custom_details"]["sound"]), (&"http://firing".into(), &"word".into()));
+    let faults: Vec<&String> = payload["custom_details"]["template_errors"].as_object().expect("faults").keys().collect();
+    assert_eq!(faults, ["class", "client", "description", "details.firing", "links.href", "severity", "source"]);
+
+    let mut large = data(true, "sda");
+    large.common_labels = LabelSet::from_pairs([("disk", "x".repeat(600_000).as_str())]);
+    let lines = "  pagerduty_configs: [{url: http://pd, routing_key: k, details: {disk: '{{ .CommonLabels.disk }}'}}]";
+    let (sent, _) = requests(lines, Action::Trigger, &large);
+    assert!(sent[0].len() < 512_000 && sent[0].contains("the details were left out"), "{} bytes", sent[0].len());
+}
+
 /// One entry of each kind with all of its required keys; `more` goes into each.
 fn every_kind(more: &str) -> Vec<(&'static str, String)> {
     [
@@ -315,6 +361,7 @@ fn every_kind(more: &str) -> Vec<(&'static str, String)> {
         ("telegram", "telegram_configs: [{bot_token: t, chat_id: 1"),
         ("pagerduty", "pagerduty_configs: [{routing_key: k"),
         ("ntfy", "ntfy_configs: [{topic: t"),
+        ("sns", "sns_configs: [{topic_arn: 'arn:aws:sns:eu-west-1:1:a'"),
         ("twilio", "twilio_configs: [{account_sid: AC1, auth_token: k, to: '+49', from: '+1'"),
     ]
     .into_iter()
@@ -331,6 +378,7 @@ fn more_of(kind: &str, text: &str) -> String {
         "telegram" => &["message"],
         "pagerduty" => &["description"],
         "twilio" => &["body"],
+        "sns" => &["message"],
         _ => &["title", "message"],
     };
     keys.iter().map(|key| format!(", {key}: {text}")).collect()
@@ -393,6 +441,7 @@ fn texts_are_cut_to_what_the_provider_takes() {
                     chars(&value["message"]) == 130 && chars(&value["description"]) == 15_000 && details <= 8_000
                 }
                 "pushover" => field("title").chars().count() == 250 && field("message").chars().count() == 1024,
+                "sns" => field("Message").len() <= 256 << 10 && field("Subject").len() <= 99,
                 "twilio" => (1599..=1600).contains(&field("Body").encode_utf16().count()),
                 "ntfy" => {
                     let bytes = |name: &str| value[name].as_str().map_or(0, str::len);
@@ -401,7 +450,9 @@ fn texts_are_cut_to_what_the_provider_takes() {
                 "telegram" => (4095..=4096).contains(&units(&value["text"])) && value.get("parse_mode").is_none(),
                 _ => chars(&value["payload"]["summary"]) == 1024,
             };
-            assert!(fits && sent[0].contains('…'), "{kind}: {} bytes", body.len());
+            // A topic has room for that.
+            let is_cut = sent[0].contains('…') || kind == "sns";
+            assert!(fits && is_cut, "{kind}: {} bytes", body.len());
         }
     }
 }
@@ -429,6 +480,7 @@ fn answers_are_read_as_each_provider_means_them() {
     let all = every_kind("x");
     for (kind, status, body, class, after) in [
         ("slack", 200, "ok", Delivered, None),
+        ("slack", 200, "", Delivered, None),
         ("slack", 200, r#"{"ok":true,"ts":"1"}"#, Delivered, None),
         ("slack", 200, r#"{"ok":false,"error":"ratelimited"}"#, Retry, None),
         ("slack", 200, r#"{"ok":false,"error":"channel_not_found"}"#, Mendable, None),
@@ -459,6 +511,11 @@ fn answers_are_read_as_each_provider_means_them() {
         ("ntfy", 429, r#"{"code":42901,"http":429}"#, Retry, None),
         ("ntfy", 403, r#"{"code":40301,"http":403}"#, Mendable, None),
         ("ntfy", 400, r#"{"code":40009,"http":400}"#, Rejected, None),
+        ("sns", 200, "<PublishResponse/>", Delivered, None),
+        ("sns", 400, "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>", Retry, None),
+        ("sns", 400, "<ErrorResponse><Error><Code>InvalidParameter</Code></Error></ErrorResponse>", Rejected, None),
+        ("sns", 403, "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code></Error></ErrorResponse>", Mendable, None),
+        ("sns", 404, "<ErrorResponse><Error><Code>NotFound</Code></Error></ErrorResponse>", Mendable, None),
         ("twilio", 201, r#"{"sid":"SM1","error_code":null}"#, Delivered, None),
         ("twilio", 400, r#"{"code":21211,"message":"Invalid 'To' Phone Number"}"#, Rejected, None),
         ("twilio", 400, r#"{"code":21610,"message":"unsubscribed recipient"}"#, Rejected, None),
@@ -491,4 +548,20 @@ fn a_place_keeps_its_name() {
     let one = |more: &str| names(&format!("  slack_configs: [{{api_url: http://s{more}}}]"));
     assert_eq!(one(""), one(", title: other"));
     assert_ne!(one(""), one(", channel: '#x'"));
+}
+
+#[test]
+fn the_example_of_the_documentation_has_every_kind_that_is_served() {
+    let documents = include_str!("../../../docs/configuration.md");
+    let section = documents.split_once("### Receivers").expect("the section").1;
+    let example = section.split("```").nth(1).and_then(|block| block.strip_prefix("yaml")).expect("an example");
+    let text = format!("route: {{receiver: shop}}\n{example}");
+    let (config, problems) = config::read(&File { name: "tocsin.yml".to_owned(), text }, None, &|_| None);
+    assert!(problems.is_empty(), "{problems:#?}");
+    let kinds: BTreeMap<String, usize> = config.expect("a configuration").routing.receivers["shop"]
+        .integrations
+        .iter()
+        .map(|integration| (integration.channel.kind().to_owned(), 1))
+        .collect();
+    assert_eq!(kinds.len(), 13, "{kinds:?}");
 }

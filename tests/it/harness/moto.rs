@@ -107,7 +107,7 @@ impl Moto {
         call("CreateUser", &[]).await;
         call("PutUserPolicy", &[("PolicyName", "read"), ("PolicyDocument", &policy.to_string())]).await;
         let made = call("CreateAccessKey", &[]).await;
-        let part = |name: &str| tocsin_core::cloudwatch::keys::element(&made, name).expect("an access key");
+        let part = |name: &str| tocsin_core::aws::keys::element(&made, name).expect("an access key");
         Keys { access_key: part("AccessKeyId"), secret_key: part("SecretAccessKey") }
     }
 }

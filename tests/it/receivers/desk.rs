@@ -66,6 +66,7 @@ struct Inner {
     seen: Vec<Seen>,
     faults: Vec<String>,
     next: VecDeque<Reply>,
+    repeats: bool,
 }
 
 #[derive(Clone)]
@@ -80,7 +81,7 @@ impl Desk {
     pub async fn start(provider: &'static Provider) -> Desk {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let inner = Inner { seen: Vec::new(), faults: Vec::new(), next: VecDeque::new() };
+        let inner = Inner { seen: Vec::new(), faults: Vec::new(), next: VecDeque::new(), repeats: false };
         let desk = Desk { provider, url, inner: Arc::new(Mutex::new(inner)) };
         let router = Router::new().fallback(answer).with_state(desk.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -94,6 +95,11 @@ impl Desk {
     /// Answers the next request so, whatever it is.
     pub fn next(&self, reply: Reply) {
         self.lock().next.push_back(reply);
+    }
+
+    /// Refuses the next request with its own words: path, authorization, body.
+    pub fn repeat_next(&self) {
+        self.lock().repeats = true;
     }
 
     /// Returns every request so far.
@@ -128,7 +134,12 @@ async fn answer(State(desk): State<Desk>, request: Request) -> Response {
         None => desk.provider.refused,
     };
     inner.faults.extend(faults);
+    let bearer = Some(seen.header("authorization")).filter(|header| !header.starts_with("Basic ")).unwrap_or_default();
+    let repeated = format!("cannot take {} {bearer} {}", seen.path, seen.body);
     inner.seen.push(seen);
+    if std::mem::take(&mut inner.repeats) {
+        return (StatusCode::BAD_REQUEST, repeated).into_response();
+    }
     let mut response = (StatusCode::from_u16(reply.status).expect("a status"), reply.body).into_response();
     let kind = if reply.body.starts_with('{') { "application/json" } else { "text/plain" };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -1,6 +1,8 @@
 //! The providers, each by its documentation: what it demands, how long texts may be, and what it answers.
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tocsin::id::hex;
 
 use super::desk::{Provider, Reply, Seen};
 
@@ -21,7 +23,7 @@ pub static PROVIDERS: &[Provider] = &[
         status: |seen| word(&text(&seen.json()["attachments"][0]["color"]), "danger", "good"),
         taken: reply(200, &[], "ok"),
         limited: reply(429, WAIT, "rate_limited"),
-        refused: reply(400, &[], "\"invalid_payload\""),
+        refused: reply(400, &[], "invalid_payload"),
     },
     Provider {
         kind: "msteamsv2",
@@ -100,6 +102,30 @@ pub static PROVIDERS: &[Provider] = &[
         refused: reply(400, &[], "{\"code\":40024,\"http\":400,\"error\":\"invalid request: request body must be valid JSON\"}"),
     },
     Provider {
+        kind: "sns",
+        keys: |url| {
+            format!(
+                "api_url: {url}\ntopic_arn: arn:aws:sns:eu-west-1:1:shop\nsigv4: {{access_key: AKIDEXAMPLE, secret_key: {SNS_KEY}}}"
+            )
+        },
+        title_key: "message",
+        keeps_incidents: false,
+        faults: sns_faults,
+        title: |seen| seen.form().remove("Subject").unwrap_or_default(),
+        status: |seen| if seen.form()["Subject"].contains("FIRING") { "firing".to_owned() } else { "resolved".to_owned() },
+        taken: reply(200, &[], "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"),
+        limited: reply(
+            429,
+            WAIT,
+            "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>",
+        ),
+        refused: reply(
+            400,
+            &[],
+            "<ErrorResponse><Error><Code>InvalidParameter</Code><Message>Invalid parameter: TopicArn</Message></Error></ErrorResponse>",
+        ),
+    },
+    Provider {
         kind: "twilio",
         keys: |url| format!("api_url: {url}\naccount_sid: AC1\nauth_token: hunter2\nto: '+491701234567'\nfrom: '+15005550006'"),
         title_key: "body",
@@ -113,6 +139,7 @@ pub static PROVIDERS: &[Provider] = &[
     },
 ];
 
+const SNS_KEY: &str = "hunter2";
 /// A key has thirty letters and digits.
 const PUSHOVER_KEY: &str = "hunter2hunter2hunter2hunter2ab";
 
@@ -251,4 +278,43 @@ fn twilio_faults(seen: &Seen) -> Vec<String> {
         ("numbers", is_number("To") && is_number("From")),
         ("a body of 1600 characters at most", form.get("Body").is_some_and(|body| (1..=1600).contains(&body.chars().count()))),
     ])
+}
+
+fn sns_faults(seen: &Seen) -> Vec<String> {
+    let form = seen.form();
+    let field = |name: &str| form.get(name).map_or("", String::as_str);
+    unmet([
+        ("a post of a form", is_post(seen, "/", "application/x-www-form-urlencoded")),
+        ("a call of Publish", field("Action") == "Publish" && field("Version") == "2010-03-31"),
+        ("a topic", field("TopicArn") == "arn:aws:sns:eu-west-1:1:shop"),
+        ("a message", (1..=256 << 10).contains(&field("Message").len())),
+        ("a subject of ASCII", field("Subject").is_ascii() && field("Subject").len() < 100),
+        (
+            "a signature",
+            signature(seen).is_some_and(|right| seen.header("authorization").ends_with(&format!("Signature={right}"))),
+        ),
+    ])
+}
+
+/// Returns the signature that a request must have.
+///
+/// Source: AWS, "Create a signed AWS API request".
+fn signature(seen: &Seen) -> Option<String> {
+    let claim = seen.header("authorization").strip_prefix("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")?;
+    let (scope, rest) = claim.split_once(", SignedHeaders=")?;
+    let (names, _) = rest.split_once(", Signature=")?;
+    let headers: String = names.split(';').map(|name| format!("{name}:{}\n", seen.header(name).trim())).collect();
+    let digest = |text: &str| hex(&Sha256::digest(text.as_bytes()));
+    let canonical = format!("POST\n/\n\n{headers}\n{names}\n{}", digest(&seen.body));
+    let told = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", seen.header("x-amz-date"), digest(&canonical));
+    let key = format!("AWS4{SNS_KEY}").into_bytes();
+    let key = scope.split('/').fold(key, |key, part| mac(&key, part.as_bytes()));
+    (scope.ends_with("/eu-west-1/sns/aws4_request")).then(|| hex(&mac(&key, told.as_bytes())))
+}
+
+/// Returns the HMAC-SHA-256 of a text under a key of at most 64 bytes.
+fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let pad = |with: u8| -> Vec<u8> { (0..64).map(|at| key.get(at).copied().unwrap_or(0) ^ with).collect() };
+    let inner = Sha256::digest([pad(0x36).as_slice(), text].concat());
+    Sha256::digest([pad(0x5c).as_slice(), inner.as_slice()].concat()).to_vec()
 }

@@ -3,7 +3,7 @@
 use crate::client::Secret;
 use crate::route::message::telegram::Mode;
 use crate::route::receiver::{Channel, Chat, Telegram};
-use crate::yaml::Table;
+use crate::yaml::{Table, Value};
 
 use super::super::client;
 use super::super::place::Folder;
@@ -50,9 +50,12 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
 }
 
 fn chat(table: &mut Table<'_, '_>, folder: &Folder) -> Chat {
-    let id = table.integer("chat_id").unwrap_or(0);
+    let written = table.value("chat_id");
+    let id = written.as_ref().and_then(Value::integer).unwrap_or(0);
     let file = client::some_text(table, "chat_id_file").map(|path| Chat::File(Secret::File(folder.join(&path))));
     match (id, file) {
+        // What is written and is no number has been told.
+        (0, None) if written.is_some_and(|value| value.node.text() != Some("0")) => {}
         (0, None) => table.error("missing chat_id on telegram_config; write chat_id or chat_id_file"),
         (0, Some(file)) => return file,
         (_, Some(_)) => table.error("at most one of chat_id & chat_id_file must be configured; remove one"),

@@ -34,7 +34,7 @@ const WEBHOOK: (&str, &str) = ("webhook_url", "webhook_url_file");
 const ONE_WEBHOOK: Required =
     required(&["webhook_url", "webhook_url_file"], &[], "one of webhook_url or webhook_url_file must be configured");
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 8] = [
     Kind {
         key: "incidentio_configs",
         sends_resolved: true,
@@ -148,27 +148,6 @@ const KINDS: [Kind; 9] = [
                 "no global Rocketchat Token set either inline or in a file",
             ),
         ],
-    },
-    Kind {
-        key: "sns_configs",
-        sends_resolved: true,
-        keys: &[
-            "api_url",
-            "sigv4",
-            "topic_arn",
-            "phone_number",
-            "target_arn",
-            "subject",
-            "message",
-            "attributes",
-            "use_aws_http_client",
-        ],
-        exclusive: &[],
-        required: &[required(
-            &["target_arn", "topic_arn", "phone_number"],
-            &[],
-            "must provide either a Target ARN, Topic ARN, or Phone Number for SNS config",
-        )],
     },
     Kind {
         key: "victorops_configs",
@@ -304,12 +283,6 @@ fn special(kind: &str, table: &Table<'_, '_>) {
             here.error(
                 "at least one of alert_source_token, alert_source_token_file or http_config.authorization must be configured",
             );
-        }
-        "sns_configs" => {
-            let set = ["target_arn", "topic_arn", "phone_number"].into_iter().filter(|key| !text(key).is_empty()).count();
-            if set == 2 {
-                here.error("must provide either a Target ARN, Topic ARN, or Phone Number for SNS config; remove one");
-            }
         }
         "victorops_configs" => {
             for (key, _) in node.get("custom_fields").map(Node::entries).unwrap_or_default() {

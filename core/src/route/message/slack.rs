@@ -157,7 +157,8 @@ impl Posted for Slack {
         match said["ok"].as_bool() {
             Some(true) => answer.as_class(Class::Delivered),
             Some(false) => answer.as_class(error_class(said["error"].as_str().unwrap_or_default())),
-            None if answer.body.trim() == "ok" => answer.as_class(Class::Delivered),
+            // An answer whose body does not come is judged by its status alone.
+            None if matches!(answer.body.trim(), "ok" | "") => answer.as_class(Class::Delivered),
             None => answer.as_class(error_class(answer.body.trim())),
         }
     }

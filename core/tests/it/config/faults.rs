@@ -373,3 +373,55 @@ fn a_receiver_has_no_other_name_among_its_labels() {
         "etc/tocsin.yml:4:11: error: receivers[0].labels: receiver label \"name\" must match receiver name \"a\", got \"b\"; remove it\n",
     );
 }
+
+#[test]
+fn receivers_name_every_fault_at_once() {
+    check(
+        r#"
+global: {slack_app_token: t, slack_api_url: https://hooks/x, telegram_api_url: ftp://x}
+route: {receiver: a}
+receivers:
+  - name: a
+    slack_configs:
+      - {api_url: https://x, app_token: t, titel: x, fields: [{title: x}], actions: [{type: button, text: x}]}
+      - {update_message: true, api_url: https://x, http_config: {authorization: {credentials: x}}}
+    msteamsv2_configs: [{}]
+    discord_configs: [{webhook_url: x, webhook_url_file: y}]
+    opsgenie_configs: [{responders: [{type: crowd, name: x}]}]
+    pushover_configs: [{user_key: u, html: true, monospace: true}]
+    telegram_configs: [{parse_mode: Word, chat_id: "1"}]
+    ntfy_configs: [{topic: a b, token: t, username: u, actions: [{action: jump}]}]
+    sns_configs: [{topic_arn: a, phone_number: b, sigv4: {access_key: a}}]
+    twilio_configs: [{account_sid: x, from: '+1', messaging_service_sid: MG}]
+"#,
+        r#"etc/tocsin.yml:2:9: error: global: at most one of slack_app_token/slack_app_token_file & slack_api_url/slack_api_url_file must be configured
+etc/tocsin.yml:2:80: error: global.telegram_api_url: unsupported scheme or missing host for URL: URL scheme must be 'http' or 'https'
+etc/tocsin.yml:7:9: error: receivers[0].slack_configs[0]: at most one of api_url/api_url_file & app_token/app_token_file must be configured; remove one
+etc/tocsin.yml:7:44: error: receivers[0].slack_configs[0].titel: unknown key titel; did you mean title?
+etc/tocsin.yml:7:63: error: receivers[0].slack_configs[0].fields[0]: missing value in Slack field configuration; write value
+etc/tocsin.yml:7:86: error: receivers[0].slack_configs[0].actions[0]: missing name or url in Slack action configuration; write one of them
+etc/tocsin.yml:8:9: error: receivers[0].slack_configs[1]: update_message can only be used with bot tokens. api_url must be set to https://slack.com/api/chat.postMessage
+etc/tocsin.yml:9:25: error: receivers[0].msteamsv2_configs[0]: one of webhook_url or webhook_url_file must be configured
+etc/tocsin.yml:10:23: error: receivers[0].discord_configs[0]: at most one of webhook_url & webhook_url_file must be configured; remove one
+etc/tocsin.yml:10:37: error: receivers[0].discord_configs[0].webhook_url: unsupported scheme or missing host for URL: URL scheme must be 'http' or 'https'
+etc/tocsin.yml:11:24: error: receivers[0].opsgenie_configs[0]: no global OpsGenie API Key set either inline or in a file; write api_key_file or api_key
+etc/tocsin.yml:11:38: error: receivers[0].opsgenie_configs[0].responders[0]: opsGenieConfig responder type does not match valid options ^(team|teams|user|escalation|schedule)$
+etc/tocsin.yml:12:24: error: receivers[0].pushover_configs[0]: at most one of monospace & html must be configured; remove one
+etc/tocsin.yml:12:24: error: receivers[0].pushover_configs[0]: one of token or token_file must be configured
+etc/tocsin.yml:13:24: error: receivers[0].telegram_configs[0]: missing bot_token or bot_token_file on telegram_config; write bot_token_file
+etc/tocsin.yml:13:37: error: receivers[0].telegram_configs[0].parse_mode: unknown parse_mode on telegram_config, must be Markdown, MarkdownV2, HTML or empty string
+etc/tocsin.yml:13:52: error: receivers[0].telegram_configs[0].chat_id: expected a whole number, without quotes
+etc/tocsin.yml:14:20: error: receivers[0].ntfy_configs[0]: topic has letters, digits, - and _ only, 64 at most; write another one
+etc/tocsin.yml:14:20: error: receivers[0].ntfy_configs[0]: at most one of token and username must be configured; remove one
+etc/tocsin.yml:14:66: error: receivers[0].ntfy_configs[0].actions[0]: missing label in ntfy action configuration; write label
+etc/tocsin.yml:14:66: error: receivers[0].ntfy_configs[0].actions[0]: missing url in ntfy action configuration; write url
+etc/tocsin.yml:14:66: error: receivers[0].ntfy_configs[0].actions[0]: action must be view or http
+etc/tocsin.yml:15:19: error: receivers[0].sns_configs[0]: must provide either a Target ARN, Topic ARN, or Phone Number for SNS config; write exactly one of target_arn, topic_arn and phone_number
+etc/tocsin.yml:15:58: error: receivers[0].sns_configs[0].sigv4: must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SigV4 config
+etc/tocsin.yml:16:22: error: receivers[0].twilio_configs[0]: missing account_sid on twilio_config; write the account's SID, which begins with AC
+etc/tocsin.yml:16:22: error: receivers[0].twilio_configs[0]: missing auth_token or auth_token_file on twilio_config; write auth_token_file
+etc/tocsin.yml:16:22: error: receivers[0].twilio_configs[0]: missing to on twilio_config; write one number such as +491701234567, and an entry of its own for each further one
+etc/tocsin.yml:16:22: error: receivers[0].twilio_configs[0]: exactly one of from & messaging_service_sid must be configured on twilio_config
+"#,
+    );
+}

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use tocsin_core::atlas::{self, Granularity, Level};
+use tocsin_core::aws::Access;
 use tocsin_core::client::Secret;
-use tocsin_core::cloudwatch::Access;
 use tocsin_core::config::{self, Config, File};
 use tocsin_core::time::Span;
 
@@ -64,7 +64,7 @@ cloudwatch:
     let [first, other] = config.cloudwatch.as_slice() else { panic!("two sources") };
     assert_eq!((first.job.as_str(), first.interval, first.timeout), ("cloudwatch", Span::from_mins(1), Span::from_mins(1)));
     assert_eq!((first.reach.window, first.reach.catch_up), (Span::from_mins(15), Span::from_mins(180)));
-    assert_eq!((&first.access, first.recently_active, first.queries_max), (&Access::Chain, true, 5_000));
+    assert_eq!((&first.identity.access, first.recently_active, first.queries_max), (&Access::Chain, true, 5_000));
     let [queues, balancers] = first.discovery.as_slice() else { panic!("two discoveries") };
     assert_eq!(queues.one_name.as_deref(), Some("ApproximateNumberOfMessagesVisible"));
     assert_eq!((queues.reading.period, queues.reading.delay), (Span::from_mins(1), Span::from_mins(2)));
@@ -74,16 +74,16 @@ cloudwatch:
     );
     assert_eq!((balancers.one_name.as_deref(), balancers.reading.period), (None, Span::from_secs(10)));
     assert_eq!(
-        other.role.as_ref().map(|role| (role.session_name.as_str(), role.external_id.as_deref())),
+        other.identity.role.as_ref().map(|role| (role.session_name.as_str(), role.external_id.as_deref())),
         Some(("tocsin", Some("tocsin")))
     );
-    let Access::Keys { secret_key, .. } = &other.access else { panic!("keys") };
+    let Access::Keys { secret_key, .. } = &other.identity.access else { panic!("keys") };
     assert_eq!(secret_key, &Secret::Env("AWS_SECRET".to_owned()));
     assert_eq!(
         other.metrics[0].metric.dimensions,
         [("Aisle".to_owned(), "3".to_owned()), ("Shop".to_owned(), "main".to_owned())]
     );
-    assert!(!other.client.follow_redirects, "signed requests go to nobody else");
+    assert!(!other.identity.client.follow_redirects, "signed requests go to nobody else");
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Where credentials come from: the environment, files, and the machine's metadata service.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_core::aws::fault::Fault;
+use tocsin_core::aws::keys::{self, Keys};
+use tocsin_core::aws::{Access, Identity, profile};
 use tocsin_core::client::Secret;
-use tocsin_core::cloudwatch::keys::{self, Keys};
-use tocsin_core::cloudwatch::{Access, Source, profile};
 use tocsin_core::time::Timestamp;
 
-use super::api::ApiError;
+use super::AwsError;
 use crate::client::answer::{body, with_causes};
 use crate::client::reveal;
 
@@ -20,13 +20,14 @@ const IMDS_BYTES_MAX: usize = 64 << 10;
 
 /// The credentials that are in use.
 pub struct Credentials {
-    source: Arc<Source>,
+    /// Whose they are, for the log.
+    name: String,
     held: Option<(Keys, Timestamp)>,
 }
 
 impl Credentials {
-    pub fn new(source: Arc<Source>) -> Credentials {
-        Credentials { source, held: None }
+    pub fn new(name: &str) -> Credentials {
+        Credentials { name: name.to_owned(), held: None }
     }
 
     /// Returns the keys unless it is time for others.
@@ -40,7 +41,7 @@ impl Credentials {
     }
 
     pub fn hold(&mut self, keys: Keys, now: Timestamp) -> Keys {
-        tracing::debug!(job = self.source.job, ?keys, "credentials were got");
+        tracing::debug!(job = self.name, ?keys, "credentials were got");
         self.held = Some((keys.clone(), now));
         keys
     }
@@ -66,9 +67,9 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns the credentials that a source names, before any role is taken on.
-pub async fn find(source: &Source, http: &reqwest::Client) -> Result<Found, ApiError> {
-    match &source.access {
+/// Returns the credentials that an identity names, before any role is taken on.
+pub async fn find(identity: &Identity, http: &reqwest::Client) -> Result<Found, AwsError> {
+    match &identity.access {
         Access::Keys { access_key, secret_key, session_token } => Ok(Found::Keys(Keys {
             access_key: reveal(access_key).await?,
             secret_key: reveal(secret_key).await?,
@@ -83,15 +84,15 @@ pub async fn find(source: &Source, http: &reqwest::Client) -> Result<Found, ApiE
             of_profile(&file, name).await.map(Found::Keys)
         }
         Access::WebIdentity { token_file, role_arn } => of_web_identity(token_file, role_arn).await,
-        Access::Machine => of_machine(source, http).await.map(Found::Keys),
-        Access::Chain => chain(source, http).await,
+        Access::Machine => of_machine(identity, http).await.map(Found::Keys),
+        Access::Chain => chain(identity, http).await,
     }
 }
 
 /// Looks in all the usual places, in the usual order.
 ///
 /// Source: the default credential provider chain of the SDKs of AWS, without single sign-on, programs and containers.
-async fn chain(source: &Source, http: &reqwest::Client) -> Result<Found, ApiError> {
+async fn chain(identity: &Identity, http: &reqwest::Client) -> Result<Found, AwsError> {
     if let (Some(access_key), Some(secret_key)) = (environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY")) {
         let session_token = environment("AWS_SESSION_TOKEN");
         return Ok(Found::Keys(Keys { access_key, secret_key, session_token, expires_at: None }));
@@ -106,9 +107,9 @@ async fn chain(source: &Source, http: &reqwest::Client) -> Result<Found, ApiErro
         Err(error) if wanted.is_some() => return Err(error),
         Err(_) => {}
     }
-    match of_machine(source, http).await {
+    match of_machine(identity, http).await {
         Ok(keys) => Ok(Found::Keys(keys)),
-        Err(error) => Err(ApiError::NoCredentials { file, machine: with_causes(&error) }),
+        Err(error) => Err(AwsError::NoCredentials { file, machine: with_causes(&error) }),
     }
 }
 
@@ -117,19 +118,19 @@ fn shared_file() -> String {
         .unwrap_or_else(|| format!("{}/.aws/credentials", environment("HOME").unwrap_or_default()))
 }
 
-async fn of_profile(file: &str, name: &str) -> Result<Keys, ApiError> {
+async fn of_profile(file: &str, name: &str) -> Result<Keys, AwsError> {
     let text = reveal(&Secret::File(file.to_owned())).await?;
-    profile::keys(&text, name).map_err(|cause| ApiError::Profile { file: file.to_owned(), cause })
+    profile::keys(&text, name).map_err(|cause| AwsError::Profile { file: file.to_owned(), cause })
 }
 
-async fn of_web_identity(token_file: &str, role_arn: &str) -> Result<Found, ApiError> {
+async fn of_web_identity(token_file: &str, role_arn: &str) -> Result<Found, AwsError> {
     let token = reveal(&Secret::File(token_file.to_owned())).await?;
     Ok(Found::WebIdentity { role_arn: role_arn.to_owned(), token })
 }
 
 /// Asks the machine's metadata service, by its second version alone: the first one answers anybody who can make us send a request.
-async fn of_machine(source: &Source, http: &reqwest::Client) -> Result<Keys, ApiError> {
-    let base = source.imds_endpoint.as_deref().unwrap_or(IMDS);
+async fn of_machine(identity: &Identity, http: &reqwest::Client) -> Result<Keys, AwsError> {
+    let base = identity.imds_endpoint.as_deref().unwrap_or(IMDS);
     let token = http.put(format!("{base}/latest/api/token")).header("x-aws-ec2-metadata-token-ttl-seconds", IMDS_TOKEN_SECONDS);
     let token = String::from_utf8_lossy(&ask_machine(token).await?).trim().to_owned();
     let list = format!("{base}/latest/meta-data/iam/security-credentials/");
@@ -139,14 +140,14 @@ async fn of_machine(source: &Source, http: &reqwest::Client) -> Result<Keys, Api
     Ok(keys::of_machine(&answer)?)
 }
 
-async fn ask_machine(request: reqwest::RequestBuilder) -> Result<Vec<u8>, ApiError> {
+async fn ask_machine(request: reqwest::RequestBuilder) -> Result<Vec<u8>, AwsError> {
     const ACTION: &str = "the metadata service";
-    let response = request.timeout(IMDS_TIMEOUT).send().await.map_err(|cause| ApiError::Transport { action: ACTION, cause })?;
+    let response = request.timeout(IMDS_TIMEOUT).send().await.map_err(|cause| AwsError::Transport { action: ACTION, cause })?;
     let status = response.status();
-    let answer = body(response, IMDS_BYTES_MAX).await.map_err(|cause| ApiError::Body { action: ACTION, cause })?;
+    let answer = body(response, IMDS_BYTES_MAX).await.map_err(|cause| AwsError::Body { action: ACTION, cause })?;
     if status != reqwest::StatusCode::OK {
-        let fault = tocsin_core::cloudwatch::fault::Fault::read(status.as_u16(), b"");
-        return Err(ApiError::Refused { action: ACTION, fault });
+        let fault = Fault::read(status.as_u16(), b"");
+        return Err(AwsError::Refused { action: ACTION, fault });
     }
     Ok(answer)
 }
