@@ -45,6 +45,13 @@ pub struct PageLink {
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UnseenView {
+    /// `scrape_failed`, `no_data` or `target_gone`.
+    pub why: &'static str,
+    pub since: String,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RuleLink {
     pub group: String,
     pub file: String,
@@ -66,6 +73,8 @@ pub struct Alert {
     pub active_at: String,
     pub fired_at: Option<String>,
     pub resolved_at: Option<String>,
+    /// Why nobody can tell whether it still holds, and since when; it goes on as it was.
+    pub unseen: Option<UnseenView>,
     /// Ids of silences.
     pub silenced_by: Vec<String>,
     /// Fingerprints of alerts.
@@ -136,6 +145,7 @@ pub fn alert_view(picture: AlertPicture) -> Alert {
         active_at: picture.active_at.rfc3339(),
         fired_at: picture.fired_at.map(Timestamp::rfc3339),
         resolved_at: picture.resolved_at.map(Timestamp::rfc3339),
+        unseen: picture.unseen.map(|blind| UnseenView { why: blind.why.word(), since: blind.since.rfc3339() }),
         silenced_by: picture.silenced_by,
         inhibited_by: picture.inhibited_by.iter().map(Fingerprint::to_string).collect(),
         muted_by: picture.muted_by,

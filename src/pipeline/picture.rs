@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin_core::alert;
+use tocsin_core::alert::{self, Blind};
 use tocsin_core::ledger::{Alerting, RuleTerms};
 use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::page::Page;
@@ -39,6 +39,7 @@ pub struct AlertPicture {
     pub active_at: Timestamp,
     pub fired_at: Option<Timestamp>,
     pub resolved_at: Option<Timestamp>,
+    pub unseen: Option<Blind>,
     pub silenced_by: Vec<String>,
     pub inhibited_by: Vec<Fingerprint>,
     pub muted_by: Vec<String>,
@@ -72,6 +73,7 @@ pub fn pictures(state: &Alerting, now: Timestamp) -> Vec<AlertPicture> {
             active_at: instance.active_at,
             fired_at: instance.fired_at,
             resolved_at: instance.resolved_at,
+            unseen: instance.unseen,
             silenced_by: Vec::new(),
             inhibited_by: Vec::new(),
             muted_by: Vec::new(),
@@ -100,6 +102,7 @@ pub fn pictures(state: &Alerting, now: Timestamp) -> Vec<AlertPicture> {
             active_at: alert.starts_at,
             fired_at: Some(alert.starts_at),
             resolved_at: None,
+            unseen: None,
             silenced_by: Vec::new(),
             inhibited_by: Vec::new(),
             muted_by: Vec::new(),

@@ -121,7 +121,7 @@ export class World {
       fingerprint, name, severity, state: "firing", labels,
       annotations: { summary: summary.replace("{service}", service).replace("{instance}", instance).replace("{value}", value), description: `Seen from ${labels.cluster}. Look at the last release of ${service} first: most causes were there.`, runbook_url: `https://runbooks.example.com/${name}` },
       value, active_at: iso(start - hold * 1000), fired_at: iso(start), resolved_at: null,
-      silenced_by: [], inhibited_by: [], muted_by: [], receivers: [severity === "critical" ? "on-call" : "team-mail"], page: null,
+      silenced_by: [], inhibited_by: [], muted_by: [], unseen: null, receivers: [severity === "critical" ? "on-call" : "team-mail"], page: null,
       rule: { group: service, file: `rules/${service}.yaml`, expr: expression, for_seconds: hold }, generator_url: `/explore?expr=${encodeURIComponent(expression)}`,
       history: [{ at: iso(start), state: "firing" }, { at: iso(start - hold * 1000), state: "pending" }],
     };

@@ -19,6 +19,7 @@ function alert(fingerprint: string, severity: Severity, labels: Record<string, s
     resolved_at: null,
     silenced_by: [],
     inhibited_by: [],
+    unseen: null,
     muted_by: [],
     receivers: [],
     page: paged ? { id: `p-${fingerprint}`, state: paged, acknowledged_by: null, acknowledged_at: null } : null,

@@ -297,3 +297,41 @@ fn long_stories_end_as_in_prometheus_and_looks_only_bring_forward() {
         }
     }
 }
+
+fn unseen(instances: &[&str]) -> BTreeMap<LabelSet, Unseen> {
+    instances.iter().map(|instance| (labels(instance), Unseen::ScrapeFailed)).collect()
+}
+
+#[test]
+fn what_nobody_can_tell_goes_on_as_it_was_and_its_clocks_stand_still() {
+    let mut alerts = Instances::new();
+    let terms = Terms { hold: Span::from_mins(2), keep_firing: MINUTE, ..Terms::default() };
+    alerts.step(found(&["a", "b"]), t(0), &terms).unwrap();
+    alerts.step(found(&["a", "b"]), t(60), &terms).unwrap();
+    for second in [90, 120, 150, 180] {
+        assert_eq!(
+            alerts.step_holding(found(&["b"]), &unseen(&["a"]), t(second), &terms).unwrap().len(),
+            usize::from(second == 120)
+        );
+    }
+    let blind = alerts.get(&labels("a")).unwrap().unseen.unwrap();
+    assert_eq!((blind.why, blind.since), (Unseen::ScrapeFailed, t(90)));
+    // A crash in between neither shortens nor lengthens it.
+    let (mut alerts, refused) = Instances::restore(alerts.states(), Span::from_secs(30));
+    assert_eq!(refused, 0);
+    // It was seen for 90 of the 120 seconds that `for` asks.
+    assert_eq!(alerts.step(found(&["a", "b"]), t(240), &terms).unwrap(), []);
+    assert_eq!(alerts.get(&labels("a")).unwrap().unseen, None);
+    assert_eq!(alerts.step(found(&["a", "b"]), t(269), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&["a", "b"]), t(270), &terms).unwrap(), [Fired(labels("a"))]);
+    // While it fires nothing but a look that sees its end ends it, and `keep_firing_for` counts only what was seen.
+    assert_eq!(alerts.step_holding(found(&["b"]), &unseen(&["a"]), t(300), &terms).unwrap(), []);
+    assert_eq!(alerts.step_holding(found(&["b"]), &unseen(&["a"]), t(100_000), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&["b"]), t(100_030), &terms).unwrap(), []);
+    assert_eq!(alerts.step_holding(found(&["b"]), &unseen(&["a"]), t(100_060), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&["b"]), t(100_120), &terms).unwrap(), []);
+    assert_eq!(alerts.step(found(&["b"]), t(100_150), &terms).unwrap(), [Resolved(labels("a"))]);
+    // What has ended is not held.
+    assert_eq!(alerts.step_holding(found(&["b"]), &unseen(&["a"]), t(100_180), &terms).unwrap(), []);
+    assert_eq!(alerts.get(&labels("a")).unwrap().unseen, None);
+}

@@ -161,7 +161,7 @@ fn read_holding(value: &Value<'_, '_>) -> Holding {
         Some("hold") => Some(true),
         Some("resolve") => Some(false),
         Some(word) => {
-            value.error(format!("unseen: {word:?} is neither hold nor resolve"));
+            value.error(format!("{word:?} is neither hold nor resolve"));
             None
         }
         None => None,

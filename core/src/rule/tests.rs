@@ -1,11 +1,15 @@
 use std::collections::BTreeSet;
 
 use super::functions::RuleFunctions;
+use super::grounds::Ground;
 use super::*;
 use crate::alert::{Instances, Terms, Transition};
 use crate::model::matcher::all_match;
-use crate::model::{LabelSet, Select, Series, Source, SourceError, Value};
+use crate::model::{Cell, LabelSet, Row, Select, Series, Source, SourceError, Value};
 use crate::promql::evaluate::{Cancel, Options};
+use crate::promql::parse::{self, Syntax};
+use crate::promql::walk;
+use crate::store::{Store, StoreOptions};
 use crate::time::Timestamp;
 
 fn load(text: &str) -> (Vec<RuleGroup>, Vec<String>) {
@@ -268,4 +272,64 @@ fn a_fault_of_an_expression_tells_its_place() {
     let local = Local { source: &Recording(Vec::new()), options: &options, cancel: &cancel };
     let error = evaluate(&group.rules[0], Timestamp(0), &local, &Environment::default()).unwrap_err();
     assert!(error.to_string().ends_with("(at byte 5 of the expression)"), "{error}");
+}
+
+#[test]
+fn what_becomes_of_unseen_alerts_is_read_in_one_word_or_by_reason() {
+    let holding = |unseen: &str| {
+        let group = one(&format!("  - alert: A\n    expr: up == 0\n{unseen}"));
+        let Kind::Alert(alerting) = &group.rules[0].kind else { panic!("an alert") };
+        (alerting.holding.scrape_failed, alerting.holding.no_data, alerting.holding.target_gone)
+    };
+    assert_eq!(holding(""), (true, false, false));
+    assert_eq!(holding("    unseen: hold\n"), (true, true, true));
+    assert_eq!(holding("    unseen: resolve\n"), (false, false, false));
+    assert_eq!(holding("    unseen: {no_data: hold, scrape_failed: resolve}\n"), (false, true, false));
+    let text = "groups:\n- name: a\n  rules:\n  - {alert: A, expr: up, unseen: forget}\n  - {alert: B, expr: up, unseen: {gone: hold, no_data: 5}}\n  - {record: r, expr: up, unseen: hold}\n";
+    let (_, problems) = load(text);
+    assert_eq!(
+        problems,
+        [
+            "r.yml:4:34: error: groups[0].rules[0].unseen: \"forget\" is neither hold nor resolve",
+            "r.yml:5:35: error: groups[0].rules[1].unseen.gone: unknown key gone; remove it or check its indentation",
+            "r.yml:5:56: error: groups[0].rules[1].unseen.no_data: \"5\" is neither hold nor resolve",
+            "r.yml:6:35: error: groups[0].rules[2].unseen: invalid field 'unseen' in recording rule",
+        ]
+    );
+}
+
+#[test]
+fn it_is_told_why_nobody_can_tell() {
+    let store = Store::new(StoreOptions::default());
+    let put = |text: &str, value: f64| {
+        let expr = parse::parse(text, &Syntax::default()).unwrap();
+        let labels = LabelSet::from_pairs(walk::selectors(&expr)[0].iter().map(|matcher| (&*matcher.name, &*matcher.value)));
+        let series = store.resolve(&labels).unwrap();
+        store
+            .append_unlogged(&Row { at: Timestamp(0), cells: vec![Cell { series, at: None, value: Value::Float(value) }] })
+            .unwrap();
+    };
+    put(r#"up{job="shop",instance="a"}"#, 1.0);
+    put(r#"up{job="shop",instance="b"}"#, 0.0);
+    put(r#"up{job="other",instance="c"}"#, 0.0);
+    put(r#"depth{job="shop",instance="a",queue="mail"}"#, 3.0);
+    let (snapshot, options, cancel) = (store.snapshot(), Options::default(), Cancel::new());
+    let why = |text: &str, labels: &[(&str, &str)]| {
+        let expr = parse::parse(text, &Syntax::default()).unwrap();
+        let alert = LabelSet::from_pairs(labels.iter().copied().chain([("alertname", "A"), ("severity", "page")]));
+        let ground = Ground::new(Timestamp(0), &snapshot, &options, &cancel);
+        let found = ground.unseen(&expr, [alert], |name| matches!(name, "alertname" | "severity")).unwrap();
+        found.into_values().next()
+    };
+    // The series is there, so its end was seen.
+    assert_eq!(why("depth > 5", &[("job", "shop"), ("instance", "a"), ("queue", "mail")]), None);
+    assert_eq!(why("sum by (job) (rate(depth[5m])) > 5", &[("job", "shop")]), None);
+    assert_eq!(why("depth > 5", &[("job", "shop"), ("instance", "a"), ("queue", "sms")]), Some(Unseen::NoData));
+    assert_eq!(why("depth > 5", &[("job", "shop"), ("instance", "b"), ("queue", "mail")]), Some(Unseen::ScrapeFailed));
+    assert_eq!(why("depth > 5", &[("job", "shop"), ("instance", "z"), ("queue", "mail")]), Some(Unseen::TargetGone));
+    // Of what has no labels of a target, any target may be meant that the expression does not leave out.
+    assert_eq!(why("sum(errors) > 5", &[]), Some(Unseen::ScrapeFailed));
+    assert_eq!(why(r#"sum(errors{job="shop",instance="a"}) > 5"#, &[]), Some(Unseen::NoData));
+    assert_eq!(why(r#"sum(errors{job="gone"}) > 5"#, &[]), Some(Unseen::TargetGone));
+    assert_eq!(why("absent(errors)", &[]), None);
 }

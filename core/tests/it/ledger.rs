@@ -11,7 +11,7 @@ use tocsin_core::plane::{Change, Event, Limits, Plane, Records, Refused, Reply};
 use tocsin_core::route::alert::{ALERT_NAME, IncomingAlert};
 use tocsin_core::route::receiver::{Channel, Integration, Receiver};
 use tocsin_core::route::tree::{GroupBy, Route, Routing};
-use tocsin_core::rule::{Active, RuleId};
+use tocsin_core::rule::{Active, Holding, RuleId};
 use tocsin_core::time::{Span, Timestamp};
 
 fn at(second: i64) -> Timestamp {

@@ -46,6 +46,7 @@ export interface Alert {
   active_at: string;
   fired_at: string | null;
   resolved_at: string | null;
+  unseen: { why: "scrape_failed" | "no_data" | "target_gone"; since: string } | null;
   silenced_by: string[];
   inhibited_by: string[];
   muted_by: string[];

@@ -51,6 +51,7 @@ export function AlertStateTag({ alert }: { alert: Alert }) {
       </Tag>
     );
   }
+  if (alert.unseen) return <Tag title={`since ${alert.unseen.since}`}>Not seen</Tag>;
   if (alert.state === "pending") return <Tag>Pending</Tag>;
   return (
     <Tag tone={alert.severity} solid={alert.severity === "critical"}>

@@ -230,10 +230,10 @@ function Annotations({ alert }: { alert: Alert }) {
   );
 }
 
-/** Says what keeps the alert from paging, and why. */
+/** Says what keeps the alert from paging or from ending, and why. */
 function Quieted({ alert }: { alert: Alert }) {
   const silences = useQuery({ ...silencesQuery, enabled: alert.silenced_by.length > 0 }).data;
-  if (!isQuiet(alert)) return null;
+  if (!isQuiet(alert) && !alert.unseen) return null;
   return (
     <div className="quieted">
       {alert.silenced_by.map((id) => {
@@ -267,6 +267,14 @@ function Quieted({ alert }: { alert: Alert }) {
           </span>
         </p>
       )}
+      {alert.unseen && (
+        <p>
+          <Icon name="clock" />
+          <span>
+            {UNSEEN[alert.unseen.why]} since <Time at={alert.unseen.since} />: nobody can tell whether this has ended
+          </span>
+        </p>
+      )}
       {alert.muted_by.length > 0 && (
         <p>
           <Icon name="clock" />
@@ -276,6 +284,8 @@ function Quieted({ alert }: { alert: Alert }) {
     </div>
   );
 }
+
+const UNSEEN = { scrape_failed: "Its target has not answered", no_data: "No data", target_gone: "Its target is gone" } as const;
 
 export const DELIVERY_TONES: Record<Delivery["state"], Tone> = { pending: "warning", delivered: "ok", rejected: "critical", expired: "critical" };
 
