@@ -239,6 +239,8 @@ fn unsigned_outcome(error: &AwsError) -> Outcome {
 /// Returns the type and the text of a body, with its secrets.
 fn written(body: &Body, secrets: Vec<(String, String)>) -> (&'static str, String) {
     match body {
+        Body::Written(text) => ("application/json", text.clone()),
+        Body::Json(value) if secrets.is_empty() => ("application/json", value.to_string()),
         Body::Json(value) => {
             let mut value = value.clone();
             for (name, secret) in secrets {

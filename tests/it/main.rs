@@ -36,3 +36,4 @@ mod store_faults;
 mod testing;
 mod tidy;
 mod tsdb;
+mod unseen;

@@ -87,6 +87,8 @@ pub enum Piece<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     Json(Value),
+    /// JSON that was written already, for long ones; no secrets go into it.
+    Written(String),
     /// Fields of a form, in order.
     Form(Vec<(String, String)>),
 }

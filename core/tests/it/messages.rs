@@ -83,6 +83,7 @@ fn written(request: &Request<'_>) -> String {
     lines.extend(request.headers.iter().map(|(name, value)| format!("{name}: {value}")));
     let secrets = request.secrets.iter().map(|(name, secret)| (*name, open(secret)));
     match &request.body {
+        Body::Written(text) => lines.push(serde_json::from_str::<serde_json::Value>(text).expect("JSON").to_string()),
         Body::Json(value) => {
             let mut value = value.clone();
             secrets.for_each(|(name, secret)| value[name] = secret.into());
