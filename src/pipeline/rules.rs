@@ -9,9 +9,9 @@ use std::time::Duration;
 use tocsin_core::ledger::{Judged, Outward, RuleKey, RuleTerms};
 use tocsin_core::model::{Cell, LabelSet, Row, Value};
 use tocsin_core::promql::evaluate::{CancelOnDrop, Options};
-use tocsin_core::rule::{Environment, Evaluated, Kind, Local, Rule, RuleError, RuleGroup, RuleId, with_ends};
+use tocsin_core::rule::{Environment, Evaluated, Kind, Local, RuleError, RuleGroup, RuleId, with_ends};
 use tocsin_core::store::Store;
-use tocsin_core::time::{Span, Timestamp};
+use tocsin_core::time::Timestamp;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
@@ -226,7 +226,7 @@ impl GroupWork {
             rules: vec![RuleStatus::default(); group.rules.len()],
         }));
         let work = GroupWork {
-            terms: group.rules.iter().map(|rule| Arc::new(rule_terms(group, rule, &environment.external_url))).collect(),
+            terms: group.rules.iter().map(|rule| Arc::new(RuleTerms::new(group, rule, &environment.external_url))).collect(),
             looks: Looks::new(group, &terms.recorded),
             written,
             keys,
@@ -409,23 +409,5 @@ impl GroupWork {
             // The series are written at the slots, where Prometheus writes them.
             let _ = self.parts.watch.judged(judged).await;
         }
-    }
-}
-
-fn rule_terms(group: &RuleGroup, rule: &Rule, external_url: &str) -> RuleTerms {
-    let (hold, keep_firing) = match &rule.kind {
-        Kind::Record { .. } => (Span::ZERO, Span::ZERO),
-        Kind::Alert(alerting) => (alerting.hold, alerting.keep_firing),
-    };
-    RuleTerms {
-        file: group.file.to_string(),
-        group: group.name.clone(),
-        name: rule.name().to_owned(),
-        expr: rule.text.clone(),
-        hold,
-        keep_firing,
-        limit: group.limit,
-        interval: group.interval,
-        generator_url: rule.generator_url(external_url),
     }
 }

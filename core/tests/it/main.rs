@@ -9,6 +9,7 @@ mod encoder;
 mod exposition;
 mod ledger;
 mod notification_template;
+mod page_testing;
 mod plane;
 mod promql_evaluate;
 mod promql_mutation;
