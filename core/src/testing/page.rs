@@ -3,6 +3,7 @@
 //! What routes, groups, mutes and waits is what the service runs: `ledger::Alerting` with its plane.
 
 mod check;
+mod hold;
 mod read;
 mod story;
 mod why;

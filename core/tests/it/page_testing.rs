@@ -271,7 +271,33 @@ fn silences_mute_for_as_long_as_they_last() {
         the silence repair of team="db", cluster=~"a|b" mutes it
         the group {}/{team="db"}:{alertname="Slow", cluster="a"} of db is flushed next at 5m30s
         the group {}/{team=~".+"}:{alertname="Slow", cluster="a"} of audit is flushed next at 6m
+        db was kept from it at 30s by the silence repair
+        audit was kept from it at 1m by the silence repair
         nobody was told of it
+"#,
+    );
+}
+
+#[test]
+fn what_kept_an_alert_from_a_receiver_is_told_also_when_it_is_over() {
+    let alerts = "alerts: [{labels: {alertname: Slow, severity: warning, cluster: a}, to: 40m}, {labels: {alertname: Gone, severity: critical, cluster: a}, from: 10m, to: 18m}]";
+    let silence = "silences: [{matchers: [alertname=Slow], to: 7m}]";
+    fails(
+        &[alerts, silence, "page_tests:", "  - {at: 1h, labels: {alertname: Slow}, expect_receivers: []}"],
+        r#"
+7: t: pages of {alertname="Slow"} at 1h: expect_receivers
+    + default
+    why:
+      {alertname="Slow", cluster="a", severity="warning"} has fired and has ended
+        route {} to default: takes it
+          route {team=~".+"} to audit: no, there is no label team
+          route {team="db"} to db: no, there is no label team
+          route {team="web"} to web: no, there is no label team
+          route {team="lost"} to nobody: no, there is no label team
+        default was kept from it 2 times from 30s to 5m30s by the silence tests[0].silences[0]
+        default was kept from it 2 times from 10m30s to 15m30s by {alertname="Gone", cluster="a", severity="critical"}
+        default was told at 20m30s: first notification
+        default was told at 40m30s: all alerts resolved
 "#,
     );
 }

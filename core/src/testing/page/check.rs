@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::hold::{Holds, silence_name};
 use super::why::why;
 use super::{Expected, Named, Notice, PageCheck, PageFailure, Standing};
 use crate::alert::State;
@@ -25,6 +26,7 @@ pub(super) struct Sight<'s> {
     /// In order of time.
     pub told: &'s [Delivery],
     pub fired: &'s BTreeSet<LabelSet>,
+    pub holds: &'s Holds,
     pub start: Timestamp,
 }
 
@@ -102,7 +104,7 @@ impl<'s> Sight<'s> {
             Expected::State(standing) => self.standing(check, *standing),
             Expected::SilencedBy(comments) => {
                 let comments = comments.iter().cloned().collect();
-                self.of_each(check, &comments, |view| view.silenced_by.iter().map(|id| self.comment(id)).collect())
+                self.of_each(check, &comments, |view| view.silenced_by.iter().map(|id| silence_name(self.plane, id)).collect())
             }
             Expected::MutedBy(names) => {
                 let names = names.iter().map(|named| named.name.clone()).collect();
@@ -171,12 +173,6 @@ impl<'s> Sight<'s> {
             }
         }
         pending
-    }
-
-    /// Returns what a silence is called by: its comment, or its place in the test.
-    pub fn comment(&self, id: &str) -> String {
-        let comment = self.plane.silence(id).map(|silence| silence.comment.as_str()).unwrap_or_default();
-        if comment.is_empty() { id.to_owned() } else { comment.to_owned() }
     }
 
     /// Holds names against those that count for each alert that is meant; where none fires, none counts.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::check::{Sight, failures};
+use super::hold::Holds;
 use super::{PageCheck, Posted, Setup};
 use crate::ledger::{Alerting, Judged, Ledger, NEVER, Outward};
 use crate::model::LabelSet;
@@ -35,6 +36,7 @@ pub fn run(file: &TestFile, groups: &[RuleGroup], setup: &Setup, settings: &Sett
             tree: Tree::new(&setup.routing.tree()),
             told: Vec::new(),
             fired: BTreeSet::new(),
+            holds: Holds::default(),
             failures: Vec::new(),
         };
         story.play();
@@ -60,6 +62,7 @@ struct Story<'t> {
     told: Vec<Delivery>,
     /// The labels of every alert that has fired, as routing saw it.
     fired: BTreeSet<LabelSet>,
+    holds: Holds,
     failures: Vec<Failure>,
 }
 
@@ -148,6 +151,7 @@ impl Story<'_> {
         self.take_down(until);
         while let Some(deadline) = self.alerting.plane.next_deadline().filter(|deadline| *deadline <= until) {
             now = now.max(deadline);
+            self.holds.note(&self.alerting.plane, now);
             self.alerting.plane.tick(now);
             self.take_down(now);
         }
@@ -182,6 +186,7 @@ impl Story<'_> {
             tree: &self.tree,
             told: &self.told,
             fired: &self.fired,
+            holds: &self.holds,
             start: self.test.start,
         };
         self.failures.extend(failures(check, &sight));

@@ -1,14 +1,16 @@
 //! Why somebody was told, or nobody: the stages between an alert and a notification, as they stand at the instant of a check.
 
 use super::PageCheck;
-use super::check::{Sight, fits};
+use super::check::{Said, Sight, fits};
+use super::hold::silence_name;
 use crate::alert::State;
+use crate::model::LabelSet;
 use crate::plane::AlertView;
 
 /// Of alerts that are meant this many are told of; of others too.
 const ALERTS_SHOWN: usize = 3;
-/// Of what was said of an alert this many lines are shown.
-const SAID_SHOWN: usize = 10;
+/// Of what an alert was kept from, and of what was said of it, this many lines are shown.
+const LINES_SHOWN: usize = 10;
 
 /// Returns lines that say how it came to what a check found.
 pub(super) fn why(check: &PageCheck, sight: &Sight<'_>) -> Vec<String> {
@@ -41,6 +43,7 @@ fn of_none(none_pending: bool, check: &PageCheck, sight: &Sight<'_>) -> Vec<Stri
     }
     for labels in sight.fired.iter().filter(|labels| fits(&check.labels, labels)).take(ALERTS_SHOWN) {
         lines.push(format!("{labels} has fired and has ended"));
+        lines.extend(sight.tree.explain(labels).iter().map(|step| format!("  {step}")));
         lines.extend(told(check, sight, labels));
     }
     if lines.is_empty() && none_pending {
@@ -61,7 +64,7 @@ fn of_alert(view: &AlertView, check: &PageCheck, sight: &Sight<'_>) -> Vec<Strin
     lines.extend(sight.tree.explain(labels).iter().map(|step| format!("  {step}")));
     for silence in view.silenced_by.iter().filter_map(|id| sight.plane.silence(id)) {
         let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
-        lines.push(format!("  the silence {} of {} mutes it", sight.comment(&silence.id), matchers.join(", ")));
+        lines.push(format!("  the silence {} of {} mutes it", silence_name(sight.plane, &silence.id), matchers.join(", ")));
     }
     lines.extend(sight.inhibitors(view, now).iter().map(|source| format!("  {source} inhibits it")));
     for group in sight.plane.groups(now) {
@@ -82,13 +85,15 @@ fn of_alert(view: &AlertView, check: &PageCheck, sight: &Sight<'_>) -> Vec<Strin
     lines
 }
 
-/// Says who was told of an alert.
-fn told(check: &PageCheck, sight: &Sight<'_>, labels: &crate::model::LabelSet) -> Vec<String> {
+/// Says who was told of an alert, and what kept it from whom.
+fn told(check: &PageCheck, sight: &Sight<'_>, labels: &LabelSet) -> Vec<String> {
+    let held = sight.holds.lines(labels, sight.start);
     let said = sight.said(&PageCheck { from: None, ..check.clone() }, |own| own == labels);
+    let line = |one: &Said<'_>| format!("{} was told at {}: {}", one.receiver, one.at, one.data.reason.as_str());
+    let mut lines: Vec<String> = held.into_iter().take(LINES_SHOWN).collect();
+    lines.extend(said[said.len().saturating_sub(LINES_SHOWN)..].iter().map(line));
     if said.is_empty() {
-        return vec!["  nobody was told of it".to_owned()];
+        lines.push("nobody was told of it".to_owned());
     }
-    let from = said.len().saturating_sub(SAID_SHOWN);
-    let line = |one: &super::check::Said<'_>| format!("  {} was told at {}: {}", one.receiver, one.at, one.data.reason.as_str());
-    said[from..].iter().map(line).collect()
+    lines.into_iter().map(|line| format!("  {line}")).collect()
 }
