@@ -156,15 +156,11 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Reads the configuration and all that it refers to.
-///
-/// Errors: every problem of every file, warnings among them.
-pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let main = read_file(&sources.config).map_err(|problem| vec![problem])?;
-    let second = match &sources.alertmanager {
-        Some(path) => Some(path.clone()),
-        None => config::referenced_files(&main).alertmanager.map(PathBuf::from),
+/// Reads the main file and the one with routing, where there is one: that of the command line, or that which the main file names.
+fn read_settings(main: &File, alertmanager: Option<&Path>, problems: &mut Vec<Problem>) -> (Option<Config>, Option<File>) {
+    let second = match alertmanager {
+        Some(path) => Some(path.to_owned()),
+        None => config::referenced_files(main).alertmanager.map(PathBuf::from),
     };
     let second = match second.map(|path| read_file(&path)) {
         None => None,
@@ -174,8 +170,35 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             None
         }
     };
-    let (config, found) = config::read(&main, second.as_ref(), &environment);
+    let (config, found) = config::read(main, second.as_ref(), &environment);
     problems.extend(found);
+    (config, second)
+}
+
+/// Reads settings and routing, and nothing else that they refer to, as `tocsin test pages` does. Returns the warnings beside.
+///
+/// Without a main file everything but routing is as if nothing were said.
+/// Errors: every problem of both files, warnings among them.
+pub fn read_routing(config: Option<&Path>, alertmanager: Option<&Path>) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    let main = match config {
+        Some(path) => read_file(path).map_err(|problem| vec![problem])?,
+        None => File { name: String::new(), text: String::new() },
+    };
+    let mut problems = Vec::new();
+    let (config, _) = read_settings(&main, alertmanager, &mut problems);
+    match config.filter(|_| !has_errors(&problems)) {
+        Some(config) => Ok((config, problems)),
+        None => Err(problems),
+    }
+}
+
+/// Reads the configuration and all that it refers to.
+///
+/// Errors: every problem of every file, warnings among them.
+pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let main = read_file(&sources.config).map_err(|problem| vec![problem])?;
+    let (config, second) = read_settings(&main, sources.alertmanager.as_deref(), &mut problems);
     let Some(mut config) = config else { return Err(problems) };
     for path in config.scrape_config_files.clone() {
         for file in collect(&path, &mut problems) {

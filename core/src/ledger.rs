@@ -10,7 +10,7 @@ use crate::alert::{Instance, InstanceState, Instances, State, Terms, Transition}
 use crate::model::relabel::{self, RelabelRule};
 use crate::model::{Fingerprint, LabelSet};
 use crate::route::alert::{Alert, IncomingAlert};
-use crate::rule::{Active, Holding, RuleError, RuleId, Unseen};
+use crate::rule::{Active, Holding, Kind, Rule, RuleError, RuleGroup, RuleId, Unseen};
 use crate::time::{Span, Timestamp};
 
 use book::Book;
@@ -63,6 +63,28 @@ pub struct RuleTerms {
     pub interval: Span,
     /// Where the expression can be looked at.
     pub generator_url: String,
+}
+
+impl RuleTerms {
+    /// Returns the terms of a rule of a group; `external_url` is the address of our own pages.
+    pub fn new(group: &RuleGroup, rule: &Rule, external_url: &str) -> RuleTerms {
+        let (hold, keep_firing, holding) = match &rule.kind {
+            Kind::Record { .. } => (Span::ZERO, Span::ZERO, Holding::default()),
+            Kind::Alert(alerting) => (alerting.hold, alerting.keep_firing, alerting.holding),
+        };
+        RuleTerms {
+            file: group.file.to_string(),
+            group: group.name.clone(),
+            name: rule.name().to_owned(),
+            expr: rule.text.clone(),
+            hold,
+            keep_firing,
+            holding,
+            limit: group.limit,
+            interval: group.interval,
+            generator_url: rule.generator_url(external_url),
+        }
+    }
 }
 
 /// What happens to the labels of our alerts on their way to routing, as on the way from Prometheus to an Alertmanager.

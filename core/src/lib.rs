@@ -14,11 +14,11 @@
 //! | `scrape` | which targets a job has, and what a body of text means for the store |
 //! | `rule` | when rules are evaluated, and what an evaluation brings |
 //! | `alert` | the alerts of one rule: pending, firing, resolved |
-//! | `testing` | what unit tests of rules expect, and what a story of series brings instead |
 //! | `route` | which receiver hears of which alerts, grouped how, when, and what mutes them |
 //! | `page` | a demand on a person, and its states |
 //! | `plane` | alerts in, deliveries and pages out: one machine |
 //! | `ledger` | the alerts of our rules on their way to routing: what is news, what ends, under which labels |
+//! | `testing` | what unit tests of rules and pages expect, and what a story of series brings instead |
 //! | `collect` | what sources that are asked over an API have in common: how far back to ask, what a collection means for the store |
 //! | `cloudwatch` | which metrics to ask Amazon CloudWatch for, and what its answers mean |
 //! | `atlas` | which measurements to ask MongoDB Atlas for, and what its answers mean |

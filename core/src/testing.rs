@@ -1,12 +1,15 @@
-//! Unit tests of rules, in promtool's format: series in, the alerts and samples that must come of them, under simulated time.
+//! Unit tests in promtool's format: series in, the alerts and samples that must come of them, and who must be told, under simulated
+//! time.
 //!
-//! What is evaluated and stepped is what the service runs: `rule::evaluate` and `alert::Instances`.
+//! What is evaluated and stepped is what the service runs: `rule::evaluate` and `alert::Instances`; `page` goes on to routing.
 //! Source: Prometheus `cmd/promtool/unittest.go`.
 
 mod compare;
 pub mod junit;
+pub mod page;
 mod read;
 mod story;
+mod world;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +52,8 @@ pub struct TestFile {
     /// As written, relative to the folder of the file, patterns among them.
     pub rule_files: Vec<String>,
     pub interval: Span,
+    /// The configuration that its page tests are about.
+    pub config: page::ConfigFiles,
     /// Groups that are evaluated first, in this order.
     pub group_order: Vec<String>,
     /// Numbers that differ in the last bit only are equal.
@@ -74,6 +79,8 @@ pub struct Test {
     pub external_url: String,
     pub alerts: Vec<AlertCheck>,
     pub expressions: Vec<ExpressionCheck>,
+    /// What it says of pages.
+    pub scene: page::Scene,
 }
 
 impl Test {
@@ -139,6 +146,10 @@ pub enum What {
     Rule { name: String, at: Span, rule: String, reason: String },
     /// A sample of the input cannot be kept; the test ends there.
     Input { series: String, at: Span, reason: String },
+    /// Routing refuses something of the test; the test ends there.
+    Refused { what: String, at: Span, reason: String },
+    /// Not what was to be told, or not those who were to be.
+    Page(Box<page::PageFailure>),
 }
 
 impl fmt::Display for What {
@@ -160,6 +171,8 @@ impl fmt::Display for What {
             What::NoValue { text, at, reason } => return write!(f, "expression {} at {at}: {reason}", one_line(text)),
             What::Rule { name, at, rule, reason } => return write!(f, "rule {name} at {at}: {reason}; it stands at {rule}"),
             What::Input { series, at, reason } => return write!(f, "series {series} at {at}: {reason}"),
+            What::Refused { what, at, reason } => return write!(f, "{what} at {at}: {reason}"),
+            What::Page(failure) => return write!(f, "{failure}"),
         };
         for difference in differences {
             write!(f, "{difference}")?;

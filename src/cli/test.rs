@@ -1,4 +1,6 @@
-//! `tocsin test`: unit tests of rules and scripts of PromQL, from files.
+//! `tocsin test`: unit tests of rules and of pages, and scripts of PromQL, from files.
+
+mod pages;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,9 @@ const DIFFERENCES_SHOWN: usize = 10;
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Test {
     /// Runs unit tests of rules in promtool's format: series in, the alerts and samples that must come of them.
-    Rules(RulesArgs),
+    Rules(FilesArgs),
+    /// Runs what files of such tests say of pages: who must be told of which alerts, when, and what keeps them from it.
+    Pages(pages::PagesArgs),
     /// Runs scripts in Prometheus' language for tests of PromQL: load, clear and eval.
     ///
     /// Instant queries are also asked as range queries and with `@`. Every part of the language is open, start timestamps count, and
@@ -35,7 +39,7 @@ pub enum Test {
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub struct RulesArgs {
+pub struct FilesArgs {
     /// A file of tests; it names the rule files, relative to its own folder.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -52,7 +56,8 @@ pub struct RulesArgs {
 /// Runs tests and prints how they went; the exit status is 1 when one of them failed.
 pub fn run(what: Test) -> anyhow::Result<ExitCode> {
     let good = match what {
-        Test::Rules(args) => rules(&args)?,
+        Test::Rules(args) => suites(&args, &run_rules)?,
+        Test::Pages(args) => suites(&args.tests, &|path, settings| pages::run_file(path, settings, &args))?,
         Test::Promql { paths } => promql(&paths),
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -121,13 +126,16 @@ fn run_script(path: &Path) -> Result<(usize, usize), Vec<String>> {
     Ok((outcomes.len() - bad.len(), bad.len()))
 }
 
-fn rules(args: &RulesArgs) -> anyhow::Result<bool> {
+/// Runs what one file of tests says. Errors: what is wrong with it or with the files that it names.
+type Run<'r> = dyn Fn(&Path, &Settings) -> Result<Vec<Outcome>, Vec<Problem>> + 'r;
+
+fn suites(args: &FilesArgs, run: &Run<'_>) -> anyhow::Result<bool> {
     let settings = Settings {
         only: args.run.clone(),
         syntax: args.features.syntax(),
         options: Options { delayed_name_removal: args.features.delay_name_removal(), ..Options::default() },
     };
-    let suites: Vec<Suite> = args.files.iter().map(|path| suite(path, &settings)).collect();
+    let suites: Vec<Suite> = args.files.iter().map(|path| suite(path, &settings, run)).collect();
     suites.iter().for_each(print);
     let failed = |suite: &&Suite| match &suite.outcomes {
         Ok(outcomes) => outcomes.iter().any(|outcome| !outcome.failures.is_empty()),
@@ -144,26 +152,43 @@ fn rules(args: &RulesArgs) -> anyhow::Result<bool> {
     Ok(bad == 0)
 }
 
-fn suite(path: &Path, settings: &Settings) -> Suite {
-    let outcomes = run_file(path, settings).map_err(|problems| {
+fn suite(path: &Path, settings: &Settings, run: &Run<'_>) -> Suite {
+    let outcomes = run(path, settings).map_err(|problems| {
         let errors = problems.iter().filter(|problem| has_errors(std::slice::from_ref(problem)));
         errors.map(Problem::to_string).collect::<Vec<_>>().join("\n")
     });
     Suite { name: path.display().to_string(), outcomes }
 }
 
-/// Runs the tests of a file. Errors: what is wrong with it or with its rule files.
-fn run_file(path: &Path, settings: &Settings) -> Result<Vec<Outcome>, Vec<Problem>> {
+/// Reads a file of tests.
+fn read(path: &Path, settings: &Settings) -> Result<TestFile, Vec<Problem>> {
     let text = config::read_file(path).map_err(|problem| vec![problem])?;
     let (read, problems) = testing::read(&text.name, &text.text, settings);
-    let Some(file) = read.filter(|_| !has_errors(&problems)) else { return Err(problems) };
+    read.filter(|_| !has_errors(&problems)).ok_or(problems)
+}
+
+fn run_rules(path: &Path, settings: &Settings) -> Result<Vec<Outcome>, Vec<Problem>> {
+    let file = read(path, settings)?;
+    let pages: usize = file.tests.iter().map(|test| test.scene.checks.len()).sum();
+    if pages > 0 {
+        println!("{}: note: {} not run here but by `tocsin test pages`", file.name, are(pages, "page test"));
+    }
     let groups = if file.tests.is_empty() { Vec::new() } else { groups(path, &file, settings)? };
     Ok(testing::run(&file, &groups, settings, &Cancel::new()))
 }
 
+fn are(number: usize, what: &str) -> String {
+    format!("{} {}", count(number, what), if number == 1 { "is" } else { "are" })
+}
+
+/// Returns the folder that the names in a file are relative to.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Reads the rule files that a file of tests names.
 fn groups(path: &Path, file: &TestFile, settings: &Settings) -> Result<Vec<RuleGroup>, Vec<Problem>> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(path);
     let (mut groups, mut problems, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for pattern in &file.rule_files {
         let found = config::glob(&folder.join(pattern));

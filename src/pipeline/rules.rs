@@ -10,11 +10,9 @@ use tocsin_core::ledger::{Judged, Outward, RuleKey, RuleTerms};
 use tocsin_core::model::{Cell, LabelSet, Row, Value};
 use tocsin_core::promql::evaluate::{CancelOnDrop, Options};
 use tocsin_core::rule::grounds::Ground;
-use tocsin_core::rule::{
-    ALERT_NAME, Active, Environment, Evaluated, Holding, Kind, Local, Rule, RuleError, RuleGroup, RuleId, Unseen, with_ends,
-};
+use tocsin_core::rule::{Environment, Evaluated, Kind, Local, RuleError, RuleGroup, RuleId, Unseen, with_ends};
 use tocsin_core::store::Store;
-use tocsin_core::time::{Span, Timestamp};
+use tocsin_core::time::Timestamp;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
@@ -221,12 +219,6 @@ struct GroupWork {
 /// What an evaluation brings, and the alerts of which it cannot tell whether they have ended.
 type Answer = (Evaluated, BTreeMap<LabelSet, Unseen>);
 
-/// Returns those of some alerts that are not active.
-fn missed(mut known: BTreeSet<LabelSet>, active: &[Active]) -> BTreeSet<LabelSet> {
-    active.iter().for_each(|alert| _ = known.remove(&alert.labels));
-    known
-}
-
 impl GroupWork {
     fn new(
         parts: &Parts,
@@ -247,7 +239,7 @@ impl GroupWork {
             rules: vec![RuleStatus::default(); group.rules.len()],
         }));
         let work = GroupWork {
-            terms: group.rules.iter().map(|rule| Arc::new(rule_terms(group, rule, &environment.external_url))).collect(),
+            terms: group.rules.iter().map(|rule| Arc::new(RuleTerms::new(group, rule, &environment.external_url))).collect(),
             looks: Looks::new(group, &terms.recorded),
             written,
             active,
@@ -335,15 +327,12 @@ impl GroupWork {
             let queries = Local { source: &snapshot, options: &options, cancel: &switch };
             let (rule, seen_at) = (&group.rules[index], at - environment.query_offset);
             let evaluated = tocsin_core::rule::evaluate(rule, at, &queries, &environment)?;
-            let missed = match &evaluated {
-                Evaluated::Active(active) => missed(known, active),
-                Evaluated::Recorded(_) => BTreeSet::new(),
+            let ground = Ground::new(seen_at, &snapshot, &options, &switch);
+            let unseen = match &evaluated {
+                Evaluated::Active(active) => rule.unseen(known, active, &ground),
+                Evaluated::Recorded(_) => Ok(BTreeMap::new()),
             };
-            let own = rule.label_texts();
-            let unseen = Ground::new(seen_at, &snapshot, &options, &switch)
-                .unseen(&rule.expr, missed, |name| name == ALERT_NAME || own.contains_key(name))
-                .map_err(|error| RuleError::Query(error.to_string()))?;
-            Ok((evaluated, unseen))
+            Ok((evaluated, unseen.map_err(|error| RuleError::Query(error.to_string()))?))
         });
         let result = match tokio::time::timeout(EVALUATION_MAX, work).await {
             Ok(Ok(result)) => result,
@@ -448,24 +437,5 @@ impl GroupWork {
                 self.active[index] = standing.active;
             }
         }
-    }
-}
-
-fn rule_terms(group: &RuleGroup, rule: &Rule, external_url: &str) -> RuleTerms {
-    let (hold, keep_firing, holding) = match &rule.kind {
-        Kind::Record { .. } => (Span::ZERO, Span::ZERO, Holding::default()),
-        Kind::Alert(alerting) => (alerting.hold, alerting.keep_firing, alerting.holding),
-    };
-    RuleTerms {
-        file: group.file.to_string(),
-        group: group.name.clone(),
-        name: rule.name().to_owned(),
-        expr: rule.text.clone(),
-        hold,
-        keep_firing,
-        holding,
-        limit: group.limit,
-        interval: group.interval,
-        generator_url: rule.generator_url(external_url),
     }
 }

@@ -213,6 +213,48 @@ async fn the_tests_notice_a_threshold_that_moves_a_little() {
     }
 }
 
+fn routing() -> PathBuf {
+    repository().join("rules/routing/alertmanager.yml")
+}
+
+fn page_tests(platform: &str) -> PathBuf {
+    repository().join("tests/pages").join(format!("{platform}_test.yml"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shipped_routing_tells_whom_its_tests_name() {
+    let files = PLATFORMS.map(page_tests);
+    let files: Vec<&str> = files.iter().map(|path| text(path)).collect();
+    let output = run(&[&["test", "pages"], files.as_slice()].concat()).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.ends_with("total: 5 files, 0 failed\n"), "{said}");
+    // Alertmanager reads it too.
+    peers::ask("amtool", &["check-config", text(&routing())]).await;
+
+    let routing = read(&routing());
+    for (said, instead) in [
+        ("group_wait: 30s", "group_wait: 31s"),
+        ("      mute_time_intervals: [night]\n", ""),
+        ("    equal: [platform, service, instance]", "    equal: [platform, service, alertname]"),
+        ("service=~\"cost|quota|secrets\"", "service=~\"cost|secrets\""),
+        (
+            "    - matchers: [severity=\"critical\"]\n      receiver: on-call",
+            "    - matchers: [severity=\"critical\"]\n      receiver: owners",
+        ),
+    ] {
+        let changed = routing.replace(said, instead);
+        assert_ne!(changed, routing, "{said}");
+        let folder = TempDir::new().expect("a temporary folder");
+        fs::write(folder.path().join("routing.yml"), changed).expect("a file");
+        let file = folder.path().join("test.yml");
+        let tests = read(&page_tests("tenk")).replace("../../rules/routing/alertmanager.yml", "routing.yml");
+        fs::write(&file, tests.replace("../../rules/tenk.yml", text(&rules("tenk")))).expect("a file");
+        let output = run(&["test", "pages", text(&file)]).await;
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.code() == Some(1) && told.contains("failure"), "{said}: {told}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shipped_objectives_can_be_counted() {
     let names = PLATFORMS.into_iter().chain(["demo"]);

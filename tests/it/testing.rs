@@ -1,4 +1,4 @@
-//! `tocsin test`: unit tests of rules and scripts of PromQL from the command line.
+//! `tocsin test`: unit tests of rules and of pages, and scripts of PromQL, from the command line.
 
 use std::fs;
 use std::path::Path;
@@ -83,6 +83,55 @@ async fn the_outcome_is_written_as_promtool_writes_it() {
         (head.to_owned(), body.join("<failure>"))
     };
     assert_eq!(bones(&ours), bones(&theirs));
+}
+
+const ROUTING: &str = "route: {receiver: chat, group_by: [alertname], routes: [{receiver: rota, matchers: [job=\"a\"]}]}\n\
+                       receivers: [{name: chat, webhook_configs: [{url: 'http://chat.test'}]}, {name: rota, pagerduty_configs: [{routing_key: k}]}]\n";
+const PAGES: &str = "    page_tests:\n      - {at: 2m30s, labels: {alertname: Down}, expect_receivers: [rota]}\n      \
+                     - {at: 2m29s, labels: {alertname: Down}, expect_receivers: []}\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_are_tested_under_the_configuration_that_is_named() {
+    let folder = TempDir::new().expect("a temporary folder");
+    write(folder.path(), "rules/r1.yml", RULES);
+    let routing = write(folder.path(), "routing.yml", ROUTING);
+    let text = format!("{GOOD}{PAGES}");
+    let tests = write(folder.path(), "tests.yml", &text);
+    let note = |what: &str, by: &str| format!("{tests}: note: 2 {what} tests are not run here but by `tocsin test {by}`\n");
+    let good = format!("ok   {tests}: 2 checks in 1 test\n");
+    // The configuration stands in the file, or on the command line; a main file may name it.
+    assert_eq!(test(&["pages", "--alertmanager-config", &routing, &tests]).await, (true, note("rule", "rules") + &good));
+    let main = write(folder.path(), "main.yml", "alertmanager_config: routing.yml\n");
+    assert!(test(&["pages", "--config", &main, &tests]).await.0);
+    write(folder.path(), "tests.yml", &format!("alertmanager_config: routing.yml\n{text}"));
+    assert_eq!(test(&["pages", &tests]).await, (true, note("rule", "rules") + &good));
+    assert_eq!(test(&["rules", &tests]).await, (true, note("page", "pages") + &good));
+    write(folder.path(), "tests.yml", &text);
+    let (passed, said) = test(&["pages", &tests]).await;
+    assert!(!passed && said.contains("nothing was run") && said.contains("the file names no configuration"), "{said}");
+    let (passed, said) = test(&["pages", "--run", "other", &tests]).await;
+    assert!(passed && said.contains("warning: no test that is asked for has page_tests"), "{said}");
+
+    // What is wrong is told with its place and its reasons, on the terminal and to build servers.
+    let bad = write(folder.path(), "bad.yml", &text.replace("expect_receivers: [rota]", "expect_receivers: [chat]"));
+    let junit = folder.path().join("out.xml");
+    let (passed, said) = test(&["pages", "--alertmanager-config", &routing, &format!("--junit={}", junit.display()), &bad]).await;
+    let expected = format!(
+        "FAIL {bad}: 1 failure of 2 checks in 1 test\n  {bad}:9:66: goes down: pages of {{alertname=\"Down\"}} at 2m30s: expect_receivers\n    \
+         - chat\n    + rota\n    why:\n      {{alertname=\"Down\", job=\"a\"}} fires since 2m\n        route {{}} to chat: passes it on\n          \
+         route {{job=\"a\"}} to rota: takes it\n        the group {{}}/{{job=\"a\"}}:{{alertname=\"Down\"}} of rota is flushed next at 7m30s\n        \
+         rota was told at 2m30s: first notification\n"
+    );
+    assert!(!passed && said.ends_with(&expected), "{said}\n{expected}");
+    let xml = fs::read_to_string(&junit).expect("a document");
+    assert!(xml.contains("tests=\"1\" failures=\"1\"") && xml.contains("why:&#xA;"), "{xml}");
+
+    let faulty = write(folder.path(), "faulty.yml", &text.replace("[rota]", "[rotas]"));
+    let (passed, said) = test(&["pages", "--alertmanager-config", &routing, &faulty]).await;
+    assert!(!passed && said.contains("faulty.yml:9:67: error: tests[0].page_tests[0].expect_receivers[0]: the configuration has no receiver \"rotas\"; did you mean \"rota\"?"), "{said}");
+    write(folder.path(), "routing.yml", &ROUTING.replace("receiver: rota", "receiver: nobody"));
+    let (passed, said) = test(&["pages", "--alertmanager-config", &routing, &tests]).await;
+    assert!(!passed && said.contains("routing.yml:1:") && said.contains("undefined receiver \"nobody\""), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

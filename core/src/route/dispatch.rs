@@ -1,6 +1,7 @@
 //! The walk from an alert to the groups that it joins.
 
 pub mod decision;
+pub mod explain;
 pub mod group;
 
 use crate::model::labels::quote;
@@ -14,6 +15,18 @@ use super::tree::{GroupBy, Route};
 #[derive(Clone, Debug)]
 pub struct Tree {
     nodes: Vec<Node>,
+}
+
+/// What the walk down the tree sees at a node, by its index.
+enum Visit {
+    /// One of its matchers does not hold.
+    Refuses(usize),
+    /// Its matchers hold; its children are asked next.
+    Enters(usize),
+    /// It takes the alert itself, since none of its children does.
+    Takes(usize),
+    /// It is not asked, since a sibling before it has taken the alert.
+    Skips(usize),
 }
 
 /// One node of the tree with its address.
@@ -32,17 +45,19 @@ pub struct Node {
     pub active_time_intervals: Vec<String>,
     matchers: Vec<Matcher>,
     continues: bool,
+    /// How many nodes stand above.
+    depth: usize,
     children: Vec<usize>,
 }
 
 impl Tree {
     pub fn new(root: &Route) -> Tree {
         let mut tree = Tree { nodes: Vec::new() };
-        tree.lay_out(root, None);
+        tree.lay_out(root, None, 0);
         tree
     }
 
-    fn lay_out(&mut self, route: &Route, parent_path: Option<&str>) -> usize {
+    fn lay_out(&mut self, route: &Route, parent_path: Option<&str>, depth: usize) -> usize {
         let mut matchers = route.matchers.clone();
         matchers.sort_by(|one, other| (&one.name, &one.value, one.op).cmp(&(&other.name, &other.value, other.op)));
         let own = matchers_text(&matchers);
@@ -62,10 +77,11 @@ impl Tree {
             active_time_intervals: route.active_time_intervals.clone(),
             matchers,
             continues: route.continues,
+            depth,
             children: Vec::new(),
         });
         for child in &route.routes {
-            let child = self.lay_out(child, Some(&path));
+            let child = self.lay_out(child, Some(&path), depth + 1);
             self.nodes[index].children.push(child);
         }
         index
@@ -82,26 +98,38 @@ impl Tree {
     /// Source: Alertmanager `Route.Match`.
     pub fn matching(&self, labels: &LabelSet) -> Vec<usize> {
         let mut taken = Vec::new();
-        self.collect(0, labels, &mut taken);
+        self.walk(0, labels, &mut |visit| {
+            if let Visit::Takes(index) = visit {
+                taken.push(index);
+            }
+        });
         if taken.is_empty() {
             taken.push(0);
         }
         taken
     }
 
-    fn collect(&self, index: usize, labels: &LabelSet, taken: &mut Vec<usize>) -> bool {
+    /// Walks from a node down and says what it sees; returns whether the node or one below it takes the alert.
+    fn walk(&self, index: usize, labels: &LabelSet, see: &mut impl FnMut(Visit)) -> bool {
         let node = &self.nodes[index];
         if !all_match(&node.matchers, labels) {
+            see(Visit::Refuses(index));
             return false;
         }
-        let before = taken.len();
-        for child in &node.children {
-            if self.collect(*child, labels, taken) && !self.nodes[*child].continues {
-                break;
+        see(Visit::Enters(index));
+        let mut taken = false;
+        let mut children = node.children.iter();
+        for child in children.by_ref() {
+            if self.walk(*child, labels, see) {
+                taken = true;
+                if !self.nodes[*child].continues {
+                    break;
+                }
             }
         }
-        if taken.len() == before {
-            taken.push(index);
+        children.for_each(|child| see(Visit::Skips(*child)));
+        if !taken {
+            see(Visit::Takes(index));
         }
         true
     }

@@ -1,6 +1,6 @@
 //! What becomes of alerts of which nobody can tell whether their condition still holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::promql::evaluate::EvalError;
 use crate::promql::walk;
 
 use super::grounds::{Ground, agrees};
+use super::{ALERT_NAME, Active, Rule};
 
 /// Why the series are not there by which a rule would tell that an alert has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,6 +65,20 @@ impl Holding {
             Unseen::NoData => self.no_data,
             Unseen::TargetGone => self.target_gone,
         }
+    }
+}
+
+impl Rule {
+    /// Returns those of the alerts in `known` that an evaluation no longer brings and of which nobody can tell whether they have ended.
+    pub fn unseen(
+        &self,
+        mut known: BTreeSet<LabelSet>,
+        active: &[Active],
+        ground: &Ground<'_>,
+    ) -> Result<BTreeMap<LabelSet, Unseen>, EvalError> {
+        active.iter().for_each(|alert| _ = known.remove(&alert.labels));
+        let own = self.label_texts();
+        ground.unseen(&self.expr, known, |name| name == ALERT_NAME || own.contains_key(name))
     }
 }
 

@@ -26,7 +26,7 @@ impl fmt::Display for Difference {
 }
 
 /// Takes equal entries out of both lists, each once.
-fn unmatched<T, U>(expected: Vec<T>, got: Vec<U>, same: impl Fn(&T, &U) -> bool) -> (Vec<T>, Vec<U>) {
+pub(super) fn unmatched<T, U>(expected: Vec<T>, got: Vec<U>, same: impl Fn(&T, &U) -> bool) -> (Vec<T>, Vec<U>) {
     let mut got: Vec<Option<U>> = got.into_iter().map(Some).collect();
     let mut left = Vec::new();
     for one in expected {
@@ -38,7 +38,8 @@ fn unmatched<T, U>(expected: Vec<T>, got: Vec<U>, same: impl Fn(&T, &U) -> bool)
     (left, got.into_iter().flatten().collect())
 }
 
-fn braced(pairs: &BTreeMap<String, String>) -> String {
+/// Writes labels in braces.
+pub(super) fn braced(pairs: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", quote(value))).collect();
     format!("{{{}}}", pairs.join(", "))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::page;
 use super::{AlertCheck, ExpressionCheck, FiringAlert, Settings, Test, TestFile};
 use crate::model::{LabelSet, Value as SampleValue};
 use crate::problem::Problem;
@@ -25,17 +26,19 @@ pub fn read(file: &str, text: &str, settings: &Settings) -> (Option<TestFile>, V
     let found = Problems::new(file);
     let mut table = Table::new(&node, "", &found);
     let interval = table.span("evaluation_interval").filter(|span| *span > Span::ZERO).unwrap_or(Span::from_mins(1));
+    let start = start(&mut table).unwrap_or(Timestamp(0));
     let read = TestFile {
         name: file.to_owned(),
         rule_files: table.texts("rule_files"),
         interval,
+        config: page::config_files(&mut table),
         group_order: group_order(&mut table),
         fuzzy: table.boolean("fuzzy_compare").unwrap_or(false),
         tests: table
             .list("tests")
             .iter()
             .enumerate()
-            .filter_map(|(index, value)| read_test(index, value, interval, settings))
+            .filter_map(|(index, value)| read_test(index, value, &Defaults { interval, start }, settings))
             .collect(),
     };
     table.finish();
@@ -56,23 +59,37 @@ fn group_order(table: &mut Table<'_, '_>) -> Vec<String> {
     table.texts("group_eval_order")
 }
 
-fn read_test(index: usize, value: &Value<'_, '_>, evaluation_interval: Span, settings: &Settings) -> Option<Test> {
+/// What the file says for its tests.
+struct Defaults {
+    /// Between evaluations, and between values.
+    interval: Span,
+    start: Timestamp,
+}
+
+/// Reads `start_timestamp`, of a file or of a test.
+fn start(table: &mut Table<'_, '_>) -> Option<Timestamp> {
+    table.value("start_timestamp").map(|value| read_start(&value))
+}
+
+fn read_test(index: usize, value: &Value<'_, '_>, defaults: &Defaults, settings: &Settings) -> Option<Test> {
     let mut table = value.table();
     let name = table.text("name").unwrap_or_default();
     let selected = settings.selects(&name);
-    let interval = table.span("interval").filter(|span| *span > Span::ZERO).unwrap_or(evaluation_interval);
+    let interval = table.span("interval").filter(|span| *span > Span::ZERO).unwrap_or(defaults.interval);
     let mut test = Test {
         name,
         index,
         position: value.node.position,
-        start: table.value("start_timestamp").map_or(Timestamp(0), |value| read_start(&value)),
+        start: start(&mut table).unwrap_or(defaults.start),
         interval,
         series: Vec::new(),
         external_labels: LabelSet::from_pairs(table.text_map("external_labels")),
         external_url: table.text("external_url").unwrap_or_default(),
         alerts: Vec::new(),
         expressions: Vec::new(),
+        scene: page::Scene::default(),
     };
+    let pages = page::Lists::of(&mut table);
     let lists = ["input_series", "alert_rule_test", "promql_expr_test"].map(|key| table.list(key));
     table.finish();
     if !selected {
@@ -82,12 +99,13 @@ fn read_test(index: usize, value: &Value<'_, '_>, evaluation_interval: Span, set
     test.series = series.iter().filter_map(read_series).collect();
     test.alerts = alerts.iter().filter_map(read_alert_check).collect();
     test.expressions = expressions.iter().filter_map(|value| read_expression_check(value, settings)).collect();
+    test.scene = page::scene(&pages, test.start);
     let instants = test.alerts.iter().map(|check| check.at).chain(test.expressions.iter().map(|check| check.at));
-    let last = instants.max().unwrap_or_default();
-    if last.0 / evaluation_interval.0 > STEPS_MAX {
+    let last = instants.chain(test.scene.checks.iter().map(|check| check.at)).max().unwrap_or_default();
+    if last.0 / defaults.interval.0 > STEPS_MAX {
         value.error(format!(
-            "the last eval_time lies {} evaluations behind the start, the limit is {STEPS_MAX}",
-            last.0 / evaluation_interval.0
+            "the last instant that is asked for lies {} evaluations behind the start, the limit is {STEPS_MAX}",
+            last.0 / defaults.interval.0
         ));
     }
     Some(test)

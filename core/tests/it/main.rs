@@ -10,6 +10,7 @@ mod exposition;
 mod ledger;
 mod messages;
 mod notification_template;
+mod page_testing;
 mod plane;
 mod promql_evaluate;
 mod promql_mutation;

@@ -32,7 +32,8 @@ impl Posted for Webhook {
             data.truncated_alerts = (data.alerts.len() - most) as u64;
             data.alerts.truncate(most);
         }
-        let body = serde_json::to_string(&data).map_err(|error| format!("the notification cannot be written as JSON: {error}"))?;
+        let body =
+            serde_json::to_string(&data).map_err(|error| format!("the notification cannot be written as JSON: {error}"))?;
         // It tells a receiver that asks for it which posts are the same one again.
         let key = hex(&Sha256::digest(words.message.key.as_bytes()));
         Ok(vec![Request {
