@@ -49,18 +49,20 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
     if table.boolean("update_message") == Some(true) {
         update_message(table, own_url.as_ref());
     }
+    let mut http = super::http_config(table, defaults, folder);
+    let has_own_token = own_token.is_some();
     let (url, token) = match (own_url, own_token) {
         (Some(url), _) => (Some(url), None),
         (None, Some(token)) => (None, Some(token)),
-        (None, None) if global.token.is_some() => (None, global.token.clone()),
+        // A bot's token may be written as the authorization; then the one for all is not meant.
+        (None, None) if global.token.is_some() && http.auth == Auth::None => (None, global.token.clone()),
         (None, None) => (global.url.clone(), None),
     };
-    if url.is_none() && token.is_none() {
+    if url.is_none() && token.is_none() && http.auth == Auth::None {
         table.error("no Slack API URL nor App token set either inline or in a file; write api_url_file or app_token_file");
     }
-    let mut http = super::http_config(table, defaults, folder);
     if let Some(credentials) = token {
-        if http.auth != Auth::None {
+        if has_own_token && http.auth != Auth::None {
             table.error("http authorization can't be set when using Slack App tokens; remove http_config.authorization");
         }
         http.auth = Auth::Authorization { scheme: "Bearer".to_owned(), credentials };
