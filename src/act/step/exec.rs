@@ -191,7 +191,9 @@ pub fn forget(means: &Means, handle: &str) {
     if handle.folder.parent() != Some(means.folder.as_path()) {
         return;
     }
-    if handle.boot == proc::boot() && proc::lives(handle.pid, handle.start) {
+    // One that has written its answer may take a moment to end, and writes nothing more.
+    let has_answered = handle.folder.join(ANSWER).exists();
+    if !has_answered && handle.boot == proc::boot() && proc::lives(handle.pid, handle.start) {
         // The watcher goes on to write its answer; the sweep takes the folder then.
         stop(handle.pid, handle.start);
     } else {
