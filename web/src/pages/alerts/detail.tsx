@@ -271,7 +271,7 @@ function Quieted({ alert }: { alert: Alert }) {
         <p>
           <Icon name="clock" />
           <span>
-            {UNSEEN[alert.unseen.why]} since <Time at={alert.unseen.since} />: nobody can tell whether this has ended
+            {UNSEEN[alert.unseen.why]} for <Time at={alert.unseen.since} />: nobody can tell whether this has ended
           </span>
         </p>
       )}
@@ -285,7 +285,7 @@ function Quieted({ alert }: { alert: Alert }) {
   );
 }
 
-const UNSEEN = { scrape_failed: "Its target has not answered", no_data: "No data", target_gone: "Its target is gone" } as const;
+const UNSEEN = { scrape_failed: "Its target has not answered", no_data: "There has been no data", target_gone: "Its target has been gone" } as const;
 
 export const DELIVERY_TONES: Record<Delivery["state"], Tone> = { pending: "warning", delivered: "ok", rejected: "critical", expired: "critical" };
 
