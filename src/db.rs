@@ -173,8 +173,12 @@ impl Row {
 
     /// Reads a column of JSON into a type.
     pub fn document<T: serde::de::DeserializeOwned>(&self, column: usize, kind: &'static str) -> Result<T, DbError> {
-        let json = pack::unpack(self.text(column)?).ok_or_else(|| self.shape(column, "a document"))?;
-        serde_json::from_str(&json).map_err(|cause| DbError::Document { kind, cause })
+        serde_json::from_str(&self.json(column)?).map_err(|cause| DbError::Document { kind, cause })
+    }
+
+    /// Returns the JSON of a column, which may be packed.
+    fn json(&self, column: usize) -> Result<Cow<'_, str>, DbError> {
+        pack::unpack(self.text(column)?).ok_or_else(|| self.shape(column, "a document"))
     }
 }
 

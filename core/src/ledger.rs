@@ -319,8 +319,13 @@ impl Ledger {
 
     /// Returns the labels of every alert that is pending or fires, by rule.
     pub fn active(&self) -> BTreeMap<RuleKey, BTreeSet<LabelSet>> {
-        let labels = |book: &Book| book.instances.active().map(|instance| instance.labels.clone()).collect();
-        self.books.iter().map(|(rule, book)| (rule.clone(), labels(book))).collect()
+        self.books.keys().map(|rule| (rule.clone(), self.active_of(rule))).collect()
+    }
+
+    /// Returns the labels of the alerts of one rule that are pending or fire.
+    pub fn active_of(&self, rule: &RuleKey) -> BTreeSet<LabelSet> {
+        let active = self.of_rule(rule).into_iter().flat_map(Instances::active);
+        active.map(|instance| instance.labels.clone()).collect()
     }
 
     /// Returns the alerts of one rule.

@@ -1,11 +1,12 @@
 //! The outbox: deliveries, their attempts, and the built-in inbox.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tocsin_core::route::turn::Head;
 use tocsin_core::time::Timestamp;
 
-use super::pack::{pack, unpack};
+use super::pack::pack;
 use super::{Cell, Db, DbError, Row, RowSql, Write};
 
 /// Where a delivery stands. Every delivery ends as delivered, rejected or expired.
@@ -206,8 +207,7 @@ impl Db {
         let sql = "SELECT COALESCE(delivery_body.body, delivery.body) FROM delivery LEFT JOIN delivery_body \
                    ON delivery_body.delivery_key = delivery.delivery_key WHERE delivery.id = $1";
         let rows = self.rows("delivery_body", sql, [id.into()]).await?;
-        let body = |row: &Row| Ok(unpack(row.text(0)?).ok_or_else(|| row.shape(0, "a document"))?.into_owned());
-        rows.first().map(body).transpose()
+        rows.first().map(|row| row.json(0).map(Cow::into_owned)).transpose()
     }
 
     /// Records an attempt and what it means for its delivery, in one step. A delivery that has ended already stays ended.

@@ -255,10 +255,7 @@ impl Outbox {
             key: row.key.clone(),
             at: clock::now(),
             receiver: row.receiver.clone(),
-            status: match delivery.data.status {
-                tocsin_core::route::notification::Status::Firing => "firing".to_owned(),
-                tocsin_core::route::notification::Status::Resolved => "resolved".to_owned(),
-            },
+            status: delivery.data.status.word().to_owned(),
             title: row.title.clone(),
             body,
             page_id: row.page_id.clone(),

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_core::alert::Instances;
 use tocsin_core::ledger::{Alerting, Judged, Outcome, Outward, RuleKey};
 use tocsin_core::model::LabelSet;
 use tocsin_core::plane::{Change, Delivery, Event, Refused, Reply};
@@ -236,9 +235,7 @@ fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Ti
                 tracing::error!(rule = terms.name, group = terms.group, error = %error, "a rule has lost its alerts");
             }
             keep(outcome, writes);
-            let active = state.ledger.of_rule(&rule).into_iter().flat_map(Instances::active);
-            let active = active.map(|instance| instance.labels.clone()).collect();
-            answer(reply, Standing { series: state.ledger.series(&rule), active })
+            answer(reply, Standing { series: state.ledger.series(&rule), active: state.ledger.active_of(&rule) })
         }
         Message::Event(Asked { event, note, room }, reply) => {
             drop(room);

@@ -32,10 +32,17 @@ pub(super) struct Defaults {
     smtp: Smtp,
     pagerduty_url: String,
     slack: slack::Global,
-    opsgenie: opsgenie::Global,
-    telegram: telegram::Global,
+    opsgenie: Account,
+    telegram: Account,
     /// Keys of `global` that are set, for kinds that are only checked.
     present: BTreeSet<&'static str>,
+}
+
+/// What `global` says to a kind with an address and a secret for all of its entries.
+#[derive(Clone, Debug)]
+struct Account {
+    url: String,
+    secret: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]
@@ -100,8 +107,8 @@ impl Default for Defaults {
             },
             pagerduty_url: "https://events.pagerduty.com/v2/enqueue".to_owned(),
             slack: slack::Global::default(),
-            opsgenie: opsgenie::Global::default(),
-            telegram: telegram::Global::default(),
+            opsgenie: Account { url: opsgenie::API_URL.to_owned(), secret: None },
+            telegram: Account { url: telegram::API_URL.to_owned(), secret: None },
             present: BTreeSet::new(),
         }
     }
@@ -134,6 +141,11 @@ pub(super) fn defaults(table: &mut Table<'_, '_>, folder: &Folder) -> Defaults {
         telegram: telegram::defaults(table, folder),
         present,
     }
+}
+
+/// Reads a text; empty where there is none.
+fn text(table: &mut Table<'_, '_>, key: &'static str) -> String {
+    table.text(key).unwrap_or_default()
 }
 
 /// Reads a URL of HTTP; `<secret>` stands for one that was masked.

@@ -23,6 +23,16 @@ pub enum Status {
     Resolved,
 }
 
+impl Status {
+    /// Returns the word of templates, tables and tests.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Firing => "firing",
+            Status::Resolved => "resolved",
+        }
+    }
+}
+
 /// A notification, with the field names of Alertmanager's webhook.
 ///
 /// Source: Alertmanager `template.Data` and `notify/webhook`.

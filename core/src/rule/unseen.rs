@@ -77,6 +77,9 @@ impl Rule {
         ground: &Ground<'_>,
     ) -> Result<BTreeMap<LabelSet, Unseen>, EvalError> {
         active.iter().for_each(|alert| _ = known.remove(&alert.labels));
+        if known.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let own = self.label_texts();
         ground.unseen(&self.expr, known, |name| name == ALERT_NAME || own.contains_key(name))
     }

@@ -7,32 +7,20 @@ use crate::yaml::{Table, Value};
 
 use super::super::client;
 use super::super::place::Folder;
-use super::{Defaults, template};
+use super::{Account, Defaults, template, text};
 
-const API_URL: &str = "https://api.opsgenie.com/";
+pub(super) const API_URL: &str = "https://api.opsgenie.com/";
 
-#[derive(Clone, Debug)]
-pub(super) struct Global {
-    url: String,
-    key: Option<Secret>,
-}
-
-impl Default for Global {
-    fn default() -> Global {
-        Global { url: API_URL.to_owned(), key: None }
-    }
-}
-
-pub(super) fn defaults(table: &mut Table<'_, '_>, folder: &Folder) -> Global {
-    Global {
+pub(super) fn defaults(table: &mut Table<'_, '_>, folder: &Folder) -> Account {
+    Account {
         url: super::url(table, "opsgenie_api_url").unwrap_or_else(|| API_URL.to_owned()),
-        key: client::secret(table, "opsgenie_api_key", "opsgenie_api_key_file", folder),
+        secret: client::secret(table, "opsgenie_api_key", "opsgenie_api_key_file", folder),
     }
 }
 
 pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder) -> Option<Channel> {
     let global = &defaults.opsgenie;
-    let key = client::secret(table, "api_key", "api_key_file", folder).or_else(|| global.key.clone());
+    let key = client::secret(table, "api_key", "api_key_file", folder).or_else(|| global.secret.clone());
     if key.is_none() {
         table.error("no global OpsGenie API Key set either inline or in a file; write api_key_file or api_key");
     }
@@ -43,7 +31,6 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
     let mut http = super::http_config(table, defaults, folder);
     let credentials = key.unwrap_or(Secret::Inline(String::new()));
     http.auth = Auth::Authorization { scheme: "GenieKey".to_owned(), credentials };
-    let text = |table: &mut Table<'_, '_>, key: &'static str| table.text(key).unwrap_or_default();
     Some(Channel::Opsgenie(Opsgenie {
         url,
         client: http,

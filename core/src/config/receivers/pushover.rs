@@ -7,7 +7,7 @@ use crate::yaml::Table;
 
 use super::super::client;
 use super::super::place::Folder;
-use super::{Defaults, template};
+use super::{Defaults, template, text};
 
 const API_URL: &str = "https://api.pushover.net/1/messages.json";
 /// What fires is an emergency, which Pushover repeats until somebody acknowledges it.
@@ -26,7 +26,6 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
     if is_html && is_monospace {
         table.error("at most one of monospace & html must be configured; remove one");
     }
-    let text = |table: &mut Table<'_, '_>, key: &'static str| table.text(key).unwrap_or_default();
     Some(Channel::Pushover(Pushover {
         url: super::url(table, "api_url").unwrap_or_else(|| API_URL.to_owned()),
         client: super::http_config(table, defaults, folder),

@@ -8,7 +8,7 @@ use crate::yaml::{Table, Value};
 use super::super::client;
 use super::super::masked::MASK;
 use super::super::place::Folder;
-use super::{Defaults, template};
+use super::{Defaults, template, text};
 
 const APP_URL: &str = "https://slack.com/api/chat.postMessage";
 
@@ -69,7 +69,6 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
     }
     let markup_in = table.texts("mrkdwn_in");
     let short_fields = table.boolean("short_fields").unwrap_or(false);
-    let text = |table: &mut Table<'_, '_>, key: &'static str| table.text(key).unwrap_or_default();
     Some(Channel::Slack(Slack {
         url: url.unwrap_or(Secret::Inline(app_url)),
         client: http,

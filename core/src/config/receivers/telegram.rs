@@ -7,32 +7,20 @@ use crate::yaml::{Table, Value};
 
 use super::super::client;
 use super::super::place::Folder;
-use super::{Defaults, template};
+use super::{Account, Defaults, template};
 
-const API_URL: &str = "https://api.telegram.org";
+pub(super) const API_URL: &str = "https://api.telegram.org";
 
-#[derive(Clone, Debug)]
-pub(super) struct Global {
-    url: String,
-    token: Option<Secret>,
-}
-
-impl Default for Global {
-    fn default() -> Global {
-        Global { url: API_URL.to_owned(), token: None }
-    }
-}
-
-pub(super) fn defaults(table: &mut Table<'_, '_>, folder: &Folder) -> Global {
-    Global {
+pub(super) fn defaults(table: &mut Table<'_, '_>, folder: &Folder) -> Account {
+    Account {
         url: super::url(table, "telegram_api_url").unwrap_or_else(|| API_URL.to_owned()),
-        token: client::secret(table, "telegram_bot_token", "telegram_bot_token_file", folder),
+        secret: client::secret(table, "telegram_bot_token", "telegram_bot_token_file", folder),
     }
 }
 
 pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Folder) -> Option<Channel> {
     let global = &defaults.telegram;
-    let token = client::secret(table, "bot_token", "bot_token_file", folder).or_else(|| global.token.clone());
+    let token = client::secret(table, "bot_token", "bot_token_file", folder).or_else(|| global.secret.clone());
     if token.is_none() {
         table.error("missing bot_token or bot_token_file on telegram_config; write bot_token_file");
     }

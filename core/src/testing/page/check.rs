@@ -11,7 +11,7 @@ use crate::model::LabelSet;
 use crate::model::labels::quote;
 use crate::plane::{AlertState, AlertView, Delivery, Plane};
 use crate::route::dispatch::Tree;
-use crate::route::notification::{NotificationData, Status};
+use crate::route::notification::NotificationData;
 use crate::route::tree::Routing;
 use crate::testing::compare::{Difference, braced, unmatched};
 use crate::testing::{Failure, What};
@@ -226,13 +226,6 @@ impl<'s> Sight<'s> {
     }
 }
 
-fn word(status: Status) -> &'static str {
-    match status {
-        Status::Firing => "firing",
-        Status::Resolved => "resolved",
-    }
-}
-
 impl Notice {
     fn is(&self, said: &Said<'_>) -> bool {
         let has = |text: &String| {
@@ -249,7 +242,7 @@ impl Notice {
 impl std::fmt::Display for Notice {
     /// Writes it as a test does.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{{receiver: {}, at: {}, status: {}", self.receiver.name, self.at, word(self.status))?;
+        write!(f, "{{receiver: {}, at: {}, status: {}", self.receiver.name, self.at, self.status.word())?;
         if let Some(reason) = self.reason {
             write!(f, ", reason: {}", reason.as_str())?;
         }
@@ -268,7 +261,7 @@ impl std::fmt::Display for Said<'_> {
     /// Writes it as a test would expect it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Said { at, receiver, data } = self;
-        let (status, reason, count) = (word(data.status), data.reason.as_str(), data.alerts.len());
+        let (status, reason, count) = (data.status.word(), data.reason.as_str(), data.alerts.len());
         write!(f, "{{receiver: {receiver}, at: {at}, status: {status}, reason: {reason}, alerts: {count}, text: [")?;
         write!(f, "{}]}}", quote(&data.title()))
     }

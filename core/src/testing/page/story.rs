@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::check::{Sight, failures};
 use super::hold::Holds;
 use super::{PageCheck, Posted, Setup};
-use crate::alert::Instances;
 use crate::ledger::{Alerting, Judged, Ledger, NEVER, Outward};
 use crate::model::LabelSet;
 use crate::plane::{Change, Delivery, Event, Plane, Records, Refused};
@@ -221,8 +220,7 @@ fn judge(
     ground: &Ground<'_>,
     at: Timestamp,
 ) -> Result<Vec<(LabelSet, f64)>, String> {
-    let known = alerting.ledger.of_rule(&played.key).into_iter().flat_map(Instances::active);
-    let known = known.map(|instance| instance.labels.clone()).collect();
+    let known = alerting.ledger.active_of(&played.key);
     let unseen = played.rule.unseen(known, &active, ground).map_err(|error| error.to_string())?;
     let judged = Judged { rule: played.key.clone(), terms: played.terms.clone(), active, unseen, at, early: false };
     let outcome = alerting.judge(judged, at);
