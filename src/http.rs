@@ -120,6 +120,7 @@ pub fn router(front: Front) -> Router {
     let acting_watch = front.watch.clone();
     let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url);
     let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone() };
+    let why = alerts::why::WhyState { alerts: alerts.clone(), rules: front.rules.clone(), queries: front.queries.clone() };
     let overview = overview::OverviewState {
         watch: front.watch.clone(),
         db: front.db.clone(),
@@ -165,6 +166,7 @@ pub fn router(front: Front) -> Router {
         .merge(session::routes(session))
         .merge(accounts::routes(front.guard.clone()))
         .merge(alerts::routes(alerts))
+        .merge(alerts::why_routes(why))
         .merge(overview::routes(overview))
         .merge(cardinality::routes(cardinality))
         .merge(journeys::routes(front.journeys))

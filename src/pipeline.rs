@@ -37,3 +37,4 @@ pub mod rules;
 pub mod scrapes;
 pub mod stored;
 pub mod watch;
+pub mod why;

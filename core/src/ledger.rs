@@ -2,6 +2,7 @@
 
 mod alerting;
 mod book;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::model::{Fingerprint, LabelSet};
 use crate::route::alert::{Alert, IncomingAlert};
 use crate::rule::{Active, Holding, Kind, Rule, RuleError, RuleGroup, RuleId, Unseen};
 use crate::time::{Span, Timestamp};
+use crate::trace::{AlertStep, What};
 
 use book::Book;
 
@@ -44,6 +46,8 @@ pub struct Judgement {
     /// What routing must hear.
     pub news: Vec<IncomingAlert>,
     pub changes: Vec<LedgerChange>,
+    /// What became of its alerts, for the trace.
+    pub steps: Vec<AlertStep>,
     /// Why the rule has no alerts any more: it had more than it may have.
     pub lost: Option<RuleError>,
 }
@@ -84,6 +88,11 @@ impl RuleTerms {
             interval: group.interval,
             generator_url: rule.generator_url(external_url),
         }
+    }
+
+    /// Returns where the rule stands, such as `rules/checkout.yml/errors`.
+    fn source(&self) -> String {
+        format!("{}/{}", self.file, self.group)
     }
 }
 
@@ -249,12 +258,15 @@ impl Ledger {
                     for (labels, _) in before.iter().filter(|(_, record)| record.state == State::Firing) {
                         self.note(rule, labels, Some(false));
                     }
-                    return Judgement { news: self.outward(news), changes, lost: Some(error) };
+                    let active = before.iter().filter(|(_, record)| record.state != State::Resolved);
+                    let lost = active.map(|(labels, _)| steps::step(labels, terms.source(), What::Lost, &self.outward, at));
+                    return Judgement { steps: lost.collect(), news: self.outward(news), changes, lost: Some(error) };
                 }
             }
         };
         let news = book.news(terms, at);
         let mut changes = book.changes(rule, &before);
+        let steps = steps::steps(terms, &self.outward, &before, book, &changes, at);
         for transition in transitions {
             let fires = match transition {
                 Transition::Fired(_) => Some(true),
@@ -265,7 +277,7 @@ impl Ledger {
                 changes.push(self.happened(transition, at));
             }
         }
-        Judgement { news: self.outward(news), changes, lost: None }
+        Judgement { news: self.outward(news), changes, steps, lost: None }
     }
 
     fn happened(&self, what: Transition, at: Timestamp) -> LedgerChange {
@@ -279,22 +291,24 @@ impl Ledger {
     }
 
     /// Ends the alerts of every rule that is not among `rules`.
-    pub fn keep_only(&mut self, rules: &[RuleKey], now: Timestamp) -> (Vec<IncomingAlert>, Vec<LedgerChange>) {
+    pub fn keep_only(&mut self, rules: &[RuleKey], now: Timestamp) -> Judgement {
         let kept: BTreeSet<&RuleKey> = rules.iter().collect();
         let gone: Vec<RuleKey> = self.books.keys().filter(|rule| !kept.contains(rule)).cloned().collect();
-        let (mut news, mut changes) = (Vec::new(), Vec::new());
+        let (mut news, mut changes, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         for rule in gone {
             let Some(book) = self.books.remove(&rule) else { continue };
             for instance in book.instances.active().filter(|instance| instance.state == State::Firing) {
                 if self.note(&rule, &instance.labels, Some(false)) {
                     changes.push(self.happened(Transition::Resolved(instance.labels.clone()), now));
                 }
+                let source = format!("{}/{}", rule.file, rule.group);
+                steps.push(steps::step(&instance.labels, source, What::RuleGone, &self.outward, now));
                 let ends_at = instance.fired_at.map(|fired_at| fired_at.max(now));
                 news.push(IncomingAlert { ends_at, ..book::incoming(instance, &book::source(&rule.file, &rule.group), "") });
             }
             changes.push(LedgerChange::DropRule(rule));
         }
-        (self.outward(news), changes)
+        Judgement { news: self.outward(news), changes, steps, lost: None }
     }
 
     /// Returns the ends of alerts that claim to be ours and that no rule knows.

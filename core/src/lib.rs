@@ -53,4 +53,5 @@ pub mod store;
 pub mod template;
 pub mod testing;
 pub mod time;
+pub mod trace;
 pub mod yaml;

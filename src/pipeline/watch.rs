@@ -24,7 +24,7 @@ use crate::clock::{self, Stopwatch};
 use crate::db::accounts::{AuditEntry, audit_writes};
 use crate::db::deliveries::{DeliveryState, OutboxRow, insert, insert_body};
 use crate::db::state::{self, Document};
-use crate::db::{Db, Write};
+use crate::db::{Db, Write, trace};
 use crate::telemetry::Metrics;
 
 /// Changes that may wait; senders then wait too, which slows evaluation down and loses nothing.
@@ -316,6 +316,10 @@ fn collect(state: &mut Alerting, parts: &mut Parts, writes: &mut Vec<Write>, now
                 // It is asked for once it is recorded.
                 parts.fresh.put(delivery);
                 Topic::Deliveries
+            }
+            Change::Trace(change) => {
+                writes.push(trace::write(&change));
+                continue;
             }
         };
         *told.entry(topic).or_default() += 1;

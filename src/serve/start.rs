@@ -188,6 +188,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         store: store.clone(),
         metrics: metrics.clone(),
         sync_every: storage.sync_every.to_std(),
+        trace: (storage.trace_time, storage.trace_bytes),
         merging: merging.clone(),
         opened,
     };

@@ -45,6 +45,7 @@ impl Alerting {
     pub fn judge(&mut self, judged: Judged, now: Timestamp) -> Outcome {
         let Judged { rule, terms, active, unseen, at, early } = judged;
         let judgement = self.ledger.judge(&rule, &terms, active, unseen, at, early);
+        judgement.steps.into_iter().for_each(|step| self.plane.trace(step));
         let refused = self.feed(judgement.news, now);
         Outcome { changes: judgement.changes, lost: judgement.lost, refused }
     }
@@ -52,7 +53,8 @@ impl Alerting {
     /// Ends the alerts of rules that are gone, and gives the others the labels that they have from now on.
     pub fn replace_rules(&mut self, keys: &[RuleKey], outward: Outward, now: Timestamp) -> Outcome {
         self.ledger.set_outward(outward);
-        let (news, changes) = self.ledger.keep_only(keys, now);
+        let super::Judgement { news, changes, steps, lost: _ } = self.ledger.keep_only(keys, now);
+        steps.into_iter().for_each(|step| self.plane.trace(step));
         let mut refused = self.feed(news, now);
         // What fires under new labels is told before its old labels end, so that there is no gap in which all seems well.
         let unheard = self.ledger.unheard(|fingerprint| self.plane.is_firing(fingerprint, now));

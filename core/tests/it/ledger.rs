@@ -13,6 +13,7 @@ use tocsin_core::route::receiver::{Channel, Integration, Receiver};
 use tocsin_core::route::tree::{GroupBy, Route, Routing};
 use tocsin_core::rule::{Active, Holding, RuleId};
 use tocsin_core::time::{Span, Timestamp};
+use tocsin_core::trace::{AlertStep, Entry, TraceChange};
 
 fn at(second: i64) -> Timestamp {
     Timestamp(1_000_000_000 + second * 1000)
@@ -49,6 +50,8 @@ struct Story {
     limit: usize,
     hold: Span,
     told: Vec<String>,
+    /// What became of alerts, as the trace has it.
+    steps: Vec<String>,
     /// What was to be stored of the alerts of rules.
     changes: Vec<LedgerChange>,
 }
@@ -62,6 +65,7 @@ impl Story {
             limit: 0,
             hold: Span::ZERO,
             told: vec![],
+            steps: vec![],
             changes: vec![],
         };
         story.state.plane.accept(Event::Warm, at(0)).unwrap();
@@ -132,6 +136,13 @@ impl Story {
 
     fn take_down(&mut self) {
         for change in self.state.plane.drain() {
+            if let Change::Trace(TraceChange::Add { entry: Entry::Alerts(steps), .. }) = &change {
+                let step = |step: &AlertStep| {
+                    let own = step.own.as_ref().map_or(String::new(), |own| format!(" of {own}"));
+                    format!("{} {}{own}: {step}", (step.at - at(0)).seconds(), step.labels)
+                };
+                self.steps.extend(steps.iter().map(step));
+            }
             if let Change::Deliver(delivery) = change {
                 let alerts: Vec<String> = delivery
                     .data
@@ -176,6 +187,49 @@ fn one_of_two_replicas_recovers_and_the_alert_that_both_make_goes_on() {
     story.evaluate(200, "one", &[]);
     story.run_until(300);
     assert_eq!(story.told[1..], [r#"210 resolved {alertname="Down"}"#]);
+}
+
+#[test]
+fn the_trace_tells_what_each_evaluation_made_of_an_alert() {
+    let mut story = Story { hold: Span::from_secs(15), limit: 2, ..Story::new() };
+    story.outward(0, &["one", "two"], with_zone("z"));
+    story.evaluate(10, "one", &["a"]);
+    story.evaluate(20, "one", &["a"]);
+    story.evaluate(30, "one", &["a"]);
+    story.evaluate(40, "one", &["a", "b"]);
+    story.evaluate(50, "one", &[]);
+    story.evaluate(60, "one", &["a"]);
+    story.evaluate(70, "one", &["a", "b", "c"]);
+    story.evaluate(80, "two", &["d"]);
+    let drop =
+        RelabelRule { source_labels: vec!["replica".to_owned()], ..RelabelRule::new(Action::Drop).with_pattern("d").unwrap() };
+    story.outward(90, &["one", "two"], Outward { relabel: vec![drop], ..Outward::default() });
+    story.evaluate(100, "two", &["d"]);
+    story.outward(110, &["one"], Outward::default());
+    let with_zone =
+        |name: &str| format!(r#"{{alertname="Down", replica="{name}", zone="z"}} of {{alertname="Down", replica="{name}"}}"#);
+    let (a, b, d) = (with_zone("a"), with_zone("b"), with_zone("d"));
+    let begins = "pending: the condition of rules.yml/one has begun to hold, value 1; it fires after 15s";
+    let lost = "its rule has more alerts than its limit, so all of them are gone";
+    let bare = r#"{alertname="Down", replica="d"}"#;
+    assert_eq!(
+        story.steps,
+        [
+            format!("10 {a}: {begins}"),
+            format!("30 {a}: fires: the condition of rules.yml/one holds since 13:46:50, its rule asks for 15s; value 1"),
+            format!("40 {b}: {begins}"),
+            format!("50 {a}: resolved: the condition holds no longer; it fired from 13:47:10"),
+            format!("50 {b}: no longer pending: the condition held from 13:47:20 only, too short to fire"),
+            format!("60 {a}: {begins}"),
+            format!("70 {a}: {lost}"),
+            format!("80 {d}: pending: the condition of rules.yml/two has begun to hold, value 1; it fires after 15s"),
+            format!(
+                "100 {bare}: fires: the condition of rules.yml/two holds since 13:48:00, its rule asks for 15s; value 1; \
+                 alert_relabel_configs drop it, so nobody hears of it"
+            ),
+            format!("110 {bare}: ended: its rule is gone"),
+        ]
+    );
 }
 
 #[test]

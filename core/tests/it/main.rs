@@ -21,6 +21,7 @@ mod promqltest;
 mod relabel;
 mod rule_files;
 mod rule_lints;
+mod rule_margin;
 mod rule_template;
 mod rule_testing;
 mod run;
