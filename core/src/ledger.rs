@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::alert::{Instance, InstanceState, Instances, State, Terms, Transition};
 use crate::model::relabel::{self, RelabelRule};
 use crate::model::{Fingerprint, LabelSet};
-use crate::route::alert::{Alert, IncomingAlert};
+use crate::route::alert::{ALERT_NAME, Alert, IncomingAlert};
 use crate::rule::{Active, Holding, Kind, Rule, RuleError, RuleGroup, RuleId, Unseen};
 use crate::time::{Span, Timestamp};
 use crate::trace::{AlertStep, What};
@@ -43,6 +43,8 @@ pub enum LedgerChange {
 /// What an evaluation brings.
 #[derive(Debug, Default)]
 pub struct Judgement {
+    /// The rule that was evaluated, as `rule_id` gives it.
+    pub rule: Option<Fingerprint>,
     /// What routing must hear.
     pub news: Vec<IncomingAlert>,
     pub changes: Vec<LedgerChange>,
@@ -50,6 +52,14 @@ pub struct Judgement {
     pub steps: Vec<AlertStep>,
     /// Why the rule has no alerts any more: it had more than it may have.
     pub lost: Option<RuleError>,
+}
+
+/// Returns a short name of a rule: the same as long as its identity is.
+pub fn rule_id(rule: &RuleId) -> Fingerprint {
+    let RuleId { file, group, name, labels, nth } = rule;
+    let nth = nth.to_string();
+    let own = [("file", file), ("group", group), ("name", name), ("nth", &nth)].map(|(key, value)| (key.to_owned(), value));
+    LabelSet::from_pairs(own.into_iter().chain(labels.iter().map(|(name, value)| (format!("label {name}"), value)))).fingerprint()
 }
 
 /// What the ledger must know of a rule.
@@ -201,6 +211,14 @@ impl Ledger {
         Some(IncomingAlert { labels: self.outward.labels(labels)?, ends_at: Some(NEVER), ..alert }.shortened())
     }
 
+    /// Returns a rule's id with the labels that all of its alerts have when they are routed; None: no alert of it is.
+    fn witness(&self, rule: &RuleKey) -> Option<(Fingerprint, LabelSet)> {
+        let fixed = rule.labels.iter().filter(|(_, value)| !value.contains("{{"));
+        let mut labels = LabelSet::from_pairs(fixed).builder();
+        labels.set(ALERT_NAME, &rule.name);
+        Some((rule_id(rule), self.outward.labels(&labels.build())?))
+    }
+
     /// Returns every alert that fires and that routing does not hold under its labels, as after a change of those.
     pub fn unheard(&self, is_held: impl Fn(Fingerprint) -> bool) -> Vec<IncomingAlert> {
         self.holders.keys().filter(|one| !is_held(**one)).filter_map(|one| self.held(*one)).collect()
@@ -243,6 +261,7 @@ impl Ledger {
     ) -> Judgement {
         let book = self.books.entry(rule.clone()).or_default();
         book.terms = Some(terms.clone());
+        let id = *book.id.get_or_insert_with(|| rule_id(rule));
         let asked = Terms { hold: terms.hold, keep_firing: terms.keep_firing, limit: terms.limit };
         let before: BTreeMap<LabelSet, InstanceState> =
             book.instances.iter().map(|instance| (instance.labels.clone(), InstanceState::from(instance))).collect();
@@ -260,7 +279,13 @@ impl Ledger {
                     }
                     let active = before.iter().filter(|(_, record)| record.state != State::Resolved);
                     let lost = active.map(|(labels, _)| steps::step(labels, terms.source(), What::Lost, &self.outward, at));
-                    return Judgement { steps: lost.collect(), news: self.outward(news), changes, lost: Some(error) };
+                    return Judgement {
+                        rule: Some(id),
+                        steps: lost.collect(),
+                        news: self.outward(news),
+                        changes,
+                        lost: Some(error),
+                    };
                 }
             }
         };
@@ -277,7 +302,7 @@ impl Ledger {
                 changes.push(self.happened(transition, at));
             }
         }
-        Judgement { news: self.outward(news), changes, steps, lost: None }
+        Judgement { rule: Some(id), news: self.outward(news), changes, steps, lost: None }
     }
 
     fn happened(&self, what: Transition, at: Timestamp) -> LedgerChange {
@@ -308,7 +333,7 @@ impl Ledger {
             }
             changes.push(LedgerChange::DropRule(rule));
         }
-        Judgement { news: self.outward(news), changes, steps, lost: None }
+        Judgement { news: self.outward(news), changes, steps, ..Judgement::default() }
     }
 
     /// Returns the ends of alerts that claim to be ours and that no rule knows.

@@ -11,6 +11,7 @@ mod flush;
 mod membership;
 mod people;
 mod view;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,11 +28,13 @@ use crate::time::{Span, Timestamp};
 use crate::trace::{AlertStep, Routes, Tracer};
 
 use extension::Extensions;
+use witness::Witnesses;
 
 pub use crate::route::message::Action;
 pub use change::{Change, DELIVERY_LIFE, Delivery, Records};
 pub use extension::Extension;
 pub use view::{AlertState, AlertView, GroupView};
+pub use witness::ANSWERS_MAX;
 
 /// After a start, notifications wait at most this long for our own rules to be evaluated once, so that inhibitors exist.
 pub const WARM_UP_MAX: Span = Span::from_secs(60);
@@ -127,6 +130,7 @@ pub struct Plane {
     /// The one page of a group that is open; follows from `pages`.
     open_pages: BTreeMap<GroupId, String>,
     gate: Gate,
+    witnesses: Witnesses,
     tracer: Tracer,
     unsaved: Unsaved,
 }
@@ -176,6 +180,7 @@ impl Plane {
             pages: records.pages.into_iter().map(|page| (page.id.clone(), page)).collect(),
             open_pages: BTreeMap::new(),
             gate: Gate::Fresh { alive_at },
+            witnesses: Witnesses::default(),
             tracer: Tracer::new(records.trace),
             unsaved: Unsaved::default(),
         };

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_core::ledger::{Alerting, Judged, Outcome, Outward, RuleKey};
-use tocsin_core::model::LabelSet;
+use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::plane::{Change, Delivery, Event, Refused, Reply};
 use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::time::{Span, Timestamp};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
 use super::crash;
 use super::fresh::Fresh;
@@ -43,11 +43,22 @@ const CLIENT_WAIT: Duration = Duration::from_secs(10);
 /// Alerts from outside that may wait to be taken in, in KiB.
 const ALERTS_KIB_MAX: u32 = 64 << 10;
 
+/// Rules that are to be looked at, by the ids that the ledger gives them.
+pub type Wanted = Arc<BTreeSet<Fingerprint>>;
+
 enum Message {
     Judged(Judged, oneshot::Sender<Standing>),
     Event(Asked, oneshot::Sender<Result<Reply, Refused>>),
     /// These are all the rules that there are now; others have ended, and with them their alerts.
-    Rules(Vec<RuleKey>, Outward, oneshot::Sender<BTreeMap<RuleKey, BTreeSet<LabelSet>>>),
+    Rules(Known, oneshot::Sender<BTreeMap<RuleKey, BTreeSet<LabelSet>>>),
+}
+
+/// The rules that there are.
+pub struct Known {
+    /// Those that can be looked at at any time.
+    pub keys: Vec<RuleKey>,
+    pub elsewhere: Vec<RuleKey>,
+    pub outward: Outward,
 }
 
 /// How the alerts of a rule stand.
@@ -95,6 +106,8 @@ pub struct Parts {
     pub hub: Hub,
     pub outbox: Arc<Notify>,
     pub fresh: Arc<Fresh>,
+    /// Where rules hear that they are to be looked at.
+    pub wanted: broadcast::Sender<Wanted>,
     pub metrics: Arc<Metrics>,
     pub last_delivery_id: i64,
     pub pulse: Pulse,
@@ -141,8 +154,8 @@ impl Watch {
     }
 
     /// Says which rules there are from now on; returns the labels of their alerts that are pending or fire.
-    pub async fn rules(&self, keys: Vec<RuleKey>, outward: Outward) -> Result<BTreeMap<RuleKey, BTreeSet<LabelSet>>, WatchError> {
-        self.change(|reply| Message::Rules(keys, outward, reply)).await
+    pub async fn rules(&self, known: Known) -> Result<BTreeMap<RuleKey, BTreeSet<LabelSet>>, WatchError> {
+        self.change(|reply| Message::Rules(known, reply)).await
     }
 
     /// Asks something of the state as it stands between two changes.
@@ -216,6 +229,11 @@ async fn work(
             answers.push(take(&mut state, message, &mut writes, now));
         }
         state.plane.tick(now);
+        let wanted = state.plane.take_wanted();
+        if !wanted.is_empty() {
+            // Without any rules nobody listens.
+            let _ = parts.wanted.send(Arc::new(wanted));
+        }
         let told = collect(&mut state, &mut parts, &mut writes, now);
         record(&parts, &writes).await;
         for answer in answers {
@@ -246,8 +264,8 @@ fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Ti
             }
             answer(reply, result)
         }
-        Message::Rules(keys, outward, reply) => {
-            keep(state.replace_rules(&keys, outward, now), writes);
+        Message::Rules(Known { keys, elsewhere, outward }, reply) => {
+            keep(state.replace_rules(&keys, &elsewhere, outward, now), writes);
             answer(reply, state.ledger.active())
         }
     }

@@ -43,6 +43,8 @@ use crate::pipeline::stored::Stored;
 use crate::pipeline::watch::{self as watch_room, Watch};
 use crate::telemetry::Metrics;
 
+/// Wishes for looks that may wait before a rule group hears of them.
+const WANTED_MAX: usize = 64;
 /// Scrapes that may have landed before a rule group looks.
 const LANDED_MAX: usize = 1024;
 /// Reloads that wait.
@@ -107,6 +109,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
 
     let (watch_pulse, outbox_pulse) = (Pulse::new("the watch", STILL), Pulse::new("the outbox", STILL));
     let (state, opening) = restore(&db, &loaded, &external_url, started_at).await?;
+    let (wanted, _) = broadcast::channel(WANTED_MAX);
     let parts = watch_room::Parts {
         opening,
         last_delivery_id: db.last_delivery_id().await?,
@@ -114,6 +117,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         hub: hub.clone(),
         outbox: wake.clone(),
         fresh: fresh.clone(),
+        wanted: wanted.clone(),
         metrics: metrics.clone(),
         pulse: watch_pulse.clone(),
     };
@@ -157,6 +161,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         hub: hub.clone(),
         metrics: metrics.clone(),
         landed,
+        wanted,
         targets: scrapes.targets(),
     }));
     let objectives_pulse = Pulse::new("the count of objectives", STILL);

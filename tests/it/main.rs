@@ -37,3 +37,4 @@ mod testing;
 mod tidy;
 mod tsdb;
 mod unseen;
+mod why;

@@ -9,7 +9,7 @@ use crate::route::alert::{BadAlert, IncomingAlert};
 use crate::rule::{Active, RuleError, Unseen};
 use crate::time::Timestamp;
 
-use super::{Ledger, LedgerChange, Outward, RuleKey, RuleTerms};
+use super::{Judgement, Ledger, LedgerChange, Outward, RuleKey, RuleTerms};
 
 /// All alerts: those of our rules on one side, what becomes of them and of others on the other.
 pub struct Alerting {
@@ -47,13 +47,19 @@ impl Alerting {
         let judgement = self.ledger.judge(&rule, &terms, active, unseen, at, early);
         judgement.steps.into_iter().for_each(|step| self.plane.trace(step));
         let refused = self.feed(judgement.news, now);
+        if let Some(rule) = judgement.rule {
+            self.plane.evaluated(rule, at);
+        }
         Outcome { changes: judgement.changes, lost: judgement.lost, refused }
     }
 
-    /// Ends the alerts of rules that are gone, and gives the others the labels that they have from now on.
-    pub fn replace_rules(&mut self, keys: &[RuleKey], outward: Outward, now: Timestamp) -> Outcome {
+    /// Ends the alerts of rules that are gone, and gives the others the labels that they have from now on. `elsewhere` are rules
+    /// that cannot be looked at at any time.
+    pub fn replace_rules(&mut self, keys: &[RuleKey], elsewhere: &[RuleKey], outward: Outward, now: Timestamp) -> Outcome {
         self.ledger.set_outward(outward);
-        let super::Judgement { news, changes, steps, lost: _ } = self.ledger.keep_only(keys, now);
+        self.plane.set_witnesses(keys.iter().filter_map(|rule| self.ledger.witness(rule)).collect());
+        let all: Vec<RuleKey> = keys.iter().chain(elsewhere).cloned().collect();
+        let Judgement { news, changes, steps, .. } = self.ledger.keep_only(&all, now);
         steps.into_iter().for_each(|step| self.plane.trace(step));
         let mut refused = self.feed(news, now);
         // What fires under new labels is told before its old labels end, so that there is no gap in which all seems well.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::{Instance, InstanceState, Instances, State};
-use crate::model::LabelSet;
+use crate::model::{Fingerprint, LabelSet};
 use crate::route::alert::{IncomingAlert, RULE_SOURCE};
 use crate::time::{Span, Timestamp};
 
@@ -13,6 +13,8 @@ use super::{LedgerChange, NEVER, RESEND_DELAY, RuleKey, RuleTerms};
 /// The alerts of one rule.
 #[derive(Debug, Default)]
 pub(super) struct Book {
+    /// As `rule_id` gives it; None until the rule has been evaluated since the start.
+    pub id: Option<Fingerprint>,
     pub instances: Instances,
     /// None until the rule has been evaluated since the start.
     pub terms: Option<Arc<RuleTerms>>,

@@ -106,6 +106,10 @@ impl Plane {
             return;
         }
         let Some(mut group) = self.groups.remove(id) else { return };
+        if self.waits_for_witnesses(&mut group, twin, now) {
+            self.groups.insert(id.clone(), group);
+            return;
+        }
         let index = group.path().and_then(|path| self.tree.find(path, &id.receiver, twin));
         let node = self.tree.node(index.expect("reconcile leaves only strands whose node exists"));
         let strand = group.strands.get_mut(&twin).expect("the strand was looked for just now");

@@ -142,6 +142,7 @@ impl Plane {
     /// Makes the groups what the tree asks for. What receivers were told stays known; alerts that they were told of and that are
     /// routed elsewhere now are kept as departed, so that their end is still heard of.
     pub(super) fn reconcile(&mut self, now: Timestamp, timers: Timers) {
+        self.witnesses.forget_waiting();
         let before = std::mem::take(&mut self.groups);
         for (id, old) in &before {
             let mut group = Group { strands: BTreeMap::new(), departed: BTreeSet::new(), ..old.clone() };

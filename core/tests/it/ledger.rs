@@ -106,7 +106,7 @@ impl Story {
     fn outward(&mut self, second: i64, rules: &[&str], outward: Outward) {
         self.run_until(second);
         let keys: Vec<RuleKey> = rules.iter().map(|rule| key(rule)).collect();
-        self.changes.extend(self.state.replace_rules(&keys, outward, at(second)).changes);
+        self.changes.extend(self.state.replace_rules(&keys, &[], outward, at(second)).changes);
         self.run_until(second);
     }
 

@@ -7,6 +7,7 @@ mod corpora;
 #[path = "../../../tests/it/harness/protobuf.rs"]
 mod encoder;
 mod exposition;
+mod inhibiting;
 mod ledger;
 mod messages;
 mod notification_template;

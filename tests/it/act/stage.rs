@@ -101,6 +101,7 @@ impl Stage {
             hub: Hub::new(1),
             outbox: Arc::default(),
             fresh: Arc::default(),
+            wanted: tokio::sync::broadcast::channel(1).0,
             metrics: Metrics::new(),
             last_delivery_id: 0,
             pulse: Pulse::new("the watch", std::time::Duration::from_secs(600)),
