@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::alert::{Instance, InstanceState, Instances, State, Terms, Transition};
+use crate::alertmanagers::Report;
 use crate::model::relabel::{self, RelabelRule};
 use crate::model::{Fingerprint, LabelSet};
 use crate::route::alert::{Alert, IncomingAlert};
@@ -43,6 +44,8 @@ pub enum LedgerChange {
 pub struct Judgement {
     /// What routing must hear.
     pub news: Vec<IncomingAlert>,
+    /// What other Alertmanagers must hear.
+    pub reports: Vec<Report>,
     pub changes: Vec<LedgerChange>,
     /// Why the rule has no alerts any more: it had more than it may have.
     pub lost: Option<RuleError>,
@@ -93,6 +96,8 @@ pub struct Outward {
     /// Added where an alert has no label of the name.
     pub external_labels: LabelSet,
     pub relabel: Vec<RelabelRule>,
+    /// Whether other Alertmanagers are told beside our own routing.
+    pub others: bool,
 }
 
 impl Outward {
@@ -249,11 +254,12 @@ impl Ledger {
                     for (labels, _) in before.iter().filter(|(_, record)| record.state == State::Firing) {
                         self.note(rule, labels, Some(false));
                     }
-                    return Judgement { news: self.outward(news), changes, lost: Some(error) };
+                    return Judgement { news: self.outward(news), reports: Vec::new(), changes, lost: Some(error) };
                 }
             }
         };
-        let news = book.news(terms, at);
+        let mut reports = Vec::new();
+        let news = book.news(terms, at, self.outward.others.then_some(&mut reports));
         let mut changes = book.changes(rule, &before);
         for transition in transitions {
             let fires = match transition {
@@ -265,7 +271,17 @@ impl Ledger {
                 changes.push(self.happened(transition, at));
             }
         }
-        Judgement { news: self.outward(news), changes, lost: None }
+        Judgement { news: self.outward(news), reports: self.outward_reports(reports), changes, lost: None }
+    }
+
+    /// Returns reports under the labels with which alerts leave; none of the end of an alert while another of the same labels fires.
+    fn outward_reports(&self, reports: Vec<Report>) -> Vec<Report> {
+        let outward = |report: Report| {
+            let labels = self.outward.labels(&report.labels)?;
+            let goes_on = report.is_over && self.holders.contains_key(&labels.fingerprint());
+            (!goes_on && !labels.is_empty()).then_some(Report { labels, ..report })
+        };
+        reports.into_iter().filter_map(outward).collect()
     }
 
     fn happened(&self, what: Transition, at: Timestamp) -> LedgerChange {
@@ -278,11 +294,12 @@ impl Ledger {
         self.books.get(rule).map_or_else(Vec::new, |book| book.instances.series())
     }
 
-    /// Ends the alerts of every rule that is not among `rules`.
-    pub fn keep_only(&mut self, rules: &[RuleKey], now: Timestamp) -> (Vec<IncomingAlert>, Vec<LedgerChange>) {
+    /// Ends the alerts of every rule that is not among `rules`. Other Alertmanagers are told as well, where Prometheus lets such alerts
+    /// run out.
+    pub fn keep_only(&mut self, rules: &[RuleKey], now: Timestamp) -> Judgement {
         let kept: BTreeSet<&RuleKey> = rules.iter().collect();
         let gone: Vec<RuleKey> = self.books.keys().filter(|rule| !kept.contains(rule)).cloned().collect();
-        let (mut news, mut changes) = (Vec::new(), Vec::new());
+        let (mut news, mut reports, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         for rule in gone {
             let Some(book) = self.books.remove(&rule) else { continue };
             for instance in book.instances.active().filter(|instance| instance.state == State::Firing) {
@@ -290,11 +307,21 @@ impl Ledger {
                     changes.push(self.happened(Transition::Resolved(instance.labels.clone()), now));
                 }
                 let ends_at = instance.fired_at.map(|fired_at| fired_at.max(now));
+                if self.outward.others {
+                    reports.push(Report {
+                        labels: instance.labels.clone(),
+                        annotations: instance.annotations.clone(),
+                        starts_at: instance.fired_at.unwrap_or(now),
+                        ends_at: ends_at.unwrap_or(now),
+                        is_over: true,
+                        generator_url: book.terms.as_ref().map_or_else(String::new, |terms| terms.generator_url.clone()),
+                    });
+                }
                 news.push(IncomingAlert { ends_at, ..book::incoming(instance, &book::source(&rule.file, &rule.group), "") });
             }
             changes.push(LedgerChange::DropRule(rule));
         }
-        (self.outward(news), changes)
+        Judgement { news: self.outward(news), reports: self.outward_reports(reports), changes, lost: None }
     }
 
     /// Returns the ends of alerts that claim to be ours and that no rule knows.
