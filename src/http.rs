@@ -36,6 +36,7 @@ use tower_http::compression::CompressionLayer;
 use crate::act::desk::Desk;
 use crate::db::Db;
 use crate::demo::Platform;
+use crate::pipeline::alertmanagers::Alertmanagers;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::journeys::Journeys;
 use crate::pipeline::memory::Standing;
@@ -65,6 +66,7 @@ pub struct Front {
     pub rules: Arc<Rules>,
     pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
+    pub alertmanagers: Arc<Alertmanagers>,
     pub journeys: Arc<Journeys>,
     pub desk: Desk,
     pub metrics: Arc<Metrics>,
@@ -141,6 +143,7 @@ pub fn router(front: Front) -> Router {
     );
     let status = prometheus::status::StatusState {
         scrapes: front.scrapes,
+        alertmanagers: front.alertmanagers,
         queries: front.queries.clone(),
         metrics: front.metrics.clone(),
         external_url: front.external_url.clone(),

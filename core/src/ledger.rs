@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::alert::{Instance, InstanceState, Instances, State, Terms, Transition};
+use crate::alertmanagers::Report;
 use crate::model::relabel::{self, RelabelRule};
 use crate::model::{Fingerprint, LabelSet};
 use crate::route::alert::{ALERT_NAME, Alert, IncomingAlert};
@@ -47,6 +48,8 @@ pub struct Judgement {
     pub rule: Option<Fingerprint>,
     /// What routing must hear.
     pub news: Vec<IncomingAlert>,
+    /// What other Alertmanagers must hear.
+    pub reports: Vec<Report>,
     pub changes: Vec<LedgerChange>,
     /// What became of its alerts, for the trace.
     pub steps: Vec<AlertStep>,
@@ -112,6 +115,8 @@ pub struct Outward {
     /// Added where an alert has no label of the name.
     pub external_labels: LabelSet,
     pub relabel: Vec<RelabelRule>,
+    /// Whether other Alertmanagers are told beside our own routing.
+    pub others: bool,
 }
 
 impl Outward {
@@ -283,13 +288,15 @@ impl Ledger {
                         rule: Some(id),
                         steps: lost.collect(),
                         news: self.outward(news),
+                        reports: Vec::new(),
                         changes,
                         lost: Some(error),
                     };
                 }
             }
         };
-        let news = book.news(terms, at);
+        let mut reports = Vec::new();
+        let news = book.news(terms, at, self.outward.others.then_some(&mut reports));
         let mut changes = book.changes(rule, &before);
         let steps = steps::steps(terms, &self.outward, &before, book, &changes, at);
         for transition in transitions {
@@ -302,7 +309,18 @@ impl Ledger {
                 changes.push(self.happened(transition, at));
             }
         }
-        Judgement { rule: Some(id), news: self.outward(news), changes, steps, lost: None }
+        let (news, reports) = (self.outward(news), self.outward_reports(reports));
+        Judgement { rule: Some(id), news, reports, changes, steps, lost: None }
+    }
+
+    /// Returns reports under the labels with which alerts leave; none of the end of an alert while another of the same labels fires.
+    fn outward_reports(&self, reports: Vec<Report>) -> Vec<Report> {
+        let outward = |report: Report| {
+            let labels = self.outward.labels(&report.labels)?;
+            let goes_on = report.is_over && self.holders.contains_key(&labels.fingerprint());
+            (!goes_on && !labels.is_empty()).then_some(Report { labels, ..report })
+        };
+        reports.into_iter().filter_map(outward).collect()
     }
 
     fn happened(&self, what: Transition, at: Timestamp) -> LedgerChange {
@@ -315,11 +333,12 @@ impl Ledger {
         self.books.get(rule).map_or_else(Vec::new, |book| book.instances.series())
     }
 
-    /// Ends the alerts of every rule that is not among `rules`.
+    /// Ends the alerts of every rule that is not among `rules`. Other Alertmanagers are told as well, where Prometheus lets such alerts
+    /// run out.
     pub fn keep_only(&mut self, rules: &[RuleKey], now: Timestamp) -> Judgement {
         let kept: BTreeSet<&RuleKey> = rules.iter().collect();
         let gone: Vec<RuleKey> = self.books.keys().filter(|rule| !kept.contains(rule)).cloned().collect();
-        let (mut news, mut changes, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut news, mut reports, mut changes, mut steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for rule in gone {
             let Some(book) = self.books.remove(&rule) else { continue };
             for instance in book.instances.active().filter(|instance| instance.state == State::Firing) {
@@ -329,11 +348,22 @@ impl Ledger {
                 let source = format!("{}/{}", rule.file, rule.group);
                 steps.push(steps::step(&instance.labels, source, What::RuleGone, &self.outward, now));
                 let ends_at = instance.fired_at.map(|fired_at| fired_at.max(now));
+                if self.outward.others {
+                    reports.push(Report {
+                        labels: instance.labels.clone(),
+                        annotations: instance.annotations.clone(),
+                        starts_at: instance.fired_at.unwrap_or(now),
+                        ends_at: ends_at.unwrap_or(now),
+                        is_over: true,
+                        generator_url: book.terms.as_ref().map_or_else(String::new, |terms| terms.generator_url.clone()),
+                    });
+                }
                 news.push(IncomingAlert { ends_at, ..book::incoming(instance, &book::source(&rule.file, &rule.group), "") });
             }
             changes.push(LedgerChange::DropRule(rule));
         }
-        Judgement { news: self.outward(news), changes, steps, ..Judgement::default() }
+        let (news, reports) = (self.outward(news), self.outward_reports(reports));
+        Judgement { news, reports, changes, steps, ..Judgement::default() }
     }
 
     /// Returns the ends of alerts that claim to be ours and that no rule knows.

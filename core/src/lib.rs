@@ -18,6 +18,7 @@
 //! | `page` | a demand on a person, and its states |
 //! | `plane` | alerts in, deliveries and pages out: one machine |
 //! | `ledger` | the alerts of our rules on their way to routing: what is news, what ends, under which labels |
+//! | `alertmanagers` | which other Alertmanagers there are, what waits for each, when it is tried |
 //! | `testing` | what unit tests of rules and pages expect, and what a story of series brings instead |
 //! | `collect` | what sources that are asked over an API have in common: how far back to ask, what a collection means for the store |
 //! | `cloudwatch` | which metrics to ask Amazon CloudWatch for, and what its answers mean |
@@ -30,6 +31,7 @@
 
 pub mod access;
 pub mod alert;
+pub mod alertmanagers;
 pub mod atlas;
 pub mod aws;
 pub mod client;

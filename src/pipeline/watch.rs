@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_core::alertmanagers::Report;
 use tocsin_core::ledger::{Alerting, Judged, Outcome, Outward, RuleKey};
 use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::plane::{Change, Delivery, Event, Refused, Reply};
@@ -14,6 +15,7 @@ use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
+use super::alertmanagers::Reports;
 use super::crash;
 use super::fresh::Fresh;
 use super::hub::{Hub, Topic};
@@ -104,6 +106,8 @@ pub enum WatchError {
 pub struct Parts {
     pub db: Db,
     pub hub: Hub,
+    /// Hear of our rules' alerts beside our own routing.
+    pub others: Reports,
     pub outbox: Arc<Notify>,
     pub fresh: Arc<Fresh>,
     /// Where rules hear that they are to be looked at.
@@ -224,9 +228,9 @@ async fn work(
             }
         }
         let now = clock::now();
-        let (mut writes, mut answers) = (std::mem::take(&mut opening), Vec::new());
+        let (mut writes, mut answers, mut reports) = (std::mem::take(&mut opening), Vec::new(), Vec::new());
         for message in batch.drain(..) {
-            answers.push(take(&mut state, message, &mut writes, now));
+            answers.push(take(&mut state, message, &mut writes, &mut reports, now));
         }
         state.plane.tick(now);
         let wanted = state.plane.take_wanted();
@@ -239,12 +243,13 @@ async fn work(
         for answer in answers {
             answer();
         }
+        parts.others.tell(reports);
         announce(&parts, &state, &told);
     }
 }
 
-/// Takes one message into the state; adds to the writes what it changes beside the plane.
-fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Timestamp) -> Answer {
+/// Takes one message into the state; adds to the writes what it changes beside the plane, and to the reports what others must hear.
+fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, reports: &mut Vec<Report>, now: Timestamp) -> Answer {
     match message {
         Message::Judged(judged, reply) => {
             let (rule, terms) = (judged.rule.clone(), judged.terms.clone());
@@ -252,7 +257,7 @@ fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Ti
             if let Some(error) = &outcome.lost {
                 tracing::error!(rule = terms.name, group = terms.group, error = %error, "a rule has lost its alerts");
             }
-            keep(outcome, writes);
+            keep(outcome, writes, reports);
             answer(reply, Standing { series: state.ledger.series(&rule), active: state.ledger.active_of(&rule) })
         }
         Message::Event(Asked { event, note, room }, reply) => {
@@ -265,14 +270,15 @@ fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Ti
             answer(reply, result)
         }
         Message::Rules(Known { keys, elsewhere, outward }, reply) => {
-            keep(state.replace_rules(&keys, &elsewhere, outward, now), writes);
+            keep(state.replace_rules(&keys, &elsewhere, outward, now), writes, reports);
             answer(reply, state.ledger.active())
         }
     }
 }
 
 /// Adds to the writes what came of the alerts of rules, and logs what routing could not take of it.
-fn keep(outcome: Outcome, writes: &mut Vec<Write>) {
+fn keep(outcome: Outcome, writes: &mut Vec<Write>, reports: &mut Vec<Report>) {
+    reports.extend(outcome.reports);
     writes.extend(outcome.changes.iter().map(ledger::write));
     if let Some(reason) = outcome.refused.first() {
         tracing::error!(count = outcome.refused.len(), %reason, "alerts of our own rules cannot be routed; they are offered again");

@@ -26,6 +26,7 @@ use crate::http::access::Guard;
 use crate::http::prometheus::query::Queries;
 use crate::http::{self, Front};
 use crate::notify::Sender;
+use crate::pipeline::alertmanagers::{Alertmanagers, Reports};
 use crate::pipeline::fresh::Fresh;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::ingest::Ingest;
@@ -105,6 +106,9 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let remote = Arc::new(Remote::new(queue, metrics.clone()));
     tasks.start("chores", remote.clone().keep());
     let ingest = Arc::new(Ingest { store: store.clone(), disk: disk.clone(), metrics: metrics.clone(), remote: remote.clone() });
+    let alertmanagers = Arc::new(Alertmanagers::new(ingest.clone(), metrics.clone()));
+    let (others, reports) = Reports::new(metrics.clone());
+    tasks.start("alertmanagers", alertmanagers.clone().hear(reports));
     let (wake, fresh) = (Arc::new(Notify::new()), Arc::new(Fresh::default()));
 
     let (watch_pulse, outbox_pulse) = (Pulse::new("the watch", STILL), Pulse::new("the outbox", STILL));
@@ -115,6 +119,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         last_delivery_id: db.last_delivery_id().await?,
         db: db.clone(),
         hub: hub.clone(),
+        others,
         outbox: wake.clone(),
         fresh: fresh.clone(),
         wanted: wanted.clone(),
@@ -245,6 +250,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         rules: rules.clone(),
         objectives: objectives.handle(),
         scrapes: scrapes.clone(),
+        alertmanagers: alertmanagers.clone(),
         journeys: journeys.clone(),
         desk: acting.desk.clone(),
         metrics: metrics.clone(),
@@ -265,6 +271,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         watch: watch.clone(),
         scrapes,
         remote,
+        alertmanagers,
         store,
         memory_budget: budget_sender,
         journeys,

@@ -3,6 +3,7 @@
 mod access;
 mod act;
 mod alertmanager_api;
+mod alertmanagers;
 mod atlas;
 mod browser;
 mod clients;

@@ -15,6 +15,7 @@ use tocsin::act::step::{About, Issue, Means, carry_out};
 use tocsin::clock;
 use tocsin::config::{Sources, load};
 use tocsin::db::Db;
+use tocsin::pipeline::alertmanagers::Reports;
 use tocsin::pipeline::hub::Hub;
 use tocsin::pipeline::pulse::Pulse;
 use tocsin::pipeline::watch::{Parts, Watch};
@@ -99,6 +100,7 @@ impl Stage {
         let parts = Parts {
             db: db.clone(),
             hub: Hub::new(1),
+            others: Reports::new(Metrics::new()).0,
             outbox: Arc::default(),
             fresh: Arc::default(),
             wanted: tokio::sync::broadcast::channel(1).0,

@@ -24,11 +24,12 @@ pub const CORE: Table = &[
     ("rule", &["model", "problem", "promql", "template", "time", "yaml"]),
     ("alert", &["model", "rule", "time"]),
     ("aws", &["client", "time"]),
+    ("alertmanagers", &["alert", "aws", "client", "model", "route", "scrape", "time"]),
     ("route", &["aws", "client", "model", "template", "time"]),
     ("page", &["model", "route", "time"]),
     ("trace", &["model", "route", "time"]),
     ("plane", &["model", "page", "route", "time", "trace"]),
-    ("ledger", &["alert", "model", "plane", "route", "rule", "time", "trace"]),
+    ("ledger", &["alert", "alertmanagers", "model", "plane", "route", "rule", "time", "trace"]),
     ("testing", &["alert", "ledger", "model", "plane", "problem", "promql", "route", "rule", "time", "trace", "yaml"]),
     ("collect", &["model", "time"]),
     ("cloudwatch", &["aws", "collect", "model", "time"]),
@@ -39,6 +40,7 @@ pub const CORE: Table = &[
     (
         "config",
         &[
+            "alertmanagers",
             "atlas",
             "aws",
             "client",
@@ -74,7 +76,10 @@ pub const EDGE: Table = &[
     ("atlas", &["client", "clock", "id"]),
     ("notify", &["aws", "client", "clock", "id"]),
     ("demo", &["clock", "id"]),
-    ("pipeline", &["atlas", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"]),
+    (
+        "pipeline",
+        &["atlas", "aws", "client", "clock", "cloudwatch", "config", "db", "disk", "id", "notify", "scrape", "telemetry"],
+    ),
     ("act", &["client", "clock", "config", "db", "id", "pipeline", "telemetry"]),
     ("http", &["act", "client", "clock", "config", "db", "demo", "id", "pipeline", "telemetry"]),
     ("cli", &["client", "clock", "config", "db", "disk"]),
