@@ -29,6 +29,7 @@ pub const CORE: Table = &[
     ("plane", &["model", "page", "route", "time"]),
     ("ledger", &["alert", "model", "plane", "route", "rule", "time"]),
     ("testing", &["alert", "ledger", "model", "plane", "problem", "promql", "route", "rule", "time", "yaml"]),
+    ("backtest", &["alert", "ledger", "model", "plane", "promql", "route", "rule", "time"]),
     ("collect", &["model", "time"]),
     ("cloudwatch", &["aws", "collect", "model", "time"]),
     ("atlas", &["client", "collect", "model", "time"]),
