@@ -6,6 +6,7 @@
 //! (`plan` says which). Then the slots are walked in order of time (`walk`).
 
 mod ahead;
+mod cached;
 mod difference;
 mod night;
 mod plan;
@@ -30,6 +31,7 @@ use recorded::Recorded;
 use tally::Tally;
 use walk::Playing;
 
+pub use cached::cut;
 pub use difference::{Difference, RuleDifference, Shift, difference};
 pub use night::Night;
 pub use report::{FailedRule, Notification, Report, RuleReport, Total};

@@ -4,6 +4,7 @@ mod access;
 mod act;
 mod alertmanager_api;
 mod atlas;
+mod backtest;
 mod browser;
 mod clients;
 mod cloudwatch;

@@ -74,29 +74,29 @@ pub fn difference(new: &Report, old: &Report) -> Difference {
     Difference { same, only_new, only_old, shifted, receivers: receivers(new, old), rules: rules(new, old) }
 }
 
-/// Takes out of two lists, both in order of time, what is the same but for its time; returns what is left of both.
+/// Takes out of two lists, both in order of time, what is the same but for its time, the nearest first; returns what is left of both.
 fn pair(new: Vec<Notification>, old: Vec<Notification>, shifted: &mut Vec<Shift>) -> (Vec<Notification>, Vec<Notification>) {
-    let (mut left_new, mut left_old) = (Vec::new(), Vec::new());
-    let (mut new, mut old) = (new.into_iter().peekable(), old.into_iter().peekable());
-    loop {
-        match (new.peek(), old.peek()) {
-            (Some(one), Some(other)) => {
-                let by = one.at.since(other.at);
-                if Span(by.0.abs()) <= SHIFT_MAX {
-                    let one = new.next().expect("it was just looked at");
-                    old.next();
-                    shifted.push(Shift { new: one, by });
-                } else if by > Span::ZERO {
-                    left_old.extend(old.next());
-                } else {
-                    left_new.extend(new.next());
-                }
-            }
-            (Some(_), None) => left_new.extend(new.next()),
-            (None, Some(_)) => left_old.extend(old.next()),
-            (None, None) => return (left_new, left_old),
+    let mut near: Vec<(Span, usize, usize)> = Vec::new();
+    for (index, one) in new.iter().enumerate() {
+        let first = old.partition_point(|other| other.at + SHIFT_MAX < one.at);
+        let others = old.iter().enumerate().skip(first).take_while(|(_, other)| other.at <= one.at + SHIFT_MAX);
+        near.extend(others.map(|(other_index, other)| (Span(one.at.since(other.at).0.abs()), index, other_index)));
+    }
+    near.sort_unstable();
+    let (mut of_new, mut of_old) = (BTreeMap::new(), BTreeSet::new());
+    for (_, index, other) in near {
+        if !of_new.contains_key(&index) && of_old.insert(other) {
+            of_new.insert(index, old[other].at);
         }
     }
+    let mut left = Vec::new();
+    for (index, one) in new.into_iter().enumerate() {
+        match of_new.get(&index) {
+            Some(at) => shifted.push(Shift { by: one.at.since(*at), new: one }),
+            None => left.push(one),
+        }
+    }
+    (left, old.into_iter().enumerate().filter(|(index, _)| !of_old.contains(index)).map(|(_, one)| one).collect())
 }
 
 fn receivers(new: &Report, old: &Report) -> BTreeMap<String, (Total, Total)> {

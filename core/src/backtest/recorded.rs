@@ -10,7 +10,7 @@ use foldhash::HashMap;
 use super::plan::{ALERT_SERIES, may_name};
 use super::{BacktestError, RECORDED_MAX};
 use crate::model::matcher::all_match;
-use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher, Select, Series, Source, SourceError, Value};
+use crate::model::{LabelSet, METRIC_NAME, MatchOp, Matcher, STALE, Select, Series, Source, SourceError, Value};
 use crate::rule::{Kind, RuleGroup};
 use crate::time::{Span, Timestamp};
 
@@ -51,7 +51,7 @@ pub(super) struct Moment {
 /// Stored samples with what was recorded before them.
 pub(super) struct View<'v> {
     pub recorded: &'v Recorded,
-    pub stored: &'v (dyn Source + Sync),
+    pub stored: &'v dyn Source,
     /// None: many slots at once, for rules to which nothing lies ahead.
     pub moment: Option<Moment>,
 }
@@ -183,22 +183,30 @@ impl View<'_> {
         if asked.start > asked.end {
             return Ok(Vec::new());
         }
-        if asked.end < self.recorded.begins || !self.recorded.hides(request.matchers) {
+        let hidden = &self.recorded.hidden;
+        let ends_at = Timestamp(self.recorded.begins.0 - 1);
+        if asked.end < ends_at || !self.recorded.hides(request.matchers) {
             return self.stored.select(&asked);
         }
-        let only_hidden = request.matchers.iter().any(|matcher| {
-            matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal && self.recorded.hidden.contains(&matcher.value)
-        });
-        let before = Timestamp(self.recorded.begins.0 - 1);
-        if only_hidden {
-            let asked = Select { end: before, ..asked };
-            return if asked.start > asked.end { Ok(Vec::new()) } else { self.stored.select(&asked) };
-        }
-        let mut series = self.stored.select(&Select { newest_only: false, ..asked })?;
-        for one in series.iter_mut().filter(|one| self.recorded.hidden.contains(one.labels.name())) {
-            one.floats.retain(|(at, _)| *at <= before.0);
-            one.histograms.retain(|(at, _)| *at <= before.0);
-            one.starts.retain(|(at, _)| *at <= before.0);
+        let only_hidden = request
+            .matchers
+            .iter()
+            .any(|matcher| matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal && hidden.contains(&matcher.value));
+        let mut series = if !only_hidden {
+            self.stored.select(&Select { newest_only: false, ..asked })?
+        } else if asked.start < ends_at {
+            self.stored.select(&Select { end: Timestamp(ends_at.0 - 1), ..asked })?
+        } else {
+            Vec::new()
+        };
+        for one in series.iter_mut().filter(|one| hidden.contains(one.labels.name())) {
+            one.floats.retain(|(at, _)| *at < ends_at.0);
+            one.histograms.retain(|(at, _)| *at < ends_at.0);
+            one.starts.retain(|(at, _)| *at < ends_at.0);
+            // It ends there; else it would be seen for a while beside what is recorded from there on.
+            if !one.floats.is_empty() || !one.histograms.is_empty() {
+                one.floats.push((ends_at.0, STALE));
+            }
         }
         series.retain(|one| !one.floats.is_empty() || !one.histograms.is_empty());
         Ok(series)

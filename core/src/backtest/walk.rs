@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ahead::{Given, Known};
+use super::cached::Cached;
 use super::recorded::{Moment, View};
 use super::{Backtest, BacktestError};
 use crate::ledger::Judged;
@@ -11,7 +12,7 @@ use crate::plane::Change;
 use crate::promql::evaluate::Cancel;
 use crate::rule::grounds::Ground;
 use crate::rule::{Active, Evaluated, Local, Queries, evaluate, with_ends};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// What is kept of a rule between its evaluations.
 #[derive(Default)]
@@ -24,7 +25,7 @@ pub(super) struct Playing {
 
 /// What an evaluation by the clock needs.
 struct Stage<'s> {
-    stored: &'s (dyn Source + Sync),
+    stored: &'s dyn Source,
     cancel: &'s Cancel,
 }
 
@@ -43,7 +44,10 @@ impl Backtest {
             slots.extend((0..own.count).map(|step| (own.at(step), group, step)));
         }
         slots.sort_unstable();
-        let stage = Stage { stored, cancel };
+        // Instants of one chunk look at the same samples over and over.
+        let offset = self.groups.iter().map(|group| group.query_offset).max().unwrap_or(Span::ZERO);
+        let cached = Cached::new(stored, self.walked - self.settings.options.lookback - offset, until);
+        let stage = Stage { stored: &cached, cancel };
         for (slot, group, step) in slots {
             // What comes at an instant is known to the timers that fall due at it.
             self.pass(Timestamp(slot.0 - 1))?;
