@@ -55,18 +55,17 @@ pub(super) fn read(args: &Args) -> anyhow::Result<Files> {
         groups
     };
     let mut new = groups_of("--rules", &args.rules);
-    let old = (!args.against.is_empty()).then(|| groups_of("--against", &args.against));
+    let mut old = (!args.against.is_empty()).then(|| groups_of("--against", &args.against));
     let errors = problems.iter().filter(|problem| has_errors(std::slice::from_ref(problem)));
     faults.extend(errors.map(Problem::to_string));
     let Some(config) = config.filter(|_| faults.is_empty()) else { bail!("{}", faults.join("\ntocsin: ")) };
     problems.iter().for_each(|warning| eprintln!("{warning}"));
-    match &old {
-        Some(old) => align(&mut new, old),
-        // The slots of a service follow from the names of its files, so rules that it may run one day take over those of today.
-        None => {
-            let (running, _) = config::read_rule_files(&config.rule_files, &defaults);
-            align(&mut new, &running);
-        }
+    // The slots of a service follow from the names of its files, so rules that it may run one day take over those of today.
+    let (running, _) = config::read_rule_files(&config.rule_files, &defaults);
+    align(&mut new, &running);
+    if let Some(old) = &mut old {
+        align(old, &running);
+        align(&mut new, old);
     }
     let settings = settings(args, config, &defaults);
     Ok(Files { new, old, settings })

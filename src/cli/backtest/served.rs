@@ -61,8 +61,9 @@ struct State {
     held: BTreeMap<String, Arc<Mutex<Option<Held>>>>,
     samples: usize,
     fault: Option<String>,
-    /// Native histograms come as buckets that cannot be put back together.
+    /// Whether native histograms came, as buckets that cannot be put back together, and whether that was told.
     lost_histograms: bool,
+    told_of_histograms: bool,
 }
 
 /// All samples of a selector between two instants, both included.
@@ -104,7 +105,9 @@ impl Served {
         let (turn, state) = (Mutex::default(), Mutex::default());
         let mut served = Served { remote, http, token, runtime, cancel, way: Way::Dump, turn, state };
         let probe = served.request(&served.remote.address(DUMP), &[("match[]", "up"), ("start", "0"), ("end", "0")]);
-        if served.runtime.block_on(served.body(probe)).is_err() {
+        // Whoever stands before a server may answer anything to what that does not know.
+        let dumps = served.runtime.block_on(served.body(probe)).is_ok_and(|body| str::from_utf8(&body).is_ok_and(is_dump));
+        if !dumps {
             served.way = Way::Query;
         }
         Ok(served)
@@ -143,7 +146,7 @@ impl Served {
     /// Errors: the first reason for which samples could not be had.
     pub fn fault(&self) -> anyhow::Result<()> {
         let mut state = self.state();
-        if std::mem::take(&mut state.lost_histograms) {
+        if state.lost_histograms && !std::mem::replace(&mut state.told_of_histograms, true) {
             eprintln!("{} has native histograms, which its API does not tell whole: rules see none of them", self.remote.url);
         }
         match state.fault.take() {
@@ -271,6 +274,10 @@ fn read(body: &[u8]) -> anyhow::Result<Data<'_>> {
         ("success", Some(data)) => Ok(data),
         _ => bail!("{}", answer.error.as_deref().unwrap_or("the answer holds no data")),
     }
+}
+
+fn is_dump(text: &str) -> bool {
+    dumped(text).is_ok()
 }
 
 /// Returns the series of a dump, each once.
