@@ -1,5 +1,6 @@
 //! What the command line asks of a running service and of files, and how it prints the answers.
 
+pub mod backtest;
 pub mod lint;
 pub mod run;
 pub mod runbook;

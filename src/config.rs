@@ -205,17 +205,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
             problems.extend(config.add_scrape_file(&file));
         }
     }
-    let mut groups = Vec::new();
-    for path in &config.rule_files {
-        for file in collect(path, &mut problems) {
-            let (own, found) = rule::read(&file.name, &file.text, &rule_defaults(&config));
-            if !has_errors(&found) {
-                problems.extend(rule::lint::at_load(&file.name, &file.text, &own));
-            }
-            groups.extend(own);
-            problems.extend(found);
-        }
-    }
+    let (groups, found) = read_rule_files(&config.rule_files, &rule_defaults(&config));
+    problems.extend(found);
     let mut slo_files = Vec::new();
     for path in &config.slo_files {
         slo_files.extend(collect(path, &mut problems));
@@ -248,6 +239,22 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
         warnings: problems,
         config,
     })
+}
+
+/// Reads the rule files that paths or patterns name, with what is wrong and what is hardly meant in them.
+pub fn read_rule_files(paths: &[String], defaults: &rule::Defaults) -> (Vec<RuleGroup>, Vec<Problem>) {
+    let (mut groups, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        for file in collect(path, &mut problems) {
+            let (own, found) = rule::read(&file.name, &file.text, defaults);
+            if !has_errors(&found) {
+                problems.extend(rule::lint::at_load(&file.name, &file.text, &own));
+            }
+            groups.extend(own);
+            problems.extend(found);
+        }
+    }
+    (groups, problems)
 }
 
 /// Reads the files that a path or a pattern names; those that cannot be read become problems.

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use tocsin::act::fault::{self, GuardArgs, Identity, ProxySetting};
 use tocsin::act::step::watcher;
+use tocsin::cli::backtest;
 use tocsin::cli::lint;
 use tocsin::cli::run::Run;
 use tocsin::cli::runbook::{Drill, Experiment, Runbook};
@@ -65,6 +66,11 @@ enum Command {
         #[command(subcommand)]
         what: Test,
     },
+    /// Tells what rules would have notified, whom and when, over stored samples, and how that differs from other rules.
+    ///
+    /// Rules, routing and timers are those of the service under a simulated clock. What people and other systems did is not played
+    /// again: nobody acknowledges, there are no silences, no alerts from outside, and no early looks between the slots of a group.
+    Backtest(backtest::Args),
     /// Asks a running service a PromQL question and prints the answer.
     Query(QueryArgs),
     /// Asks a running service why somebody was told of an alert, or nobody: what decided, and what would have had to be different.
@@ -329,6 +335,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check { what } => check(what).await,
         Command::Test { what } => test::run(what),
+        Command::Backtest(args) => backtest::run(args).await,
         Command::Query(args) => query(args).await,
         Command::ExecStep { begin, folder } => Ok(exec_step(begin, &folder)),
         Command::Why(asked) => cli::why::run(asked).await.map(|()| ExitCode::SUCCESS),

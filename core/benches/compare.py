@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-NAMES = ["scrape", "store", "blocks", "promql", "slo"]
+NAMES = ["scrape", "store", "blocks", "promql", "slo", "backtest"]
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
 # What times and lengths may differ by before it is worth a look.
 TIME, BYTES = 1.25, 1.02

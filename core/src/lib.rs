@@ -20,6 +20,7 @@
 //! | `ledger` | the alerts of our rules on their way to routing: what is news, what ends, under which labels |
 //! | `alertmanagers` | which other Alertmanagers there are, what waits for each, when it is tried |
 //! | `testing` | what unit tests of rules and pages expect, and what a story of series brings instead |
+//! | `backtest` | what would have been notified: rules and routing over stored samples, and how two sets of rules differ |
 //! | `collect` | what sources that are asked over an API have in common: how far back to ask, what a collection means for the store |
 //! | `cloudwatch` | which metrics to ask Amazon CloudWatch for, and what its answers mean |
 //! | `atlas` | which measurements to ask MongoDB Atlas for, and what its answers mean |
@@ -34,6 +35,7 @@ pub mod alert;
 pub mod alertmanagers;
 pub mod atlas;
 pub mod aws;
+pub mod backtest;
 pub mod client;
 pub mod cloudwatch;
 pub mod collect;

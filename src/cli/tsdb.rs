@@ -80,7 +80,7 @@ impl Between {
     }
 }
 
-fn instant(text: &str) -> Result<Timestamp, String> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     let seconds = text.parse::<f64>().ok().and_then(Timestamp::from_seconds);
     seconds
         .or_else(|| Timestamp::parse_rfc3339(text))
@@ -105,7 +105,7 @@ fn selectors(texts: &[String]) -> anyhow::Result<Vec<Vec<Matcher>>> {
 }
 
 /// Returns a store in which nothing is too old.
-fn endless() -> Store {
+pub(super) fn endless() -> Store {
     Store::new(StoreOptions { retention: Span(i64::MAX / 4), ..StoreOptions::default() })
 }
 

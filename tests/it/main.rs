@@ -5,6 +5,7 @@ mod act;
 mod alertmanager_api;
 mod alertmanagers;
 mod atlas;
+mod backtest;
 mod browser;
 mod clients;
 mod cloudwatch;

@@ -102,12 +102,7 @@ fn record(
 ) -> Result<Vec<(LabelSet, Value)>, RuleError> {
     let mut recorded = BTreeMap::new();
     for (series, value) in samples {
-        let mut builder = series.builder();
-        builder.set(METRIC_NAME, name);
-        for (label, text) in labels {
-            builder.set(label, text);
-        }
-        let series = builder.build();
+        let series = recorded_labels(&series, name, labels);
         if recorded.insert(series.clone(), value).is_some() {
             return Err(RuleError::SameLabels { what: "rule", labels: series });
         }
@@ -116,6 +111,16 @@ fn record(
         return Err(RuleError::Limit { limit, found: recorded.len(), what: "series" });
     }
     Ok(recorded.into_iter().collect())
+}
+
+/// Returns under which labels a recording rule writes what its expression gave under others.
+pub(crate) fn recorded_labels(series: &LabelSet, name: &str, labels: &BTreeMap<String, String>) -> LabelSet {
+    let mut builder = series.builder();
+    builder.set(METRIC_NAME, name);
+    for (label, text) in labels {
+        builder.set(label, text);
+    }
+    builder.build()
 }
 
 fn alert(

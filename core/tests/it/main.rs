@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests read the corpora, which core itself never does")]
 
+mod backtest;
 mod config;
 mod corpora;
 #[path = "../../../tests/it/harness/protobuf.rs"]

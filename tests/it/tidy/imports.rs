@@ -31,6 +31,7 @@ pub const CORE: Table = &[
     ("plane", &["model", "page", "route", "time", "trace"]),
     ("ledger", &["alert", "alertmanagers", "model", "plane", "route", "rule", "time", "trace"]),
     ("testing", &["alert", "ledger", "model", "plane", "problem", "promql", "route", "rule", "time", "trace", "yaml"]),
+    ("backtest", &["alert", "ledger", "model", "plane", "promql", "route", "rule", "time"]),
     ("collect", &["model", "time"]),
     ("cloudwatch", &["aws", "collect", "model", "time"]),
     ("atlas", &["client", "collect", "model", "time"]),
