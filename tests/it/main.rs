@@ -34,6 +34,7 @@ mod remote_write;
 mod rule_lints;
 mod runs;
 mod scraping;
+mod sequences;
 mod store_faults;
 mod testing;
 mod tidy;

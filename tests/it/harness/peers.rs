@@ -46,6 +46,14 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Asks it to stop, and waits until it has.
+    pub async fn terminate(mut self) {
+        let id = self.process.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-s", "TERM", &id]).status().await.expect("kill starts");
+        assert!(sent.success(), "no signal was sent to {}", self.address);
+        self.process.wait().await.expect("a child of ours");
+    }
+
     /// Kills it as a power switch would.
     pub async fn kill(mut self) {
         self.process.kill().await.expect("a child of ours");

@@ -1,6 +1,7 @@
 //! Takes down whatever is posted to it, and when.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -23,7 +24,9 @@ pub struct Post {
 struct Inner {
     taken: Vec<Post>,
     refused: usize,
+    begun: usize,
     status: StatusCode,
+    delay: Duration,
 }
 
 #[derive(Clone)]
@@ -35,7 +38,13 @@ pub struct Recorder {
 
 impl Recorder {
     pub async fn start() -> Recorder {
-        let inner = Arc::new(Mutex::new(Inner { taken: Vec::new(), refused: 0, status: StatusCode::OK }));
+        let inner = Arc::new(Mutex::new(Inner {
+            taken: Vec::new(),
+            refused: 0,
+            begun: 0,
+            status: StatusCode::OK,
+            delay: Duration::ZERO,
+        }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
         let router = Router::new().fallback(answer).with_state(inner.clone());
@@ -52,6 +61,11 @@ impl Recorder {
         self.lock().status = StatusCode::from_u16(status).expect("a status");
     }
 
+    /// Takes so long for each answer from now on; whoever does not wait for it has not been heard.
+    pub fn delay(&self, delay: Duration) {
+        self.lock().delay = delay;
+    }
+
     pub fn taken(&self) -> Vec<Post> {
         self.lock().taken.clone()
     }
@@ -59,6 +73,11 @@ impl Recorder {
     /// Returns how many posts were taken.
     pub fn count(&self) -> usize {
         self.lock().taken.len()
+    }
+
+    /// Returns how many posts have come, whatever became of them.
+    pub fn begun(&self) -> usize {
+        self.lock().begun
     }
 
     /// Returns how many posts were answered with an error.
@@ -72,6 +91,12 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request) -> Sta
     let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
     let bytes = to_bytes(request.into_body(), BODY_BYTES_MAX).await.expect("a body");
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    let delay = {
+        let mut inner = inner.lock().expect("no holder of this lock panics");
+        inner.begun += 1;
+        inner.delay
+    };
+    tokio::time::sleep(delay).await;
     let mut inner = inner.lock().expect("no holder of this lock panics");
     if inner.status == StatusCode::OK {
         inner.taken.push(Post { at, path, headers, body });
