@@ -38,6 +38,10 @@ const KEYS: readonly [string, readonly [string, string][]][] = [
     ],
   ],
   [
+    "Why",
+    [["/", "Name an alert"]],
+  ],
+  [
     "Objectives, runs, documents",
     [
       ["j k", "Next, previous"],

@@ -1,6 +1,7 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { serverNow } from "../../app/clock.ts";
 import { useZone } from "../../app/settings.ts";
+import { useKeys } from "../../app/shortcuts.ts";
 import type { WhySearch } from "../../lib/search.ts";
 import { fromLocalInput, parseInstant, toInstant, toLocalInput, zoneName } from "../../lib/time.ts";
 import { Button } from "../../ui/button.tsx";
@@ -9,6 +10,8 @@ import { TextField } from "../../ui/field.tsx";
 /** Which alert is meant, and at what time; asked when the form is sent. */
 export function Question({ search, onAsk }: { search: WhySearch; onAsk: (asked: WhySearch) => void }) {
   const zone = useZone();
+  const field = useRef<HTMLInputElement>(null);
+  useKeys({ "/": () => field.current?.focus() });
   const at = parseInstant(search.at);
   const known = `${search.alert ?? ""} ${search.at ?? ""} ${zone}`;
   const fresh = { known, alert: search.alert ?? "", when: at === null ? null : toLocalInput(at, zone) };
@@ -30,6 +33,7 @@ export function Question({ search, onAsk }: { search: WhySearch; onAsk: (asked: 
       }}
     >
       <TextField
+        ref={field}
         label="Alert"
         hint="A name, a fingerprint, or matchers"
         placeholder='CheckoutErrors{service="checkout"}'

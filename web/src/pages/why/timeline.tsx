@@ -9,7 +9,8 @@ import { Time } from "../../ui/time.tsx";
 import { STAGE_WORDS, StageMark } from "./stages.tsx";
 import { Way } from "./way.tsx";
 
-/** The newest lines stand first at hand; those before them come when they are asked for. */
+/** Of more lines than can be read at once the newest are drawn; those before them come when they are asked for. */
+const LONG = 80;
 const AT_ONCE = 60;
 /** Most lines that the server sends of one alert. */
 const MOST = 500;
@@ -36,7 +37,7 @@ function Line({ line }: { line: WhyLine }) {
         <p>
           {line.text} <Again line={line} />
         </p>
-        <Way lines={line.more} label={`Below: ${line.text}`} />
+        <Way lines={line.more} label="What belongs to it" />
       </div>
     </li>
   );
@@ -57,7 +58,7 @@ export function Timeline({ account, stages, onStages }: TimelineProps) {
   const counts = stagesOf(timeline);
   const chosen = stages.filter((stage) => counts.some(([name]) => name === stage));
   const meant = chosen.length === 0 ? timeline : timeline.filter((line) => chosen.includes(line.stage));
-  const hidden = all ? 0 : Math.max(0, meant.length - AT_ONCE);
+  const hidden = all || meant.length <= LONG ? 0 : meant.length - AT_ONCE;
   const first = parseInstant(timeline[0]?.at);
   if (first === null) return <p className="muted">Nothing was decided about it in this time.</p>;
   return (
