@@ -6,12 +6,15 @@ import { formatCount, formatValue, plural } from "../../lib/units.ts";
 import { Icon } from "../../ui/icons.tsx";
 import { Tag } from "../../ui/marks.tsx";
 
-function Margin({ margin }: { margin: WhyMargin }) {
+const bare = (text: string) => text.replace(/\s/g, "");
+
+/** `whole`: the expression of the rule; a comparison that is all of it is not written twice. */
+function Margin({ margin, whole }: { margin: WhyMargin; whole: string }) {
   const unseen = margin.series - margin.left.length;
   return (
     <li className="margin">
       <p className="margin-head">
-        <code>{margin.comparison}</code>
+        {bare(margin.comparison) !== bare(whole) && <code>{margin.comparison}</code>}
         <Tag tone={margin.holds > 0 ? "warning" : "quiet"}>
           <Icon name={margin.holds > 0 ? "check" : "close"} size={12} />
           {margin.series === 0 ? "No series" : `Holds for ${formatCount(margin.holds)} of ${plural(margin.series, "series", "series")}`}
@@ -62,7 +65,7 @@ export function RuleRow({ rule, at }: { rule: WhyRule; at: string | undefined })
       {rule.margins.length > 0 && (
         <ul className="margins" aria-label={`What ${rule.name} compared`}>
           {rule.margins.map((margin) => (
-            <Margin key={margin.comparison} margin={margin} />
+            <Margin key={margin.comparison} margin={margin} whole={rule.expr} />
           ))}
         </ul>
       )}

@@ -107,7 +107,7 @@ function Answer({ why, search, change }: AnswerProps) {
       {why.rules.length > 0 ? (
         <section className="card" data-flush>
           <header className="card-head">
-            <h2>{why.rules.length === 1 ? "The rule" : "The rules"} of this name</h2>
+            <h2>{why.rules.length === 1 ? "The rule" : "The rules"}</h2>
             <div className="card-note">
               as now, with the values at <Time at={why.at} show="stamp" />
             </div>
@@ -127,17 +127,17 @@ function Answer({ why, search, change }: AnswerProps) {
 
 const OFFERED = 8;
 
-/** Nothing is asked yet: offers what fires. */
+/** Nothing is asked yet: offers the alerts of now. */
 function Offer() {
-  const alerts = useQuery(alertsQuery({ state: ["firing"] })).data?.alerts ?? [];
+  const alerts = useQuery(alertsQuery({})).data?.alerts ?? [];
   const names = [...new Set(alerts.map((alert) => alert.name))].slice(0, OFFERED);
   return (
     <Empty icon="doubt" title="Name an alert">
       <p>You see who was told of it, who was not, and what would have had to be different.</p>
       {names.length > 0 && (
         <>
-          <p className="muted">Firing now:</p>
-          <ul className="offers" aria-label="Firing now">
+          <p className="offers-head">There are now:</p>
+          <ul className="offers" aria-label="Alerts now">
             {names.map((name) => (
               <li key={name}>
                 <Link className="button" data-look="plain" to="/alerts/why" search={{ alert: name }}>
