@@ -90,3 +90,9 @@ async fn a_person_finds_who_grows() {
     let _turn = BROWSER.lock().await;
     Demo::start().await.run(&["e2e/series.test.mjs"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_learns_why_nobody_was_told() {
+    let _turn = BROWSER.lock().await;
+    Demo::start().await.run(&["e2e/why.test.mjs"]).await;
+}

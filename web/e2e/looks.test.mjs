@@ -77,7 +77,7 @@ for (const theme of ["dark", "light"]) {
       await look(page, "login", found);
       await logIn(page, under);
       const alert = await openAlert(page);
-      const screens = [...SCREENS, ...(await foundScreens(page)), ["alert", `/alerts?alert=${alert.fingerprint}`], ["alert-silence", `/alerts?alert=${alert.fingerprint}&silence=alertname%3D${alert.name}`], ["query-error", "/explore?expr=sum(up"], ["no-such-page", "/nowhere"], ["no-such-alert", "/alerts?alert=ffffffffffffffff"]];
+      const screens = [...SCREENS, ...(await foundScreens(page)), ["alert", `/alerts?alert=${alert.fingerprint}`], ["alert-silence", `/alerts?alert=${alert.fingerprint}&silence=alertname%3D${alert.name}`], ["why-question", "/alerts/why"], ["why-alert", `/alerts/why?alert=${alert.fingerprint}`], ["why-error", "/alerts/why?alert=%7Bseverity"], ["query-error", "/explore?expr=sum(up"], ["no-such-page", "/nowhere"], ["no-such-alert", "/alerts?alert=ffffffffffffffff"]];
       for (const [name, path] of screens) {
         await page.goto(under.url + path);
         await look(page, name, found);
@@ -125,6 +125,7 @@ test("empty lists say why they are empty", async (t) => {
   const answers = {
     "/overview": { ...body, firing: none, acknowledged: 0, pending: 0, pages_open: 0, needs_you: [], services: [] },
     "/api/tocsin/v1/alerts": { server_time: new Date().toISOString(), total: 0, counts: { firing: 0, pending: 0, acknowledged: 0, silenced: 0, inhibited: 0, resolved: 0 }, alerts: [] },
+    "/why": { at: new Date().toISOString(), from: new Date().toISOString(), to: new Date().toISOString(), alerts: [], more: 0, rules: [], way: [] },
     "/silences": [],
     "/deliveries": { deliveries: [], next: null, counts: { pending: 0, delivered: 0, rejected: 0, expired: 0 } },
     "/rules": { status: "success", data: { groups: [] } },
@@ -149,6 +150,8 @@ test("empty lists say why they are empty", async (t) => {
     ["/alerts", "Nothing is firing"],
     ["/alerts/silences", "Nothing is silenced"],
     ["/alerts/notifications", "Nothing was sent yet"],
+    ["/alerts/why", "Name an alert"],
+    ["/alerts/why?alert=Nothing", "No such alert is known"],
     ["/alerts/rules", "No rule is loaded"],
     ["/alerts/inbox", "No message yet"],
     ["/objectives", "No objective is loaded"],

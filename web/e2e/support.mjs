@@ -182,6 +182,8 @@ export const SCREENS = [
   ["silences", "/alerts/silences?show=all"],
   ["silence-form", "/alerts/silences?silence=service%3Dcheckout"],
   ["notifications", "/alerts/notifications"],
+  ["why", "/alerts/why?alert=severity%3Dcritical"],
+  ["why-unknown", "/alerts/why?alert=NoSuchAlert%7Bteam%3D%22web%22%7D&at=2026-11-21T03%3A12%3A00Z"],
   ["rules", "/alerts/rules"],
   ["inbox", "/alerts/inbox"],
   ["explore", "/explore?expr=up"],

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { actRoutes } from "./act-routes.mjs";
 import { matches, parseMatcher } from "./matchers.mjs";
 import { seriesRoutes } from "./series.mjs";
+import { whyAnswer } from "./why.mjs";
 import { iso, MINUTE } from "./world.mjs";
 
 const RANK = { critical: 0, warning: 1, info: 2, other: 3 };
@@ -103,6 +104,10 @@ export function routes(context) {
     const alert = world.alerts.get(alertPath[1]);
     if (!alert) return done(problem(404, "No such alert", "It may be older than what is kept."));
     return done(json(200, { ...world.show(alert), history: alert.history, deliveries: world.deliveries.filter((each) => each.page_id === alert.pageId) }));
+  }
+  if (is("GET", "/why")) {
+    const answer = whyAnswer(world, url.searchParams);
+    return done(answer ? json(200, answer) : problem(400, "Bad Request", "name an alert: its name, its fingerprint, or matchers such as {severity=\"page\"}"));
   }
   if (is("GET", "/pages")) return done(json(200, { pages: [...world.pages.values()].filter((each) => url.searchParams.get("state") === "all" || each.state !== "resolved").map((each) => world.showPage(each)) }));
   const pagePath = new RegExp(`^${BASE}/pages/(\\w+)(/acknowledge|/unacknowledge)?$`).exec(path);

@@ -21,15 +21,16 @@ import type {
   Token,
   Topic,
   User,
+  Why,
 } from "./types.ts";
 
 /** The first word of each query's key, by the topic of the stream that makes it stale. */
 export const STALE_BY: Record<Topic, readonly string[]> = {
   alerts: ["alerts", "alert", "overview", "rules", "page"],
-  pages: ["pages", "page", "alerts", "alert", "overview"],
+  pages: ["pages", "page", "alerts", "alert", "overview", "why"],
   deliveries: ["deliveries", "overview", "alert", "page"],
   targets: ["targets", "overview"],
-  silences: ["silences", "alerts", "alert", "overview"],
+  silences: ["silences", "alerts", "alert", "overview", "why"],
   rules: ["rules", "overview"],
   inbox: ["inbox"],
   demo: ["demo"],
@@ -107,6 +108,16 @@ export const targetsQuery = queryOptions({
   // Each scrape moves times and sizes, which the stream does not announce.
   refetchInterval: 15_000,
 });
+
+/** `at` is an instant; left out, it is now, and the answer moves on with the clock. */
+export function whyQuery(alert: string, at?: string) {
+  return queryOptions({
+    queryKey: ["why", alert, at ?? ""],
+    queryFn: ({ signal }) => get<Why>("/why", { alert, at }, signal),
+    // Timers decide without an event, and the account costs the server more than a list.
+    refetchInterval: at === undefined ? 15_000 : false,
+  });
+}
 
 export const rulesQuery = queryOptions({
   queryKey: ["rules"],

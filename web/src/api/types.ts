@@ -225,6 +225,71 @@ export interface TargetList {
   jobs: Job[];
 }
 
+/** The part of the way from a sample to a person that decided. */
+export type WhyStage = "rule" | "routing" | "group" | "silence" | "inhibition" | "interval" | "delivery" | "person" | "service";
+
+export interface WhyVerdict {
+  /** Null: the alert got to no receiver. */
+  receiver: string | null;
+  told: boolean;
+  stage: WhyStage;
+  why: string;
+  /** What would have had to be different. */
+  otherwise: string | null;
+}
+
+export interface WhyLine {
+  at: string;
+  /** When the same was decided last. */
+  until: string;
+  times: number;
+  stage: WhyStage;
+  text: string;
+  /** What belongs below it. */
+  more: string[];
+}
+
+export interface WhyAccount {
+  fingerprint: string;
+  labels: Labels;
+  verdicts: WhyVerdict[];
+  /** In order of time; the oldest are left out where there are more than 500. */
+  timeline: WhyLine[];
+}
+
+/** A comparison of a rule's condition, and what stood on its sides. */
+export interface WhyMargin {
+  comparison: string;
+  right: string | null;
+  /** Of the left side the values that are nearest to holding. */
+  left: { labels: Labels; value: string }[];
+  series: number;
+  holds: number;
+}
+
+export interface WhyRule {
+  file: string;
+  group: string;
+  name: string;
+  expr: string;
+  for_seconds: number;
+  error: string | null;
+  fault: string | null;
+  margins: WhyMargin[];
+}
+
+export interface Why {
+  at: string;
+  from: string;
+  to: string;
+  alerts: WhyAccount[];
+  /** How many more alerts are meant. */
+  more: number;
+  rules: WhyRule[];
+  /** Which way an alert with the labels that were asked for would have taken; empty where an alert is known. */
+  way: string[];
+}
+
 /** A rule of Prometheus' GET /api/v1/rules. */
 export interface Rule {
   type: "alerting" | "recording";

@@ -5,14 +5,17 @@ import { overviewQuery } from "../api/queries.ts";
 import { useIsLead, useMayAudit } from "./session.ts";
 
 export interface Place {
-  to: "/alerts" | "/alerts/silences" | "/alerts/notifications" | "/alerts/rules" | "/alerts/inbox" | "/objectives" | "/runs" | "/runs/documents" | "/runs/safety" | "/drills" | "/explore" | "/explore/targets" | "/explore/series" | "/settings" | "/settings/users" | "/settings/tokens" | "/settings/audit";
+  to: "/alerts" | "/alerts/silences" | "/alerts/notifications" | "/alerts/why" | "/alerts/rules" | "/alerts/inbox" | "/objectives" | "/runs" | "/runs/documents" | "/runs/safety" | "/drills" | "/explore" | "/explore/targets" | "/explore/series" | "/settings" | "/settings/users" | "/settings/tokens" | "/settings/audit";
   label: string;
+  /** What leads there in the palette, where that is more than its name. */
+  question?: string;
 }
 
 export const ALERT_PLACES: Place[] = [
   { to: "/alerts", label: "Alerts" },
   { to: "/alerts/silences", label: "Silences" },
   { to: "/alerts/notifications", label: "Notifications" },
+  { to: "/alerts/why", label: "Why", question: "Why was I (not) paged?" },
   { to: "/alerts/rules", label: "Rules" },
   { to: "/alerts/inbox", label: "Inbox" },
 ];

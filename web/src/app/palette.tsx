@@ -44,7 +44,7 @@ function Finder({ onClose }: { onClose: () => void }) {
 
   const all: Destination[] = [
     { key: "/", label: "Overview", note: "place", icon: "overview", go: () => void navigate({ to: "/" }) },
-    ...places.map((place): Destination => ({ key: place.to, label: place.label, note: "place", icon: "chevronRight", go: () => void navigate({ to: place.to }) })),
+    ...places.map((place): Destination => ({ key: place.to, label: place.question ?? place.label, note: "place", icon: "chevronRight", go: () => void navigate({ to: place.to }) })),
     ...alerts.map((alert): Destination => ({
       key: alert.fingerprint,
       label: `${alert.name} ${alert.labels.instance ?? alert.labels.service ?? ""}`,

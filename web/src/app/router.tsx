@@ -14,6 +14,7 @@ import {
   readSeriesSearch,
   readSilencesSearch,
   readTargetsSearch,
+  readWhySearch,
   stringifySearch,
 } from "../lib/search.ts";
 import { AlertsScreen } from "../pages/alerts/screen.tsx";
@@ -40,6 +41,11 @@ const rules = createRoute({
   ...at("/alerts/rules"),
   validateSearch: readRulesSearch,
   component: lazyRouteComponent(() => import("../pages/rules/screen.tsx"), "RulesScreen"),
+});
+const why = createRoute({
+  ...at("/alerts/why"),
+  validateSearch: readWhySearch,
+  component: lazyRouteComponent(() => import("../pages/why/screen.tsx"), "WhyScreen"),
 });
 const inbox = createRoute({ ...at("/alerts/inbox"), component: lazyRouteComponent(() => import("../pages/inbox/screen.tsx"), "InboxScreen") });
 const explore = createRoute({
@@ -96,7 +102,7 @@ const tokens = createRoute({ ...at("/settings/tokens"), component: lazyRouteComp
 const audit = createRoute({ ...at("/settings/audit"), component: lazyRouteComponent(() => import("../pages/settings/audit.tsx"), "AuditScreen") });
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, alerts, silences, notifications, rules, inbox, objectives, objective, runs, run, documents, document, safety, drills, report, explore, targets, series, settings, users, tokens, audit]),
+  routeTree: root.addChildren([overview, alerts, silences, notifications, why, rules, inbox, objectives, objective, runs, run, documents, document, safety, drills, report, explore, targets, series, settings, users, tokens, audit]),
   parseSearch,
   stringifySearch,
   defaultPreload: "intent",

@@ -32,6 +32,7 @@ const IDLE_BEFORE_FETCH = 3000;
 const ICONS: Record<string, IconName> = {
   "/alerts/silences": "bellOff",
   "/alerts/notifications": "send",
+  "/alerts/why": "doubt",
   "/alerts/rules": "rules",
   "/alerts/inbox": "inbox",
   "/explore/targets": "target",

@@ -12,6 +12,7 @@ const KEYS: readonly [string, readonly [string, string][]][] = [
       ["g a", "Alerts"],
       ["g s", "Silences"],
       ["g n", "Notifications"],
+      ["g w", "Why"],
       ["g r", "Rules"],
       ["g b", "Objectives"],
       ["g u", "Runs"],
@@ -35,6 +36,10 @@ const KEYS: readonly [string, readonly [string, string][]][] = [
       ["a", "Ack"],
       ["s", "Silence"],
     ],
+  ],
+  [
+    "Why",
+    [["/", "Name an alert"]],
   ],
   [
     "Objectives, runs, documents",

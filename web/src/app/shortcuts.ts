@@ -59,6 +59,7 @@ export function useShellShortcuts({ help, palette, stop }: { help: () => void; p
     o: chorded(() => void navigate({ to: "/" })),
     e: chorded(() => void navigate({ to: "/explore" })),
     n: chorded(() => void navigate({ to: "/alerts/notifications" })),
+    w: chorded(() => void navigate({ to: "/alerts/why" })),
     r: chorded(() => void navigate({ to: "/alerts/rules" })),
     p: chorded(() => void navigate({ to: "/settings" })),
     t: chorded(

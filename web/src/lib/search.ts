@@ -1,5 +1,5 @@
 import type { DocumentKind } from "../api/runs.ts";
-import type { AlertView, DeliveryState } from "../api/types.ts";
+import type { AlertView, DeliveryState, WhyStage } from "../api/types.ts";
 import { SERIES_LISTS, type SeriesList } from "./cardinality.ts";
 import { formatShort, parseMatcher, type Matcher } from "./matchers.ts";
 import { parseDuration, parseInstant } from "./time.ts";
@@ -120,6 +120,27 @@ export function readNotificationsSearch(raw: Record<string, unknown>): Notificat
     channel: one(raw.channel),
     before: one(raw.before),
     delivery: one(raw.delivery),
+  });
+}
+
+/** In the order of the way from a sample to a person. */
+export const WHY_STAGES = ["rule", "routing", "group", "silence", "inhibition", "interval", "delivery", "person", "service"] as const satisfies readonly WhyStage[];
+
+export interface WhySearch {
+  /** A name, a fingerprint or matchers, as it was typed. */
+  alert?: string;
+  /** The instant that is asked about; left out, it is now. */
+  at?: string;
+  /** The stages that the timelines show; left out, all of them. */
+  stage?: WhyStage[];
+}
+
+export function readWhySearch(raw: Record<string, unknown>): WhySearch {
+  const at = one(raw.at);
+  return filled({
+    alert: one(raw.alert)?.trim().slice(0, 2000),
+    at: parseInstant(at) === null ? undefined : at,
+    stage: WHY_STAGES.filter((each) => many(raw.stage).includes(each)),
   });
 }
 

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import { alertQuery, pageQuery, silencesQuery } from "../../api/queries.ts";
+import { alertQuery, pageQuery, silencesQuery, whyQuery } from "../../api/queries.ts";
 import type { Alert, AlertDetail, Delivery } from "../../api/types.ts";
 import { useWhyNotRespond } from "../../app/session.ts";
 import { isQuiet } from "../../lib/grouping.ts";
@@ -15,6 +15,7 @@ import { Icon } from "../../ui/icons.tsx";
 import { AlertStateTag, LabelList, SeverityMark, Tag, type Tone } from "../../ui/marks.tsx";
 import { Region, Skeleton } from "../../ui/states.tsx";
 import { Time } from "../../ui/time.tsx";
+import { UtcNote, Verdicts } from "../why/verdicts.tsx";
 import { AlertPlot } from "./alert-plot.tsx";
 import { History } from "./history.tsx";
 import { Suggestions } from "./suggestions.tsx";
@@ -121,6 +122,7 @@ function Facts({ alert, onPick }: { alert: AlertDetail; onPick: (name: string, v
   return (
     <>
       <Quieted alert={alert} />
+      <Told fingerprint={alert.fingerprint} />
       {alert.state !== "resolved" && <Suggestions alert={alert.fingerprint} page={alert.page?.id} />}
       {alert.rule && (
         <Part
@@ -169,6 +171,35 @@ function Facts({ alert, onPick }: { alert: AlertDetail; onPick: (name: string, v
         {alert.deliveries.length === 0 ? <p className="muted">None was sent for this alert.</p> : <Deliveries deliveries={alert.deliveries} />}
       </Part>
     </>
+  );
+}
+
+/** Says which receivers were told, which were not, and why. */
+function Told({ fingerprint }: { fingerprint: string }) {
+  const query = useQuery(whyQuery(fingerprint));
+  return (
+    <Part
+      title="Who was told"
+      note={
+        <Link className="push part-link" to="/alerts/why" search={{ alert: fingerprint }}>
+          Everything that was decided
+        </Link>
+      }
+    >
+      <Region query={query} what="who was told" skeleton={<Skeleton rows={1} height={56} />}>
+        {(why) => {
+          const account = why.alerts.find((each) => each.fingerprint === fingerprint);
+          return account ? (
+            <>
+              <Verdicts verdicts={account.verdicts} />
+              <UtcNote />
+            </>
+          ) : (
+            <p className="muted">What was decided about it is not written down any more.</p>
+          );
+        }}
+      </Region>
+    </Part>
   );
 }
 

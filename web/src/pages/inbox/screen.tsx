@@ -14,7 +14,7 @@ import "../../styles/lists.css";
 const TRACKED = 20;
 
 /** What can be done about the page behind a message, by its state now. */
-function PageActions({ id, title }: { id: string; title: string }) {
+function PageActions({ id, title, at }: { id: string; title: string; at: string }) {
   const page = useQuery(pageQuery(id)).data;
   if (!page) return null;
   const first = page.alerts[0];
@@ -25,6 +25,11 @@ function PageActions({ id, title }: { id: string; title: string }) {
       {first && (
         <Link className="button" data-look="plain" to="/alerts" search={{ alert: first }}>
           Open alert
+        </Link>
+      )}
+      {first && (
+        <Link className="button" data-look="ghost" to="/alerts/why" search={{ alert: first, at }}>
+          Why
         </Link>
       )}
     </>
@@ -45,7 +50,7 @@ function Message({ message, tracked }: { message: InboxMessage; tracked: boolean
         to <strong>{message.receiver}</strong>, <Time at={message.at} show="stamp" />
       </p>
       <pre className="message-body">{message.body}</pre>
-      <div className="line wrap">{message.page_id && tracked && <PageActions id={message.page_id} title={message.title} />}</div>
+      <div className="line wrap">{message.page_id && tracked && <PageActions id={message.page_id} title={message.title} at={message.at} />}</div>
     </li>
   );
 }

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { deliveriesQuery } from "../../api/queries.ts";
+import { deliveriesQuery, pageQuery } from "../../api/queries.ts";
 import type { Attempt, Delivery } from "../../api/types.ts";
 import { ALERT_PLACES, PageHead } from "../../app/head.tsx";
 import { DELIVERY_STATES, type NotificationsSearch } from "../../lib/search.ts";
@@ -74,7 +74,20 @@ function Attempts({ delivery }: { delivery: Delivery }) {
           </div>
         )}
       </dl>
+      {delivery.page_id && <WhyLink page={delivery.page_id} at={delivery.finished_at} />}
     </div>
+  );
+}
+
+/** Leads to what decided about the first alert of a page. */
+function WhyLink({ page, at }: { page: string; at: string | null }) {
+  const alert = useQuery(pageQuery(page)).data?.alerts[0];
+  if (!alert) return null;
+  return (
+    <Link className="button attempts-why" data-look="plain" to="/alerts/why" search={{ alert, at: at ?? undefined }}>
+      <Icon name="doubt" />
+      <span>Why</span>
+    </Link>
   );
 }
 
