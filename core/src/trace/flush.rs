@@ -1,17 +1,17 @@
 //! What was decided when a group's timer fell due.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::model::{Fingerprint, LabelSet};
 use crate::route::dispatch::decision::Reason;
-use crate::route::dispatch::group::{GroupId, hex};
+use crate::route::dispatch::group::GroupId;
 use crate::time::{Span, Timestamp};
 
 /// Which alerts of a group its receiver may hear of, and which of its integrations heard what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Flush {
     pub group: GroupId,
     /// The labels that the alerts of the group share.
@@ -37,14 +37,14 @@ pub struct Flush {
     pub interval: Option<Span>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Held {
     pub by: Holder,
     pub alerts: BTreeSet<Fingerprint>,
 }
 
 /// What holds an alert back.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holder {
     Silence {
@@ -60,7 +60,7 @@ pub enum Holder {
 }
 
 /// What one integration heard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Said {
     /// By the name that `Receiver::named` gives it.
     pub integration: String,
@@ -75,7 +75,7 @@ pub struct Said {
     pub repeat_at: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Told {
     pub reason: Reason,
     /// The key of the delivery; None: it does not want to hear of ends, and nothing else was to be said.
@@ -88,10 +88,12 @@ impl Flush {
         self.said.iter().any(|said| said.told.is_some())
     }
 
-    /// Returns a text that is the same for the same decision: 16 hexadecimal digits.
-    pub(super) fn digest(&self) -> String {
-        let json = serde_json::to_vec(self).expect("a decision is made of plain fields with text keys");
-        hex(&Sha256::digest(&json)[..8])
+    /// Returns a number that is the same for the same decision.
+    pub(super) fn digest(&self) -> u64 {
+        // Another version may hash otherwise; that costs one record more for each group.
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Returns whether the decision is about an alert.

@@ -22,7 +22,7 @@ pub struct LogEntry {
 }
 
 /// Why a notification is sent; the texts are those of Alertmanager's webhook field `notification_reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reason {
     #[serde(rename = "first notification")]
     First,

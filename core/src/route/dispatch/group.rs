@@ -65,7 +65,7 @@ pub struct Strand {
 pub struct Stretch {
     /// The number of the record of the trace that says what.
     pub record: i64,
-    pub digest: String,
+    pub digest: u64,
     pub until: Timestamp,
     pub times: u32,
 }
