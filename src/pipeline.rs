@@ -19,10 +19,12 @@
 //! Feedback (a silence, an acknowledgement) enters as an event at step 4; nothing reaches back.
 
 pub mod alertmanagers;
+pub mod auditor;
 pub mod collect;
 pub mod crash;
 pub mod fault;
 pub mod fresh;
+pub mod heartbeats;
 pub mod hub;
 pub mod ingest;
 pub mod journeys;

@@ -106,6 +106,9 @@ pub struct Metrics {
     pub record_errors: Counter<u64, AtomicU64>,
     pub ballast_gone: Gauge,
     pub alerts_firing: Gauge,
+    pub notifications_missing: Gauge,
+    pub heartbeats_sent: Counter<u64, AtomicU64>,
+    pub heartbeats_failed: Counter<u64, AtomicU64>,
     pub pages_open: Gauge,
     pub config_reload_successful: Gauge,
     /// When the configuration in force was read.
@@ -155,6 +158,9 @@ impl Metrics {
             record_errors: Counter::default(),
             ballast_gone: Gauge::default(),
             alerts_firing: Gauge::default(),
+            notifications_missing: Gauge::default(),
+            heartbeats_sent: Counter::default(),
+            heartbeats_failed: Counter::default(),
             pages_open: Gauge::default(),
             config_reload_successful: Gauge::default(),
             config_taken_at_ms: Gauge::default(),
@@ -202,6 +208,9 @@ impl Metrics {
             "tocsin_record_errors", "Changes of state that could not be recorded at the first try", record_errors;
             "tocsin_ballast_gone", "Whether the disk was so full that the ballast was let go", ballast_gone;
             "tocsin_alerts_firing", "Alerts that fire now", alerts_firing;
+            "tocsin_notifications_missing", "Notifications that must have been told by now and were not, as the auditor sees it", notifications_missing;
+            "tocsin_heartbeats_sent", "Signs of life that a watcher outside has taken", heartbeats_sent;
+            "tocsin_heartbeats_failed", "Signs of life that did not arrive", heartbeats_failed;
             "tocsin_pages_open", "Pages that are not resolved", pages_open;
             "tocsin_config_last_reload_successful", "Whether the last reload of the configuration was taken", config_reload_successful;
             "tocsin_delivery_attempts", "Attempts to deliver, by channel and outcome", attempts;

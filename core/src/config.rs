@@ -9,6 +9,7 @@ mod client;
 mod cloudwatch;
 mod discovery;
 mod global;
+mod heartbeats;
 mod intervals;
 mod job;
 mod journeys;
@@ -24,6 +25,7 @@ mod source;
 mod storage;
 
 use crate::alertmanagers::Entry;
+use crate::heartbeat::Heartbeat;
 use crate::journey::Journey;
 use crate::model::relabel::RelabelRule;
 use crate::problem::{Problem, has_errors};
@@ -56,6 +58,8 @@ pub struct Config {
     /// Sources that are asked over an API: Amazon CloudWatch, and MongoDB Atlas.
     pub cloudwatch: Vec<crate::cloudwatch::Source>,
     pub atlas: Vec<crate::atlas::Source>,
+    /// Watchers outside that hear from us as long as we are well.
+    pub heartbeats: Vec<Heartbeat>,
     /// What users do, tried from outside.
     pub journeys: Vec<Journey>,
     /// Paths, each with at most one pattern, in its last part.
@@ -172,6 +176,7 @@ fn read_main(
         jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
         atlas: atlas::read(table, &folder, &file.name, &mut job_names),
+        heartbeats: heartbeats::read(table, &folder),
         journeys: journeys::read(table, &folder),
         rule_files: paths(table, "rule_files", "rule", &folder),
         slo_files: paths(table, "slo_files", "slo", &folder),

@@ -6,6 +6,7 @@
 //! Deliberately absent: any delivery outcome. A delivery that is stored counts as told; trying until it arrives is the outbox's work.
 
 mod change;
+mod duty;
 mod extension;
 mod flush;
 mod membership;
@@ -32,6 +33,7 @@ use witness::Witnesses;
 
 pub use crate::route::message::Action;
 pub use change::{Change, DELIVERY_LIFE, Delivery, Records};
+pub use duty::Duty;
 pub use extension::Extension;
 pub use view::{AlertState, AlertView, GroupView};
 pub use witness::ANSWERS_MAX;

@@ -9,6 +9,18 @@ use tocsin_core::time::Timestamp;
 use super::pack::pack;
 use super::{Cell, Db, DbError, Row, RowSql, Write};
 
+/// A delivery among those of its lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InLane {
+    pub state: DeliveryState,
+    pub attempts: i64,
+    pub action: String,
+    pub created_at: Timestamp,
+}
+
+/// Of a lane so many deliveries are looked at.
+const LANE_MAX: i64 = 100;
+
 /// So many keys are asked for at a time.
 const KEYS_MAX: usize = 200;
 
@@ -265,6 +277,22 @@ impl Db {
         let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
         let sql = format!("SELECT {COLUMNS} FROM delivery {filter} ORDER BY id DESC LIMIT ${}", cells.len());
         self.rows("delivery", sql, cells).await?.iter().map(outbox_row).collect()
+    }
+
+    /// Returns what a lane holds about an alert, newest first.
+    pub async fn in_lane(&self, lane: &str, fingerprint: &str) -> Result<Vec<InLane>, DbError> {
+        let sql = "SELECT state, attempts, action, created_at_ms FROM delivery WHERE state IN ('pending', 'delivered', 'rejected', 'expired') \
+                   AND lane = $1 AND fingerprints LIKE $2 ORDER BY id DESC LIMIT $3";
+        let rows = self.rows("delivery", sql, [lane.into(), format!("% {fingerprint} %").into(), LANE_MAX.into()]).await?;
+        let in_lane = |row: &Row| {
+            Ok(InLane {
+                state: DeliveryState::parse(row.text(0)?).ok_or_else(|| row.shape(0, "a state of a delivery"))?,
+                attempts: row.int(1)?,
+                action: row.text(2)?.to_owned(),
+                created_at: Timestamp(row.int(3)?),
+            })
+        };
+        rows.iter().map(in_lane).collect()
     }
 
     /// Returns the deliveries of some keys, in the order in which they were decided.

@@ -27,6 +27,7 @@ enum Kind {
     SeriesLimit,
     SamplesUnsaved,
     SamplesDamaged,
+    NotificationsMissing,
 }
 
 impl Kind {
@@ -36,6 +37,7 @@ impl Kind {
             Kind::SeriesLimit => ("TocsinSeriesLimit", "warning"),
             Kind::SamplesUnsaved => ("TocsinSamplesUnsaved", "critical"),
             Kind::SamplesDamaged => ("TocsinSamplesDamaged", "warning"),
+            Kind::NotificationsMissing => ("TocsinNotificationsMissing", "critical"),
         };
         LabelSet::from_pairs([(ALERT_NAME, name), ("severity", severity), ("service", "tocsin")])
     }
@@ -56,17 +58,22 @@ impl Kind {
                 "Files of samples were damaged and are kept aside as *.damaged in the data folder; what they held may be missing. \
                  Look at the disk, restore a snapshot if need be, and move the files away: then this ends."
             }
+            Kind::NotificationsMissing => {
+                "Somebody has not heard of an alert that fires and that nothing holds back: it was refused, or never sent. The log names it; \
+                 tocsin why tells how it came so. Look at the receiver, and tell people by other means."
+            }
         }
     }
 }
 
 /// Returns what stands.
-fn standing_kinds(standing: Standing) -> Vec<Kind> {
+fn standing_kinds(standing: Standing, missing: usize) -> Vec<Kind> {
     let kinds = [
         (Kind::MemoryShort, standing.level >= Level::Close),
         (Kind::SeriesLimit, standing.is_full),
         (Kind::SamplesUnsaved, standing.is_unsaved),
         (Kind::SamplesDamaged, standing.is_damaged),
+        (Kind::NotificationsMissing, missing > 0),
     ];
     kinds.into_iter().filter(|(_, stands)| *stands).map(|(kind, _)| kind).collect()
 }
@@ -75,6 +82,8 @@ fn standing_kinds(standing: Standing) -> Vec<Kind> {
 pub struct OwnAlerts {
     pub watch: Watch,
     pub standing: watch::Receiver<Standing>,
+    /// How many notifications are missing.
+    pub missing: watch::Receiver<usize>,
     pub external_url: String,
 }
 
@@ -83,6 +92,7 @@ impl OwnAlerts {
         let page = match kind {
             Kind::MemoryShort | Kind::SeriesLimit => "/explore/series",
             Kind::SamplesUnsaved | Kind::SamplesDamaged => "/",
+            Kind::NotificationsMissing => "/alerts/notifications",
         };
         let link = format!("{}{page}", self.external_url.trim_end_matches('/'));
         IncomingAlert {
@@ -95,11 +105,16 @@ impl OwnAlerts {
         }
     }
 
+    /// Returns what stands now.
+    fn kinds(&mut self) -> Vec<Kind> {
+        standing_kinds(*self.standing.borrow_and_update(), *self.missing.borrow_and_update())
+    }
+
     /// Works until the one who looks is gone.
     pub async fn tell(mut self) {
         let mut told: BTreeMap<Kind, Timestamp> = BTreeMap::new();
         loop {
-            let (kinds, now) = (standing_kinds(*self.standing.borrow_and_update()), clock::now());
+            let (kinds, now) = (self.kinds(), clock::now());
             let mut alerts = Vec::new();
             for kind in &kinds {
                 let since = *told.entry(*kind).or_insert(now);
@@ -113,12 +128,15 @@ impl OwnAlerts {
                 return;
             }
             let changed = async {
-                while self.standing.changed().await.is_ok() {
-                    if standing_kinds(*self.standing.borrow_and_update()) != kinds {
-                        return true;
+                loop {
+                    let changed = tokio::select! {
+                        changed = self.standing.changed() => changed,
+                        changed = self.missing.changed() => changed,
+                    };
+                    if changed.is_err() || self.kinds() != kinds {
+                        return changed.is_ok();
                     }
                 }
-                false
             };
             if let Ok(false) = tokio::time::timeout(AGAIN_EVERY, changed).await {
                 return;

@@ -162,6 +162,11 @@ impl Watch {
         self.change(|reply| Message::Rules(known, reply)).await
     }
 
+    /// Returns whether the service has stopped.
+    pub fn is_gone(&self) -> bool {
+        self.questions.is_closed()
+    }
+
     /// Asks something of the state as it stands between two changes.
     pub async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Alerting) -> T + Send + 'static) -> Result<T, WatchError> {
         let (reply, answer) = oneshot::channel();

@@ -25,6 +25,7 @@ use crate::clock;
 use crate::config::{Loaded, Sources, load};
 use crate::http::alertmanager::{Receivers, RoutingView};
 use crate::pipeline::alertmanagers::Alertmanagers;
+use crate::pipeline::heartbeats::Heartbeats;
 use crate::pipeline::journeys::Journeys;
 use crate::pipeline::objectives::Objectives;
 use crate::pipeline::outbox::Addressees;
@@ -41,6 +42,7 @@ pub struct Live {
     pub scrapes: Arc<Scrapes>,
     pub remote: Arc<Remote>,
     pub alertmanagers: Arc<Alertmanagers>,
+    pub heartbeats: Heartbeats,
     pub store: Arc<Store>,
     pub memory_budget: watch::Sender<MemoryBudget>,
     pub journeys: Arc<Journeys>,
@@ -189,6 +191,7 @@ impl Live {
         };
         // Before the rules, so that what these bring first is told.
         self.alertmanagers.replace(config.alertmanagers);
+        self.heartbeats.replace(config.heartbeats);
         // Before the rules, so that none that is gone is judged once its alerts have ended.
         let judged_elsewhere = self.objectives.replace(objectives, settings.options.clone()).await;
         self.rules.replace(groups, judged_elsewhere, &settings).await;

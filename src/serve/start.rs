@@ -27,7 +27,9 @@ use crate::http::prometheus::query::Queries;
 use crate::http::{self, Front};
 use crate::notify::Sender;
 use crate::pipeline::alertmanagers::{Alertmanagers, Reports};
+use crate::pipeline::auditor;
 use crate::pipeline::fresh::Fresh;
+use crate::pipeline::heartbeats::{self, Heartbeats};
 use crate::pipeline::hub::Hub;
 use crate::pipeline::ingest::Ingest;
 use crate::pipeline::journeys::{self, Journeys};
@@ -157,7 +159,15 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         pulse: memory_pulse.clone(),
     };
     tasks.start("chores", keeper.keep());
-    let own_alerts = OwnAlerts { watch: watch.clone(), standing: standing.clone(), external_url: external_url.clone() };
+    let (missing_sender, missing) = watch::channel(0);
+    let auditing = auditor::Parts { watch: watch.clone(), db: db.clone(), metrics: metrics.clone(), missing: missing_sender };
+    tasks.start("chores", auditor::audit(auditing));
+    let own_alerts = OwnAlerts {
+        watch: watch.clone(),
+        standing: standing.clone(),
+        missing: missing.clone(),
+        external_url: external_url.clone(),
+    };
     tasks.start("chores", own_alerts.tell());
     let rules = Arc::new(Rules::new(rules::Parts {
         store: store.clone(),
@@ -238,6 +248,15 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         storage.remote_out_of_order_window,
         args.remote_write_receiver || loaded.config.tocsin.web.remote_write_receiver,
     );
+    let pulses: Arc<[Pulse]> = pulses.into();
+    let heartbeats = Heartbeats::new(heartbeats::Parts {
+        watch: watch.clone(),
+        rules: rules.clone(),
+        ready: ready.clone(),
+        pulses: pulses.clone(),
+        missing,
+        metrics: metrics.clone(),
+    });
     let front = http::router(Front {
         guard: Arc::new(Guard { db: db.clone(), asks: args.auth, external_url: external_url.clone() }),
         watch: watch.clone(),
@@ -255,7 +274,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         desk: acting.desk.clone(),
         metrics: metrics.clone(),
         ready: ready.clone(),
-        pulses: pulses.into(),
+        pulses,
         reload,
         config: yaml,
         routing,
@@ -272,6 +291,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         scrapes,
         remote,
         alertmanagers,
+        heartbeats,
         store,
         memory_budget: budget_sender,
         journeys,

@@ -30,6 +30,7 @@ pub async fn stop(service: Service) -> anyhow::Result<()> {
     ready.store(false, Ordering::Release);
     stop.send_replace(true);
     hub.close();
+    live.heartbeats.stop();
     warm.abort();
     disk.stop();
     // Most of it meanwhile, so that little is left for the end.

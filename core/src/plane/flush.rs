@@ -274,7 +274,7 @@ impl Plane {
         let alerts: Vec<&Alert> = shown.iter().filter_map(|fingerprint| self.alerts.get(fingerprint)).collect();
         let data = NotificationData::new(&group.id, &group.labels, alerts, message.reason, &self.external_url, now);
         let dedup_key = group.id.dedup_key();
-        let lane = format!("{dedup_key}/{}/{}", group.id.receiver, message.integration);
+        let lane = group.id.lane(message.integration);
         let key = format!("{lane}/{}/{}", message.action.as_str(), message.sequence);
         self.unsaved.deliveries.push(Delivery {
             key: key.clone(),

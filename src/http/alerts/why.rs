@@ -206,7 +206,7 @@ pub async fn why(State(state): State<WhyState>, parameters: Parameters) -> Resul
     let named: Vec<&str> = chosen.name().into_iter().chain(known.alerts.iter().map(|one| one.labels.get(ALERT_NAME))).collect();
     let rules = rules(&state, &named, at).await;
     let mut way_down = Vec::new();
-    let labels = chosen.labels();
+    let labels = with_rule(&state, &chosen);
     if known.alerts.is_empty() && !labels.is_empty() {
         for record in &known.routes {
             if let Entry::Routes(routes) = &record.entry {
@@ -223,6 +223,19 @@ pub async fn why(State(state): State<WhyState>, parameters: Parameters) -> Resul
         rules,
         way: way_down,
     }))
+}
+
+/// Returns the labels that an alert which is meant has for certain: those that were asked for, and those that its rule adds.
+fn with_rule(state: &WhyState, chosen: &Chosen) -> LabelSet {
+    let asked = chosen.labels();
+    let mut labels = asked.builder();
+    let groups = state.rules.status();
+    let named = |rule: &&Rule| chosen.name() == Some(rule.name()) && rule.is_alert();
+    if let Some(rule) = groups.iter().flat_map(|status| &status.group.rules).find(named) {
+        let fixed = rule.label_texts().into_iter().filter(|(name, value)| !value.contains("{{") && !asked.has(name));
+        fixed.for_each(|(name, value)| _ = labels.set(&name, &value));
+    }
+    labels.build()
 }
 
 fn problem(error: WhyError) -> Problem {

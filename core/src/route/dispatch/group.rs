@@ -25,6 +25,11 @@ impl GroupId {
     pub fn dedup_key(&self) -> String {
         hex(&Sha256::digest(self.key.as_bytes()))
     }
+
+    /// Returns what deliveries about this group to one integration have in common.
+    pub fn lane(&self, integration: &str) -> String {
+        format!("{}/{}/{integration}", self.dedup_key(), self.receiver)
+    }
 }
 
 /// Writes bytes as lower-case hexadecimal digits.

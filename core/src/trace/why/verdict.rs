@@ -91,10 +91,10 @@ fn not_fired(before: &[&AlertStep], evidence: &Evidence) -> Verdict {
             let (start, due) = (moment(since, at), moment(since + *hold, at));
             let why =
                 format!("it was pending since {start}; its rule waits for {hold}, so it fires at {due} if the condition lasts");
-            nobody(Stage::Rule, why, format!("a `for` of at most {}", at - since))
+            nobody(Stage::Rule, why, format!("a `for` of at most {}", seconds(at - since)))
         }
         Some((ended, What::Cleared { since })) => {
-            let (from, to, long) = (moment(*since, at), moment(ended, at), ended - *since);
+            let (from, to, long) = (moment(*since, at), moment(ended, at), seconds(ended - *since));
             let why = format!("it never fired: its condition held from {from} to {to}, shorter than its rule asks");
             nobody(Stage::Rule, why, format!("a `for` shorter than {long}, or the condition lasting longer"))
         }
@@ -189,7 +189,7 @@ fn before_flush(
     match firing.ended_at {
         Some(ended) => {
             let why = format!("it ended at {}, before its group was due", moment(ended, at));
-            let long = Span((ended - fired_at).0.max(0));
+            let long = seconds(ended - fired_at);
             not_told(Stage::Group, why, format!("a group_wait shorter than {long}; it is {wait}"))
         }
         None => {
@@ -198,6 +198,11 @@ fn before_flush(
             not_told(Stage::Group, why, "a shorter group_wait, or a group that was told already and falls due sooner".to_owned())
         }
     }
+}
+
+/// Returns a span for people: whole seconds where it is longer than one.
+fn seconds(span: Span) -> Span {
+    if span.0 < 1000 { Span(span.0.max(0)) } else { Span(span.0 / 1000 * 1000) }
 }
 
 fn of_deliveries(
