@@ -7,6 +7,7 @@ pub mod runbook;
 pub mod slo;
 pub mod test;
 pub mod tsdb;
+pub mod why;
 
 use std::path::PathBuf;
 

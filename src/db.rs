@@ -14,6 +14,7 @@ pub mod objectives;
 mod pack;
 pub mod runs;
 pub mod state;
+pub mod trace;
 mod write;
 
 use std::borrow::Cow;

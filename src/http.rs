@@ -36,6 +36,7 @@ use tower_http::compression::CompressionLayer;
 use crate::act::desk::Desk;
 use crate::db::Db;
 use crate::demo::Platform;
+use crate::pipeline::alertmanagers::Alertmanagers;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::journeys::Journeys;
 use crate::pipeline::memory::Standing;
@@ -65,6 +66,7 @@ pub struct Front {
     pub rules: Arc<Rules>,
     pub objectives: Handle,
     pub scrapes: Arc<Scrapes>,
+    pub alertmanagers: Arc<Alertmanagers>,
     pub journeys: Arc<Journeys>,
     pub desk: Desk,
     pub metrics: Arc<Metrics>,
@@ -120,6 +122,7 @@ pub fn router(front: Front) -> Router {
     let acting_watch = front.watch.clone();
     let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url);
     let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone() };
+    let why = alerts::why::WhyState { alerts: alerts.clone(), rules: front.rules.clone(), queries: front.queries.clone() };
     let overview = overview::OverviewState {
         watch: front.watch.clone(),
         db: front.db.clone(),
@@ -140,6 +143,7 @@ pub fn router(front: Front) -> Router {
     );
     let status = prometheus::status::StatusState {
         scrapes: front.scrapes,
+        alertmanagers: front.alertmanagers,
         queries: front.queries.clone(),
         metrics: front.metrics.clone(),
         external_url: front.external_url.clone(),
@@ -165,6 +169,7 @@ pub fn router(front: Front) -> Router {
         .merge(session::routes(session))
         .merge(accounts::routes(front.guard.clone()))
         .merge(alerts::routes(alerts))
+        .merge(alerts::why_routes(why))
         .merge(overview::routes(overview))
         .merge(cardinality::routes(cardinality))
         .merge(journeys::routes(front.journeys))

@@ -73,6 +73,8 @@ enum Command {
     Backtest(backtest::Args),
     /// Asks a running service a PromQL question and prints the answer.
     Query(QueryArgs),
+    /// Asks a running service why somebody was told of an alert, or nobody: what decided, and what would have had to be different.
+    Why(cli::why::Why),
     /// Asks a running service for its objectives and their error budgets.
     Slo {
         #[command(subcommand)]
@@ -336,6 +338,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Backtest(args) => backtest::run(args).await,
         Command::Query(args) => query(args).await,
         Command::ExecStep { begin, folder } => Ok(exec_step(begin, &folder)),
+        Command::Why(asked) => cli::why::run(asked).await.map(|()| ExitCode::SUCCESS),
         Command::Slo { what } => cli::slo::run(what).await.map(|()| ExitCode::SUCCESS),
         Command::Runbook { what } => cli::runbook::runbook(what).await,
         Command::Run { what } => cli::run::run(what).await,

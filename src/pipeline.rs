@@ -9,6 +9,7 @@
 //!    `objectives` counts what was promised, and judges how fast it is broken;
 //! 4. `watch` owns the state: core's ledger moves the alerts of our rules, its plane routes them and opens pages; all that changed
 //!    is recorded in one transaction (`ledger` and `watch` turn it into SQL);
+//!    `alertmanagers` tells others what our rules bring;
 //! 5. `outbox` takes the recorded deliveries to their channels;
 //! 6. `hub` tells open pages what has changed, `picture` puts together what they then ask for.
 //!
@@ -17,6 +18,7 @@
 //!
 //! Feedback (a silence, an acknowledgement) enters as an event at step 4; nothing reaches back.
 
+pub mod alertmanagers;
 pub mod collect;
 pub mod crash;
 pub mod fault;
@@ -25,6 +27,7 @@ pub mod hub;
 pub mod ingest;
 pub mod journeys;
 pub mod ledger;
+mod lists;
 pub mod memory;
 pub mod objectives;
 pub mod outbox;
@@ -37,3 +40,4 @@ pub mod rules;
 pub mod scrapes;
 pub mod stored;
 pub mod watch;
+pub mod why;

@@ -1,5 +1,6 @@
 //! Logs, and our own metrics.
 
+pub mod alertmanagers;
 pub mod limits;
 pub mod remote;
 pub mod stored;
@@ -18,6 +19,7 @@ use tocsin_core::run::record::RunState;
 use tracing_subscriber::EnvFilter;
 
 use crate::db::deliveries::DeliveryState;
+use alertmanagers::Alertmanagers;
 use limits::Limits;
 use remote::Sending;
 use stored::Stored;
@@ -117,6 +119,7 @@ pub struct Metrics {
     writes_refused: Family<ReasonLabels, Counter<u64, AtomicU64>>,
     /// What is sent to other servers.
     pub sending: Sending,
+    pub alertmanagers: Alertmanagers,
     /// What limits have refused, and how memory stands.
     pub limits: Limits,
     /// What is stored.
@@ -163,6 +166,7 @@ impl Metrics {
             writes: Family::default(),
             writes_refused: Family::default(),
             sending: Sending::register(&mut registry),
+            alertmanagers: Alertmanagers::register(&mut registry),
             limits: Limits::register(&mut registry),
             stored: Stored::register(&mut registry),
             remote_queue_errors: Counter::default(),

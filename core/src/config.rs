@@ -3,6 +3,7 @@
 //! Nothing here reads files: the edge asks `referenced_files` what else to load, and `Config` names what is loaded later.
 
 mod act;
+mod alerting;
 mod atlas;
 mod client;
 mod cloudwatch;
@@ -18,9 +19,11 @@ mod relabel;
 mod remote;
 mod routing;
 mod sections;
+mod sigv4;
 mod source;
 mod storage;
 
+use crate::alertmanagers::Entry;
 use crate::journey::Journey;
 use crate::model::relabel::RelabelRule;
 use crate::problem::{Problem, has_errors};
@@ -72,6 +75,8 @@ pub struct Config {
     pub templates: Vec<String>,
     /// What happens to the labels of our own alerts before they are routed.
     pub alert_relabel: Vec<RelabelRule>,
+    /// Other Alertmanagers that our own alerts are sent to.
+    pub alertmanagers: Vec<Entry>,
     /// Other servers that samples are sent to.
     pub remote_write: Vec<Endpoint>,
     pub storage: Storage,
@@ -161,6 +166,8 @@ fn read_main(
     let mut job_names = job::Names::new();
     let (storage, limits, retention) = storage::read(table);
     let matchers = sections::matchers(table);
+    let is_routed = has_alertmanager || table.has("route");
+    let alerting = alerting::read(table, &folder, global.classic_names_only, is_routed);
     let config = Config {
         jobs: job::read(table, &global, &folder, &file.name, &mut job_names),
         cloudwatch: cloudwatch::read(table, &folder, &file.name, &mut job_names),
@@ -174,7 +181,8 @@ fn read_main(
         routing: routing::read(table, &defaults, &folder, matchers),
         matchers,
         templates: templates(table, &folder),
-        alert_relabel: sections::alerting(table, &folder, global.classic_names_only),
+        alert_relabel: alerting.relabel,
+        alertmanagers: alerting.alertmanagers,
         remote_write: remote::write(table, &folder, &global),
         storage,
         limits,

@@ -2,16 +2,19 @@
 
 mod alerting;
 mod book;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::alert::{Instance, InstanceState, Instances, State, Terms, Transition};
+use crate::alertmanagers::Report;
 use crate::model::relabel::{self, RelabelRule};
 use crate::model::{Fingerprint, LabelSet};
-use crate::route::alert::{Alert, IncomingAlert};
+use crate::route::alert::{ALERT_NAME, Alert, IncomingAlert};
 use crate::rule::{Active, Holding, Kind, Rule, RuleError, RuleGroup, RuleId, Unseen};
 use crate::time::{Span, Timestamp};
+use crate::trace::{AlertStep, What};
 
 use book::Book;
 
@@ -41,11 +44,25 @@ pub enum LedgerChange {
 /// What an evaluation brings.
 #[derive(Debug, Default)]
 pub struct Judgement {
+    /// The rule that was evaluated, as `rule_id` gives it.
+    pub rule: Option<Fingerprint>,
     /// What routing must hear.
     pub news: Vec<IncomingAlert>,
+    /// What other Alertmanagers must hear.
+    pub reports: Vec<Report>,
     pub changes: Vec<LedgerChange>,
+    /// What became of its alerts, for the trace.
+    pub steps: Vec<AlertStep>,
     /// Why the rule has no alerts any more: it had more than it may have.
     pub lost: Option<RuleError>,
+}
+
+/// Returns a short name of a rule: the same as long as its identity is.
+pub fn rule_id(rule: &RuleId) -> Fingerprint {
+    let RuleId { file, group, name, labels, nth } = rule;
+    let nth = nth.to_string();
+    let own = [("file", file), ("group", group), ("name", name), ("nth", &nth)].map(|(key, value)| (key.to_owned(), value));
+    LabelSet::from_pairs(own.into_iter().chain(labels.iter().map(|(name, value)| (format!("label {name}"), value)))).fingerprint()
 }
 
 /// What the ledger must know of a rule.
@@ -85,6 +102,11 @@ impl RuleTerms {
             generator_url: rule.generator_url(external_url),
         }
     }
+
+    /// Returns where the rule stands, such as `rules/checkout.yml/errors`.
+    fn source(&self) -> String {
+        format!("{}/{}", self.file, self.group)
+    }
 }
 
 /// What happens to the labels of our alerts on their way to routing, as on the way from Prometheus to an Alertmanager.
@@ -93,6 +115,8 @@ pub struct Outward {
     /// Added where an alert has no label of the name.
     pub external_labels: LabelSet,
     pub relabel: Vec<RelabelRule>,
+    /// Whether other Alertmanagers are told beside our own routing.
+    pub others: bool,
 }
 
 impl Outward {
@@ -192,6 +216,14 @@ impl Ledger {
         Some(IncomingAlert { labels: self.outward.labels(labels)?, ends_at: Some(NEVER), ..alert }.shortened())
     }
 
+    /// Returns a rule's id with the labels that all of its alerts have when they are routed; None: no alert of it is.
+    fn witness(&self, rule: &RuleKey) -> Option<(Fingerprint, LabelSet)> {
+        let fixed = rule.labels.iter().filter(|(_, value)| !value.contains("{{"));
+        let mut labels = LabelSet::from_pairs(fixed).builder();
+        labels.set(ALERT_NAME, &rule.name);
+        Some((rule_id(rule), self.outward.labels(&labels.build())?))
+    }
+
     /// Returns every alert that fires and that routing does not hold under its labels, as after a change of those.
     pub fn unheard(&self, is_held: impl Fn(Fingerprint) -> bool) -> Vec<IncomingAlert> {
         self.holders.keys().filter(|one| !is_held(**one)).filter_map(|one| self.held(*one)).collect()
@@ -234,6 +266,7 @@ impl Ledger {
     ) -> Judgement {
         let book = self.books.entry(rule.clone()).or_default();
         book.terms = Some(terms.clone());
+        let id = *book.id.get_or_insert_with(|| rule_id(rule));
         let asked = Terms { hold: terms.hold, keep_firing: terms.keep_firing, limit: terms.limit };
         let before: BTreeMap<LabelSet, InstanceState> =
             book.instances.iter().map(|instance| (instance.labels.clone(), InstanceState::from(instance))).collect();
@@ -249,12 +282,23 @@ impl Ledger {
                     for (labels, _) in before.iter().filter(|(_, record)| record.state == State::Firing) {
                         self.note(rule, labels, Some(false));
                     }
-                    return Judgement { news: self.outward(news), changes, lost: Some(error) };
+                    let active = before.iter().filter(|(_, record)| record.state != State::Resolved);
+                    let lost = active.map(|(labels, _)| steps::step(labels, terms.source(), What::Lost, &self.outward, at));
+                    return Judgement {
+                        rule: Some(id),
+                        steps: lost.collect(),
+                        news: self.outward(news),
+                        reports: Vec::new(),
+                        changes,
+                        lost: Some(error),
+                    };
                 }
             }
         };
-        let news = book.news(terms, at);
+        let mut reports = Vec::new();
+        let news = book.news(terms, at, self.outward.others.then_some(&mut reports));
         let mut changes = book.changes(rule, &before);
+        let steps = steps::steps(terms, &self.outward, &before, book, &changes, at);
         for transition in transitions {
             let fires = match transition {
                 Transition::Fired(_) => Some(true),
@@ -265,7 +309,18 @@ impl Ledger {
                 changes.push(self.happened(transition, at));
             }
         }
-        Judgement { news: self.outward(news), changes, lost: None }
+        let (news, reports) = (self.outward(news), self.outward_reports(reports));
+        Judgement { rule: Some(id), news, reports, changes, steps, lost: None }
+    }
+
+    /// Returns reports under the labels with which alerts leave; none of the end of an alert while another of the same labels fires.
+    fn outward_reports(&self, reports: Vec<Report>) -> Vec<Report> {
+        let outward = |report: Report| {
+            let labels = self.outward.labels(&report.labels)?;
+            let goes_on = report.is_over && self.holders.contains_key(&labels.fingerprint());
+            (!goes_on && !labels.is_empty()).then_some(Report { labels, ..report })
+        };
+        reports.into_iter().filter_map(outward).collect()
     }
 
     fn happened(&self, what: Transition, at: Timestamp) -> LedgerChange {
@@ -278,23 +333,37 @@ impl Ledger {
         self.books.get(rule).map_or_else(Vec::new, |book| book.instances.series())
     }
 
-    /// Ends the alerts of every rule that is not among `rules`.
-    pub fn keep_only(&mut self, rules: &[RuleKey], now: Timestamp) -> (Vec<IncomingAlert>, Vec<LedgerChange>) {
+    /// Ends the alerts of every rule that is not among `rules`. Other Alertmanagers are told as well, where Prometheus lets such alerts
+    /// run out.
+    pub fn keep_only(&mut self, rules: &[RuleKey], now: Timestamp) -> Judgement {
         let kept: BTreeSet<&RuleKey> = rules.iter().collect();
         let gone: Vec<RuleKey> = self.books.keys().filter(|rule| !kept.contains(rule)).cloned().collect();
-        let (mut news, mut changes) = (Vec::new(), Vec::new());
+        let (mut news, mut reports, mut changes, mut steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for rule in gone {
             let Some(book) = self.books.remove(&rule) else { continue };
             for instance in book.instances.active().filter(|instance| instance.state == State::Firing) {
                 if self.note(&rule, &instance.labels, Some(false)) {
                     changes.push(self.happened(Transition::Resolved(instance.labels.clone()), now));
                 }
+                let source = format!("{}/{}", rule.file, rule.group);
+                steps.push(steps::step(&instance.labels, source, What::RuleGone, &self.outward, now));
                 let ends_at = instance.fired_at.map(|fired_at| fired_at.max(now));
+                if self.outward.others {
+                    reports.push(Report {
+                        labels: instance.labels.clone(),
+                        annotations: instance.annotations.clone(),
+                        starts_at: instance.fired_at.unwrap_or(now),
+                        ends_at: ends_at.unwrap_or(now),
+                        is_over: true,
+                        generator_url: book.terms.as_ref().map_or_else(String::new, |terms| terms.generator_url.clone()),
+                    });
+                }
                 news.push(IncomingAlert { ends_at, ..book::incoming(instance, &book::source(&rule.file, &rule.group), "") });
             }
             changes.push(LedgerChange::DropRule(rule));
         }
-        (self.outward(news), changes)
+        let (news, reports) = (self.outward(news), self.outward_reports(reports));
+        Judgement { news, reports, changes, steps, ..Judgement::default() }
     }
 
     /// Returns the ends of alerts that claim to be ours and that no rule knows.

@@ -18,6 +18,7 @@
 //! | `page` | a demand on a person, and its states |
 //! | `plane` | alerts in, deliveries and pages out: one machine |
 //! | `ledger` | the alerts of our rules on their way to routing: what is news, what ends, under which labels |
+//! | `alertmanagers` | which other Alertmanagers there are, what waits for each, when it is tried |
 //! | `testing` | what unit tests of rules and pages expect, and what a story of series brings instead |
 //! | `backtest` | what would have been notified: rules and routing over stored samples, and how two sets of rules differ |
 //! | `collect` | what sources that are asked over an API have in common: how far back to ask, what a collection means for the store |
@@ -31,6 +32,7 @@
 
 pub mod access;
 pub mod alert;
+pub mod alertmanagers;
 pub mod atlas;
 pub mod aws;
 pub mod backtest;
@@ -55,4 +57,5 @@ pub mod store;
 pub mod template;
 pub mod testing;
 pub mod time;
+pub mod trace;
 pub mod yaml;

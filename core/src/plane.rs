@@ -11,6 +11,7 @@ mod flush;
 mod membership;
 mod people;
 mod view;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,13 +25,16 @@ use crate::route::inhibition::Inhibitor;
 use crate::route::silence::{BadSilence, SilenceRequest, Silences};
 use crate::route::tree::Routing;
 use crate::time::{Span, Timestamp};
+use crate::trace::{AlertStep, Routes, Tracer};
 
 use extension::Extensions;
+use witness::Witnesses;
 
 pub use crate::route::message::Action;
 pub use change::{Change, DELIVERY_LIFE, Delivery, Records};
 pub use extension::Extension;
 pub use view::{AlertState, AlertView, GroupView};
+pub use witness::ANSWERS_MAX;
 
 /// After a start, notifications wait at most this long for our own rules to be evaluated once, so that inhibitors exist.
 pub const WARM_UP_MAX: Span = Span::from_secs(60);
@@ -126,6 +130,8 @@ pub struct Plane {
     /// The one page of a group that is open; follows from `pages`.
     open_pages: BTreeMap<GroupId, String>,
     gate: Gate,
+    witnesses: Witnesses,
+    tracer: Tracer,
     unsaved: Unsaved,
 }
 
@@ -137,6 +143,7 @@ enum Gate {
         alive_at: Option<Timestamp>,
     },
     Cold {
+        since: Timestamp,
         until: Timestamp,
     },
     Open,
@@ -173,6 +180,8 @@ impl Plane {
             pages: records.pages.into_iter().map(|page| (page.id.clone(), page)).collect(),
             open_pages: BTreeMap::new(),
             gate: Gate::Fresh { alive_at },
+            witnesses: Witnesses::default(),
+            tracer: Tracer::new(records.trace),
             unsaved: Unsaved::default(),
         };
         for alert in records.alerts {
@@ -208,7 +217,7 @@ impl Plane {
                 Ok(Reply::Done)
             }
             Event::Warm => {
-                self.gate = Gate::Open;
+                self.open(now);
                 Ok(Reply::Done)
             }
         }
@@ -217,11 +226,11 @@ impl Plane {
     /// Does everything that has fallen due. Timers that fell due long ago fire once.
     pub fn tick(&mut self, now: Timestamp) {
         self.wake(now);
-        if let Gate::Cold { until } = self.gate {
+        if let Gate::Cold { until, .. } = self.gate {
             if now < until {
                 return;
             }
-            self.gate = Gate::Open;
+            self.open(now);
         }
         self.flush_due(now);
         self.unsaved.silences.extend(self.silences.forget(now));
@@ -233,7 +242,7 @@ impl Plane {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         match self.gate {
             Gate::Fresh { .. } => Some(Timestamp::MIN),
-            Gate::Cold { until } => Some(until),
+            Gate::Cold { until, .. } => Some(until),
             Gate::Open => {
                 let old_page = self.pages.values().filter_map(|page| page.resolved_at).min();
                 [self.next_flush(), self.silences.next_deadline(), old_page.map(|at| at + PAGE_RETENTION), self.next_loose_end()]
@@ -275,6 +284,7 @@ impl Plane {
             });
         }
         changes.extend(unsaved.deliveries.into_iter().map(Change::Deliver));
+        changes.extend(self.tracer.drain().into_iter().map(Change::Trace));
         changes
     }
 
@@ -282,11 +292,20 @@ impl Plane {
     pub fn is_drained(&self) -> bool {
         let Unsaved { alerts, groups, silences, pages, deliveries } = &self.unsaved;
         self.extensions.is_drained()
+            && self.tracer.is_drained()
             && alerts.is_empty()
             && groups.is_empty()
             && silences.is_empty()
             && pages.is_empty()
             && deliveries.is_empty()
+    }
+
+    /// Returns since when and until when, at the latest, nobody is told of anything after the start; None: people are told.
+    pub fn closed(&self) -> Option<(Timestamp, Timestamp)> {
+        match self.gate {
+            Gate::Cold { since, until } => Some((since, until)),
+            Gate::Fresh { .. } | Gate::Open => None,
+        }
     }
 
     /// Returns whether notifications are no longer held back after the start.
@@ -297,11 +316,24 @@ impl Plane {
     /// Learns the time of the start from the first event.
     fn wake(&mut self, now: Timestamp) {
         let Gate::Fresh { alive_at } = self.gate else { return };
-        self.gate = Gate::Cold { until: now + WARM_UP_MAX };
+        self.gate = Gate::Cold { since: now, until: now + WARM_UP_MAX };
+        self.tracer.routes(Routes::new(&self.routing), now);
         if let Some(alive_at) = alive_at {
             self.bridge_outage(alive_at, now);
         }
         self.reconcile(now, membership::Timers::Keep);
+    }
+
+    fn open(&mut self, now: Timestamp) {
+        if let Gate::Cold { since, .. } = self.gate {
+            self.tracer.opened(since, now);
+        }
+        self.gate = Gate::Open;
+    }
+
+    /// Takes down what became of an alert, for those who ask later.
+    pub fn trace(&mut self, step: AlertStep) {
+        self.tracer.step(step);
     }
 
     /// While nobody listened, senders could not say that their alerts go on; those get time to say it now.

@@ -6,6 +6,7 @@ pub mod functions;
 pub mod grounds;
 pub mod lint;
 mod local;
+pub mod margin;
 pub mod named;
 mod read;
 mod slot;

@@ -9,6 +9,9 @@ use tocsin_core::time::Timestamp;
 use super::pack::pack;
 use super::{Cell, Db, DbError, Row, RowSql, Write};
 
+/// So many keys are asked for at a time.
+const KEYS_MAX: usize = 200;
+
 /// Where a delivery stands. Every delivery ends as delivered, rejected or expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryState {
@@ -262,6 +265,19 @@ impl Db {
         let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
         let sql = format!("SELECT {COLUMNS} FROM delivery {filter} ORDER BY id DESC LIMIT ${}", cells.len());
         self.rows("delivery", sql, cells).await?.iter().map(outbox_row).collect()
+    }
+
+    /// Returns the deliveries of some keys, in the order in which they were decided.
+    pub async fn deliveries_of(&self, keys: &[String]) -> Result<Vec<OutboxRow>, DbError> {
+        let mut found = Vec::new();
+        for keys in keys.chunks(KEYS_MAX) {
+            let places: Vec<String> = (1..=keys.len()).map(|place| format!("${place}")).collect();
+            let sql = format!("SELECT {COLUMNS} FROM delivery WHERE delivery_key IN ({})", places.join(", "));
+            let rows = self.rows("delivery", sql, keys.iter().map(|key| Cell::from(key.as_str()))).await?;
+            found.extend(rows.iter().map(outbox_row).collect::<Result<Vec<_>, DbError>>()?);
+        }
+        found.sort_by_key(|row| row.id);
+        Ok(found)
     }
 
     /// Returns how many deliveries stand in each state, and how many of the pending ones have failed at least once.

@@ -3,7 +3,7 @@
 use super::{Db, DbError, LONG_PATIENCE, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN, EXTENSIONS, BODIES];
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN, EXTENSIONS, BODIES, TRACE];
 
 const FIRST: (i64, &[&str]) = (
     1,
@@ -151,3 +151,14 @@ const EXTENSIONS: (i64, &[&str]) =
 
 /// What deliveries say, apart from how they stand, which changes.
 const BODIES: (i64, &[&str]) = (7, &["CREATE TABLE delivery_body (delivery_key TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)"]);
+
+/// What was decided about alerts. `subject` is a digest of a group, or a word; `size` is about what the row takes.
+const TRACE: (i64, &[&str]) = (
+    8,
+    &[
+        "CREATE TABLE trace (number BIGINT NOT NULL PRIMARY KEY, subject TEXT NOT NULL, at_ms BIGINT NOT NULL, until_ms BIGINT NOT NULL, \
+         times BIGINT NOT NULL, names TEXT NOT NULL, size BIGINT NOT NULL, body TEXT NOT NULL)",
+        "CREATE INDEX trace_by_subject ON trace (subject, at_ms)",
+        "CREATE INDEX trace_by_end ON trace (until_ms, number, size)",
+    ],
+);

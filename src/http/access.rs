@@ -47,6 +47,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/api/tocsin/v1/overview", Needs(Read)),
     ("GET", "/api/tocsin/v1/alerts", Needs(Read)),
     ("GET", "/api/tocsin/v1/alerts/{fingerprint}", Needs(Read)),
+    ("GET", "/api/tocsin/v1/why", Needs(Read)),
     ("GET", "/api/tocsin/v1/pages", Needs(Read)),
     ("GET", "/api/tocsin/v1/pages/{id}", Needs(Read)),
     ("POST", "/api/tocsin/v1/pages/{id}/acknowledge", Needs(Acknowledge)),

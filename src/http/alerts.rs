@@ -3,6 +3,7 @@
 pub mod deliveries;
 pub mod pages;
 pub mod preview;
+pub mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -294,4 +295,9 @@ pub fn routes(state: AlertsState) -> Router {
         .route("/api/tocsin/v1/inbox", routing::get(deliveries::inbox))
         .route("/api/tocsin/v1/silences/preview", routing::post(preview::preview))
         .with_state(state)
+}
+
+/// Returns the route by which it is asked why somebody was told, or nobody.
+pub fn why_routes(state: why::WhyState) -> Router {
+    Router::new().route("/api/tocsin/v1/why", routing::get(why::why)).with_state(state)
 }

@@ -11,6 +11,7 @@ pub mod tree;
 pub mod write;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -36,6 +37,12 @@ pub struct ApiError {
     message: String,
     /// Where in the query, for an editor's squiggle.
     place: Option<Place>,
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 impl ApiError {

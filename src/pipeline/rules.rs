@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use tocsin_core::ledger::{Judged, Outward, RuleKey, RuleTerms};
-use tocsin_core::model::{Cell, LabelSet, Row, Value};
+use tocsin_core::ledger::{Judged, Outward, RuleKey, RuleTerms, rule_id};
+use tocsin_core::model::{Cell, Fingerprint, LabelSet, Row, Value};
 use tocsin_core::promql::evaluate::{CancelOnDrop, Options};
 use tocsin_core::rule::grounds::Ground;
 use tocsin_core::rule::{Environment, Evaluated, Kind, Local, RuleError, RuleGroup, RuleId, Unseen, with_ends};
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::hub::{Hub, Topic};
 use super::ingest::Ingest;
 use super::scrapes::Landed;
-use super::watch::{Standing, Watch};
+use super::watch::{Known, Standing, Wanted, Watch};
 use super::{crash, fault};
 use crate::clock::{self, Stopwatch};
 use crate::telemetry::Metrics;
@@ -63,6 +63,7 @@ pub struct Parts {
     pub hub: Hub,
     pub metrics: Arc<Metrics>,
     pub landed: broadcast::Sender<Landed>,
+    pub wanted: broadcast::Sender<Wanted>,
     pub targets: watch::Receiver<Targets>,
 }
 
@@ -127,7 +128,6 @@ impl Rules {
             .flat_map(|group| group.ids().into_iter().zip(&group.rules))
             .filter(|(_, rule)| rule.is_alert())
             .map(|(id, _)| Arc::new(id))
-            .chain(judged_elsewhere)
             .collect();
         let wanted: BTreeMap<_, _> = groups.iter().map(|group| ((&*group.file, &*group.name), group)).collect();
         let stays = |own: &mut Running| {
@@ -136,7 +136,8 @@ impl Rules {
         };
         let going: Vec<Running> = running.extract_if(.., |own| !stays(own)).collect();
         let written = stop(going).await;
-        let Ok(active) = self.parts.watch.rules(keys, settings.outward.clone()).await else { return };
+        let known = Known { keys, elsewhere: judged_elsewhere, outward: settings.outward.clone() };
+        let Ok(active) = self.parts.watch.rules(known).await else { return };
         let mut inherited = Inherited { written, active };
         let mut statuses = Vec::new();
         for group in &groups {
@@ -208,6 +209,8 @@ struct GroupWork {
     environment: Environment,
     group: Arc<RuleGroup>,
     keys: Arc<Vec<RuleKey>>,
+    /// By which they are asked for.
+    ids: Vec<Fingerprint>,
     terms: Vec<Arc<RuleTerms>>,
     looks: Looks,
     written: Vec<Written>,
@@ -243,6 +246,7 @@ impl GroupWork {
             looks: Looks::new(group, &terms.recorded),
             written,
             active,
+            ids: keys.iter().map(|key| rule_id(key)).collect(),
             keys,
             options: terms.options.clone(),
             environment,
@@ -266,7 +270,7 @@ impl GroupWork {
     }
 
     async fn work(&mut self, stop: &mut watch::Receiver<bool>) {
-        let mut landed = self.parts.landed.subscribe();
+        let (mut landed, mut wanted) = (self.parts.landed.subscribe(), self.parts.wanted.subscribe());
         let mut slot = self.group.next_slot(clock::now());
         // One wait for each slot, whatever lands meanwhile: only a whole wait tells that the wall clock was stepped back.
         let mut wait = Box::pin(clock::sleep_until(slot));
@@ -294,6 +298,15 @@ impl GroupWork {
                     }
                     wait.set(clock::sleep_until(slot));
                 }
+                ids = wanted.recv() => {
+                    // Whoever was missed waits a few seconds at most.
+                    let Ok(ids) = ids else { continue };
+                    let due: Vec<usize> = (0..self.ids.len()).filter(|index| ids.contains(&self.ids[*index])).collect();
+                    tokio::select! {
+                        () = self.look(due, true) => {}
+                        () = asked(stop) => return,
+                    }
+                }
                 news = landed.recv() => {
                     let mut batch: Vec<Landed> = news.into_iter().collect();
                     // Scrapes that landed meanwhile are looked at in one go; when too many have, the slot will see them.
@@ -304,7 +317,7 @@ impl GroupWork {
                     if !due.is_empty() && since_look.elapsed() >= rest {
                         let watch = Stopwatch::start();
                         tokio::select! {
-                            () = self.look(due) => {}
+                            () = self.look(due, false) => {}
                             () = asked(stop) => return,
                         }
                         (since_look, rest) = (Stopwatch::start(), watch.elapsed() * LOOK_REST);
@@ -418,7 +431,8 @@ impl GroupWork {
         }
     }
 
-    async fn look(&mut self, due: Vec<usize>) {
+    /// Looks at some rules between slots. `wanted`: somebody waits for the answer, also where nothing is found.
+    async fn look(&mut self, due: Vec<usize>, wanted: bool) {
         let at = clock::now();
         for index in due {
             // A look ends nothing.
@@ -427,7 +441,7 @@ impl GroupWork {
             // A failed look changes nothing; the slot reports what is wrong.
             let Ok((Evaluated::Active(active), unseen)) = result else { continue };
             self.looks.evaluated(index);
-            if active.is_empty() {
+            if active.is_empty() && !wanted {
                 continue;
             }
             let (rule, terms) = (self.keys[index].clone(), self.terms[index].clone());

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_core::alertmanagers::Report;
 use tocsin_core::ledger::{Alerting, Judged, Outcome, Outward, RuleKey};
-use tocsin_core::model::LabelSet;
+use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::plane::{Change, Delivery, Event, Refused, Reply};
 use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::time::{Span, Timestamp};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
+use super::alertmanagers::Reports;
 use super::crash;
 use super::fresh::Fresh;
 use super::hub::{Hub, Topic};
@@ -24,7 +26,7 @@ use crate::clock::{self, Stopwatch};
 use crate::db::accounts::{AuditEntry, audit_writes};
 use crate::db::deliveries::{DeliveryState, OutboxRow, insert, insert_body};
 use crate::db::state::{self, Document};
-use crate::db::{Db, Write};
+use crate::db::{Db, Write, trace};
 use crate::telemetry::Metrics;
 
 /// Changes that may wait; senders then wait too, which slows evaluation down and loses nothing.
@@ -43,11 +45,22 @@ const CLIENT_WAIT: Duration = Duration::from_secs(10);
 /// Alerts from outside that may wait to be taken in, in KiB.
 const ALERTS_KIB_MAX: u32 = 64 << 10;
 
+/// Rules that are to be looked at, by the ids that the ledger gives them.
+pub type Wanted = Arc<BTreeSet<Fingerprint>>;
+
 enum Message {
     Judged(Judged, oneshot::Sender<Standing>),
     Event(Asked, oneshot::Sender<Result<Reply, Refused>>),
     /// These are all the rules that there are now; others have ended, and with them their alerts.
-    Rules(Vec<RuleKey>, Outward, oneshot::Sender<BTreeMap<RuleKey, BTreeSet<LabelSet>>>),
+    Rules(Known, oneshot::Sender<BTreeMap<RuleKey, BTreeSet<LabelSet>>>),
+}
+
+/// The rules that there are.
+pub struct Known {
+    /// Those that can be looked at at any time.
+    pub keys: Vec<RuleKey>,
+    pub elsewhere: Vec<RuleKey>,
+    pub outward: Outward,
 }
 
 /// How the alerts of a rule stand.
@@ -93,8 +106,12 @@ pub enum WatchError {
 pub struct Parts {
     pub db: Db,
     pub hub: Hub,
+    /// Hear of our rules' alerts beside our own routing.
+    pub others: Reports,
     pub outbox: Arc<Notify>,
     pub fresh: Arc<Fresh>,
+    /// Where rules hear that they are to be looked at.
+    pub wanted: broadcast::Sender<Wanted>,
     pub metrics: Arc<Metrics>,
     pub last_delivery_id: i64,
     pub pulse: Pulse,
@@ -141,8 +158,8 @@ impl Watch {
     }
 
     /// Says which rules there are from now on; returns the labels of their alerts that are pending or fire.
-    pub async fn rules(&self, keys: Vec<RuleKey>, outward: Outward) -> Result<BTreeMap<RuleKey, BTreeSet<LabelSet>>, WatchError> {
-        self.change(|reply| Message::Rules(keys, outward, reply)).await
+    pub async fn rules(&self, known: Known) -> Result<BTreeMap<RuleKey, BTreeSet<LabelSet>>, WatchError> {
+        self.change(|reply| Message::Rules(known, reply)).await
     }
 
     /// Asks something of the state as it stands between two changes.
@@ -211,22 +228,28 @@ async fn work(
             }
         }
         let now = clock::now();
-        let (mut writes, mut answers) = (std::mem::take(&mut opening), Vec::new());
+        let (mut writes, mut answers, mut reports) = (std::mem::take(&mut opening), Vec::new(), Vec::new());
         for message in batch.drain(..) {
-            answers.push(take(&mut state, message, &mut writes, now));
+            answers.push(take(&mut state, message, &mut writes, &mut reports, now));
         }
         state.plane.tick(now);
+        let wanted = state.plane.take_wanted();
+        if !wanted.is_empty() {
+            // Without any rules nobody listens.
+            let _ = parts.wanted.send(Arc::new(wanted));
+        }
         let told = collect(&mut state, &mut parts, &mut writes, now);
         record(&parts, &writes).await;
         for answer in answers {
             answer();
         }
+        parts.others.tell(reports);
         announce(&parts, &state, &told);
     }
 }
 
-/// Takes one message into the state; adds to the writes what it changes beside the plane.
-fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Timestamp) -> Answer {
+/// Takes one message into the state; adds to the writes what it changes beside the plane, and to the reports what others must hear.
+fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, reports: &mut Vec<Report>, now: Timestamp) -> Answer {
     match message {
         Message::Judged(judged, reply) => {
             let (rule, terms) = (judged.rule.clone(), judged.terms.clone());
@@ -234,7 +257,7 @@ fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Ti
             if let Some(error) = &outcome.lost {
                 tracing::error!(rule = terms.name, group = terms.group, error = %error, "a rule has lost its alerts");
             }
-            keep(outcome, writes);
+            keep(outcome, writes, reports);
             answer(reply, Standing { series: state.ledger.series(&rule), active: state.ledger.active_of(&rule) })
         }
         Message::Event(Asked { event, note, room }, reply) => {
@@ -246,15 +269,16 @@ fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, now: Ti
             }
             answer(reply, result)
         }
-        Message::Rules(keys, outward, reply) => {
-            keep(state.replace_rules(&keys, outward, now), writes);
+        Message::Rules(Known { keys, elsewhere, outward }, reply) => {
+            keep(state.replace_rules(&keys, &elsewhere, outward, now), writes, reports);
             answer(reply, state.ledger.active())
         }
     }
 }
 
 /// Adds to the writes what came of the alerts of rules, and logs what routing could not take of it.
-fn keep(outcome: Outcome, writes: &mut Vec<Write>) {
+fn keep(outcome: Outcome, writes: &mut Vec<Write>, reports: &mut Vec<Report>) {
+    reports.extend(outcome.reports);
     writes.extend(outcome.changes.iter().map(ledger::write));
     if let Some(reason) = outcome.refused.first() {
         tracing::error!(count = outcome.refused.len(), %reason, "alerts of our own rules cannot be routed; they are offered again");
@@ -316,6 +340,10 @@ fn collect(state: &mut Alerting, parts: &mut Parts, writes: &mut Vec<Write>, now
                 // It is asked for once it is recorded.
                 parts.fresh.put(delivery);
                 Topic::Deliveries
+            }
+            Change::Trace(change) => {
+                writes.push(trace::write(&change));
+                continue;
             }
         };
         *told.entry(topic).or_default() += 1;

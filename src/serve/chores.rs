@@ -27,6 +27,7 @@ const MERGE_EVERY: Duration = Duration::from_secs(60);
 const MERGE_AGAIN: Duration = Duration::from_secs(600);
 const LINK_EVERY: Duration = Duration::from_secs(5);
 const COUNT_EVERY: Duration = Duration::from_secs(5);
+const TRACE_EVERY: Duration = Duration::from_secs(300);
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// How long resolved pages, finished deliveries and histories are kept.
 const HISTORY: Span = Span::from_mins(90 * 24 * 60);
@@ -48,6 +49,8 @@ pub struct Chores {
     pub sync_every: Duration,
     /// The sign of life of the merging of blocks.
     pub merging: Pulse,
+    /// How long the trace is kept, and in how many bytes.
+    pub trace: (Span, u64),
     /// When the disk was told the time first.
     pub opened: clock::Stopwatch,
 }
@@ -67,6 +70,7 @@ impl Chores {
         tasks.start("chores", self.clone().maintain(maintain));
         tasks.start("chores", self.clone().merge(merge));
         tasks.start("chores", self.clone().sweep());
+        tasks.start("chores", self.clone().sweep_trace());
         tasks.start("chores", self.clone().link());
         tasks.start("chores", self.clone().count_runs());
         pulses.to_vec()
@@ -209,6 +213,20 @@ impl Chores {
             }
             if let Err(error) = self.db.sweep_runs(Timestamp(now.0 - RUN_HISTORY.0)).await {
                 tracing::error!(error = with_causes(&error), "old runs cannot be swept out");
+            }
+        }
+    }
+}
+
+impl Chores {
+    /// Keeps the trace within its bounds, of which a storm can reach the size in minutes.
+    async fn sweep_trace(self) {
+        let mut timer = every(TRACE_EVERY);
+        let (time, bytes) = (self.trace.0, i64::try_from(self.trace.1).unwrap_or(i64::MAX));
+        loop {
+            timer.tick().await;
+            if let Err(error) = self.db.sweep_trace(Timestamp(clock::now().0 - time.0), bytes).await {
+                tracing::error!(error = with_causes(&error), "the trace of decisions cannot be kept within its bounds");
             }
         }
     }

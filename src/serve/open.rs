@@ -102,6 +102,7 @@ pub async fn restore(
         silences: db.documents(Document::Silence).await?,
         pages: db.pages_to_restore(10_000).await?,
         alive_at,
+        trace: db.trace_mark().await?,
     };
     let plane = Plane::restore(Arc::new(loaded.config.routing.clone()), external_url.to_owned(), records);
     Ok((Alerting { plane, ledger }, opening))

@@ -24,6 +24,7 @@ use crate::act::fault::Faults;
 use crate::clock;
 use crate::config::{Loaded, Sources, load};
 use crate::http::alertmanager::{Receivers, RoutingView};
+use crate::pipeline::alertmanagers::Alertmanagers;
 use crate::pipeline::journeys::Journeys;
 use crate::pipeline::objectives::Objectives;
 use crate::pipeline::outbox::Addressees;
@@ -39,6 +40,7 @@ pub struct Live {
     pub watch: Watch,
     pub scrapes: Arc<Scrapes>,
     pub remote: Arc<Remote>,
+    pub alertmanagers: Arc<Alertmanagers>,
     pub store: Arc<Store>,
     pub memory_budget: watch::Sender<MemoryBudget>,
     pub journeys: Arc<Journeys>,
@@ -179,8 +181,14 @@ impl Live {
                 syntax: config.language.syntax,
                 ..Environment::default()
             },
-            outward: Outward { external_labels: config.global.external_labels, relabel: config.alert_relabel },
+            outward: Outward {
+                external_labels: config.global.external_labels,
+                relabel: config.alert_relabel,
+                others: !config.alertmanagers.is_empty(),
+            },
         };
+        // Before the rules, so that what these bring first is told.
+        self.alertmanagers.replace(config.alertmanagers);
         // Before the rules, so that none that is gone is judged once its alerts have ended.
         let judged_elsewhere = self.objectives.replace(objectives, settings.options.clone()).await;
         self.rules.replace(groups, judged_elsewhere, &settings).await;

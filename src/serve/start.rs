@@ -26,6 +26,7 @@ use crate::http::access::Guard;
 use crate::http::prometheus::query::Queries;
 use crate::http::{self, Front};
 use crate::notify::Sender;
+use crate::pipeline::alertmanagers::{Alertmanagers, Reports};
 use crate::pipeline::fresh::Fresh;
 use crate::pipeline::hub::Hub;
 use crate::pipeline::ingest::Ingest;
@@ -43,6 +44,8 @@ use crate::pipeline::stored::Stored;
 use crate::pipeline::watch::{self as watch_room, Watch};
 use crate::telemetry::Metrics;
 
+/// Wishes for looks that may wait before a rule group hears of them.
+const WANTED_MAX: usize = 64;
 /// Scrapes that may have landed before a rule group looks.
 const LANDED_MAX: usize = 1024;
 /// Reloads that wait.
@@ -103,17 +106,23 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let remote = Arc::new(Remote::new(queue, metrics.clone()));
     tasks.start("chores", remote.clone().keep());
     let ingest = Arc::new(Ingest { store: store.clone(), disk: disk.clone(), metrics: metrics.clone(), remote: remote.clone() });
+    let alertmanagers = Arc::new(Alertmanagers::new(ingest.clone(), metrics.clone()));
+    let (others, reports) = Reports::new(metrics.clone());
+    tasks.start("alertmanagers", alertmanagers.clone().hear(reports));
     let (wake, fresh) = (Arc::new(Notify::new()), Arc::new(Fresh::default()));
 
     let (watch_pulse, outbox_pulse) = (Pulse::new("the watch", STILL), Pulse::new("the outbox", STILL));
     let (state, opening) = restore(&db, &loaded, &external_url, started_at).await?;
+    let (wanted, _) = broadcast::channel(WANTED_MAX);
     let parts = watch_room::Parts {
         opening,
         last_delivery_id: db.last_delivery_id().await?,
         db: db.clone(),
         hub: hub.clone(),
+        others,
         outbox: wake.clone(),
         fresh: fresh.clone(),
+        wanted: wanted.clone(),
         metrics: metrics.clone(),
         pulse: watch_pulse.clone(),
     };
@@ -157,6 +166,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         hub: hub.clone(),
         metrics: metrics.clone(),
         landed,
+        wanted,
         targets: scrapes.targets(),
     }));
     let objectives_pulse = Pulse::new("the count of objectives", STILL);
@@ -188,6 +198,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         store: store.clone(),
         metrics: metrics.clone(),
         sync_every: storage.sync_every.to_std(),
+        trace: (storage.trace_time, storage.trace_bytes),
         merging: merging.clone(),
         opened,
     };
@@ -239,6 +250,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         rules: rules.clone(),
         objectives: objectives.handle(),
         scrapes: scrapes.clone(),
+        alertmanagers: alertmanagers.clone(),
         journeys: journeys.clone(),
         desk: acting.desk.clone(),
         metrics: metrics.clone(),
@@ -259,6 +271,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         watch: watch.clone(),
         scrapes,
         remote,
+        alertmanagers,
         store,
         memory_budget: budget_sender,
         journeys,

@@ -10,6 +10,7 @@ mod run_facts;
 mod run_lists;
 mod runs;
 mod schema;
+mod trace;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -75,6 +76,7 @@ async fn hold(mut place: impl FnMut(&str) -> Place) {
             a_kill_switch_is_pulled_and_released, a_freeze_lasts_until_its_end, writes_of_drills_are_kept_by_their_tag;
         objectives: counts_come_back_as_they_went, a_ledger_goes_on_from_its_rows,
             counts_are_forgotten_by_age_by_definition_and_whole;
+        trace: what_was_decided_is_found_by_alert_and_by_group, the_trace_stays_within_its_age_and_its_size;
     }
 }
 

@@ -7,6 +7,7 @@ pub mod moto;
 pub mod page;
 pub mod peers;
 pub mod protobuf;
+pub mod recorder;
 pub mod scene;
 pub mod service;
 pub mod shop;

@@ -3,6 +3,7 @@
 mod access;
 mod act;
 mod alertmanager_api;
+mod alertmanagers;
 mod atlas;
 mod backtest;
 mod browser;
@@ -38,3 +39,4 @@ mod testing;
 mod tidy;
 mod tsdb;
 mod unseen;
+mod why;

@@ -58,7 +58,7 @@ fn static_group(value: &Value<'_, '_>, check_targets: bool) -> TargetGroup {
         let Some(address) = target.text() else { continue };
         if check_targets && address.contains('/') {
             let shown = without_password(&address).unwrap_or_else(|| address.clone());
-            target.error(format!("{shown:?} is not a valid hostname; write host:port, and the path as metrics_path"));
+            target.error(format!("{shown:?} is not a valid hostname; write host:port; the path has a key of its own"));
         }
         addresses.push(address);
     }

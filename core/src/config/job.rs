@@ -122,7 +122,7 @@ fn names(table: &mut Table<'_, '_>, global: &Global) -> bool {
     classic
 }
 
-fn scheme(table: &mut Table<'_, '_>) -> String {
+pub(super) fn scheme(table: &mut Table<'_, '_>) -> String {
     let Some(value) = table.value("scheme") else { return "http".to_owned() };
     let scheme = value.text().unwrap_or_default();
     if !matches!(scheme.as_str(), "http" | "https") {

@@ -152,7 +152,7 @@ fn write_entry(value: &Value<'_, '_>, folder: &Folder, global: &Global) -> (Stri
 }
 
 /// Checks the signing of requests for a cloud, which is not served.
-pub(super) fn check_sigv4(table: &mut Table<'_, '_>) {
+fn check_sigv4(table: &mut Table<'_, '_>) {
     let Some(mut table) = table.table("sigv4") else { return };
     let access = client::some_text(&mut table, "access_key").is_some();
     let secret = client::some_text(&mut table, "secret_key").is_some();

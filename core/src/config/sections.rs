@@ -1,20 +1,17 @@
-//! Smaller sections of the main file: alerting, tracing, OTLP, and our own keys.
+//! Smaller sections of the main file: tracing, OTLP, and our own keys.
 
 use std::collections::BTreeSet;
 
 use crate::client::Secret;
-use crate::model::relabel::RelabelRule;
 use crate::promql::evaluate::Options;
 use crate::promql::parse::Syntax;
 use crate::route::matchers::Mode;
 use crate::yaml::{Table, Value};
 
 use super::client;
-use super::discovery;
 use super::global::Global;
 use super::place::{Folder, check_url};
-use super::relabel;
-use super::remote::{check_sigv4, quietly};
+use super::remote::quietly;
 
 /// What queries and rules may say beyond what Prometheus 3.5 takes without flags. Objectives and runbooks speak the stable language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,44 +68,6 @@ impl Default for Web {
     fn default() -> Web {
         Web { listen: Vec::new(), external_url: None, remote_write_receiver: true }
     }
-}
-
-/// Reads `alerting`: the relabelling of our own alerts. Other Alertmanagers are checked and not used.
-pub(super) fn alerting(table: &mut Table<'_, '_>, folder: &Folder, classic_names: bool) -> Vec<RelabelRule> {
-    let Some(mut table) = table.table("alerting") else { return Vec::new() };
-    let rules = relabel::rules(&mut table, "alert_relabel_configs", "alert relabeling rule", classic_names);
-    for value in table.list("alertmanagers") {
-        quietly(&value, |value| alertmanager(value, folder, classic_names));
-    }
-    if let Some(value) = table.value("alertmanagers") {
-        value.warning("alerts are routed here by route and receivers, and not sent to other Alertmanagers");
-    }
-    table.finish();
-    rules
-}
-
-fn alertmanager(value: &Value<'_, '_>, folder: &Folder, classic_names: bool) {
-    let mut table = value.table();
-    table.text("scheme");
-    table.text("path_prefix");
-    table.span("timeout");
-    if let Some(version) = table.value("api_version")
-        && let Some(text) = version.text_ref()
-        && text != "v2"
-    {
-        version.error(format!("expected Alertmanager api version to be one of [v2] but got {text}"));
-    }
-    relabel::rules(&mut table, "relabel_configs", "Alertmanager target relabeling rule", classic_names);
-    relabel::rules(&mut table, "alert_relabel_configs", "Alertmanager alert relabeling rule", classic_names);
-    let check_targets = table.value("relabel_configs").is_none_or(|rules| rules.node.items().is_empty());
-    discovery::inline(&mut table, folder, check_targets);
-    client::inline(&mut table, folder);
-    let has_auth = ["basic_auth", "authorization", "oauth2"].into_iter().any(|key| table.has(key));
-    check_sigv4(&mut table);
-    if table.has("sigv4") && has_auth {
-        table.error("at most one of basic_auth, authorization, oauth2, & sigv4 must be configured");
-    }
-    table.finish();
 }
 
 /// Checks `tracing`, which is not served.

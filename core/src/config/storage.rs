@@ -24,6 +24,10 @@ pub struct Storage {
     pub sync_every: Span,
     /// The length of what waits on the disk for other servers, at which the oldest of it goes.
     pub remote_write_queue_bytes: u64,
+    /// How long it is kept why somebody was told of an alert, or nobody.
+    pub trace_time: Span,
+    /// What that takes at most.
+    pub trace_bytes: u64,
 }
 
 /// How late samples of other servers may be by default: a sender cuts one scrape into several requests, which overtake each other.
@@ -43,9 +47,14 @@ impl Default for Storage {
             exemplars_max: None,
             sync_every: Span::from_secs(1),
             remote_write_queue_bytes: REMOTE_QUEUE_BYTES,
+            trace_time: Span::from_mins(30 * 24 * 60),
+            trace_bytes: 256 << 20,
         }
     }
 }
+
+/// Less would not hold what led to the pages of one bad night.
+const TRACE_BYTES_MIN: u64 = 1 << 20;
 
 const REMOTE_QUEUE_BYTES: u64 = 2 << 30;
 const REMOTE_QUEUE_BYTES_MIN: u64 = 64 << 20;
@@ -118,6 +127,18 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> (Storage, Limits, Retention) {
             size.error("the queue to other servers needs room for 64MB at least");
         }
         storage.remote_write_queue_bytes = bytes;
+    }
+    if let Some(mut trace) = table.table("trace") {
+        storage.trace_time = positive_span(&mut trace, "time").unwrap_or(storage.trace_time);
+        if let Some(size) = trace.value("size")
+            && let Some(bytes) = size.bytes()
+        {
+            if bytes < TRACE_BYTES_MIN {
+                size.error("the trace needs room for 1MB at least");
+            }
+            storage.trace_bytes = bytes;
+        }
+        trace.finish();
     }
     if let Some(mut tsdb) = table.table("tsdb") {
         if let Some(window) = tsdb.span("out_of_order_time_window") {

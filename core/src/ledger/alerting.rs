@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::alertmanagers::Report;
 use crate::model::{Fingerprint, LabelSet};
 use crate::plane::{Event, Plane, Reply};
 use crate::route::alert::{BadAlert, IncomingAlert};
 use crate::rule::{Active, RuleError, Unseen};
 use crate::time::Timestamp;
 
-use super::{Ledger, LedgerChange, Outward, RuleKey, RuleTerms};
+use super::{Judgement, Ledger, LedgerChange, Outward, RuleKey, RuleTerms};
 
 /// All alerts: those of our rules on one side, what becomes of them and of others on the other.
 pub struct Alerting {
@@ -34,6 +35,8 @@ pub struct Judged {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub changes: Vec<LedgerChange>,
+    /// What other Alertmanagers must hear.
+    pub reports: Vec<Report>,
     /// Why the rule has no alerts any more.
     pub lost: Option<RuleError>,
     /// Alerts that routing cannot take; they are offered again with the next evaluations of their rules.
@@ -45,14 +48,22 @@ impl Alerting {
     pub fn judge(&mut self, judged: Judged, now: Timestamp) -> Outcome {
         let Judged { rule, terms, active, unseen, at, early } = judged;
         let judgement = self.ledger.judge(&rule, &terms, active, unseen, at, early);
+        judgement.steps.into_iter().for_each(|step| self.plane.trace(step));
         let refused = self.feed(judgement.news, now);
-        Outcome { changes: judgement.changes, lost: judgement.lost, refused }
+        if let Some(rule) = judgement.rule {
+            self.plane.evaluated(rule, at);
+        }
+        Outcome { changes: judgement.changes, reports: judgement.reports, lost: judgement.lost, refused }
     }
 
-    /// Ends the alerts of rules that are gone, and gives the others the labels that they have from now on.
-    pub fn replace_rules(&mut self, keys: &[RuleKey], outward: Outward, now: Timestamp) -> Outcome {
+    /// Ends the alerts of rules that are gone, and gives the others the labels that they have from now on. `elsewhere` are rules
+    /// that cannot be looked at at any time.
+    pub fn replace_rules(&mut self, keys: &[RuleKey], elsewhere: &[RuleKey], outward: Outward, now: Timestamp) -> Outcome {
         self.ledger.set_outward(outward);
-        let (news, changes) = self.ledger.keep_only(keys, now);
+        self.plane.set_witnesses(keys.iter().filter_map(|rule| self.ledger.witness(rule)).collect());
+        let all: Vec<RuleKey> = keys.iter().chain(elsewhere).cloned().collect();
+        let Judgement { news, reports, changes, steps, .. } = self.ledger.keep_only(&all, now);
+        steps.into_iter().for_each(|step| self.plane.trace(step));
         let mut refused = self.feed(news, now);
         // What fires under new labels is told before its old labels end, so that there is no gap in which all seems well.
         let unheard = self.ledger.unheard(|fingerprint| self.plane.is_firing(fingerprint, now));
@@ -60,7 +71,7 @@ impl Alerting {
         // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
         let orphans = self.ledger.orphans(self.plane.firing(now), now);
         refused.extend(self.feed(orphans, now));
-        Outcome { changes, lost: None, refused }
+        Outcome { changes, reports, lost: None, refused }
     }
 
     /// Hands alerts of our own rules to routing; returns why it refuses some.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::{Instance, InstanceState, Instances, State};
-use crate::model::LabelSet;
+use crate::alertmanagers::Report;
+use crate::model::{Fingerprint, LabelSet};
 use crate::route::alert::{IncomingAlert, RULE_SOURCE};
 use crate::time::{Span, Timestamp};
 
@@ -13,6 +14,8 @@ use super::{LedgerChange, NEVER, RESEND_DELAY, RuleKey, RuleTerms};
 /// The alerts of one rule.
 #[derive(Debug, Default)]
 pub(super) struct Book {
+    /// As `rule_id` gives it; None until the rule has been evaluated since the start.
+    pub id: Option<Fingerprint>,
     pub instances: Instances,
     /// None until the rule has been evaluated since the start.
     pub terms: Option<Arc<RuleTerms>>,
@@ -21,12 +24,22 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Returns what the plane has not heard yet.
-    pub(super) fn news(&mut self, terms: &RuleTerms, at: Timestamp) -> Vec<IncomingAlert> {
+    /// Returns what the plane has not heard yet. `reports` get what other Alertmanagers must hear: also what only lasts.
+    pub(super) fn news(&mut self, terms: &RuleTerms, at: Timestamp, mut reports: Option<&mut Vec<Report>>) -> Vec<IncomingAlert> {
         let source = source(&terms.file, &terms.group);
         let mut news = Vec::new();
         for outgoing in self.instances.take_due(at, terms.interval, RESEND_DELAY) {
             let resolved = outgoing.state == State::Resolved;
+            if let Some(reports) = &mut reports {
+                reports.push(Report {
+                    labels: outgoing.labels.clone(),
+                    annotations: outgoing.annotations.clone(),
+                    starts_at: outgoing.starts_at,
+                    ends_at: outgoing.ends_at,
+                    is_over: resolved,
+                    generator_url: terms.generator_url.clone(),
+                });
+            }
             if !resolved && self.told.get(&outgoing.labels) == Some(&outgoing.annotations) {
                 continue;
             }

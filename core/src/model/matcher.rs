@@ -4,14 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use super::labels::{LabelSet, METRIC_NAME, is_classic_label_name, quote};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MatchOp {
+    #[serde(rename = "=")]
     Equal,
+    #[serde(rename = "!=")]
     NotEqual,
+    #[serde(rename = "=~")]
     Regex,
+    #[serde(rename = "!~")]
     NotRegex,
 }
 
@@ -27,12 +32,30 @@ impl MatchOp {
 }
 
 /// A condition on one label. A missing label has the empty value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Matcher {
     pub name: String,
     pub op: MatchOp,
     pub value: String,
+    #[serde(skip)]
     pattern: Option<Pattern>,
+}
+
+/// A matcher as it is written down.
+#[derive(Deserialize)]
+struct Written {
+    name: String,
+    op: MatchOp,
+    value: String,
+}
+
+impl TryFrom<Written> for Matcher {
+    type Error = BadRegex;
+
+    fn try_from(written: Written) -> Result<Matcher, BadRegex> {
+        Matcher::new(written.name, written.op, written.value)
+    }
 }
 
 /// A regular expression that is anchored at both ends, with the common shapes taken out.

@@ -10,6 +10,7 @@ use crate::route::message::{Action, Message};
 use crate::route::notification::NotificationData;
 use crate::route::silence::Silence;
 use crate::time::{Span, Timestamp};
+use crate::trace::{Mark, TraceChange};
 
 use super::extension::Extension;
 
@@ -31,6 +32,7 @@ pub enum Change {
     /// The plane forgets a page that was resolved long ago; the edge may keep it for its history.
     DropPage(String),
     Deliver(Delivery),
+    Trace(TraceChange),
 }
 
 /// The state that an earlier plane stored.
@@ -51,6 +53,8 @@ pub struct Records {
     /// to hear that they go on. None: the last word that any alert record carries.
     #[serde(default)]
     pub alive_at: Option<Timestamp>,
+    #[serde(default)]
+    pub trace: Mark,
 }
 
 /// One message to one integration of a receiver.

@@ -11,6 +11,7 @@ use crate::route::notification::NotificationData;
 use crate::route::silence::Silence;
 use crate::route::time_interval::silent_by;
 use crate::time::{Span, Timestamp};
+use crate::trace::{Flush, Held, Holder, Said, Told};
 
 use super::{Action, DELIVERY_LIFE, Delivery, Plane};
 
@@ -18,12 +19,39 @@ use super::{Action, DELIVERY_LIFE, Delivery, Plane};
 struct Survey {
     /// Firing alerts that nothing mutes.
     visible: BTreeSet<Fingerprint>,
+    /// The others, under all that mutes them.
+    held: BTreeMap<Holder, BTreeSet<Fingerprint>>,
     /// Alerts that have ended, departed ones included.
     ended: BTreeSet<Fingerprint>,
 }
 
+impl Survey {
+    /// Returns what is to be taken down.
+    fn decided(
+        &self,
+        group: &Group,
+        intervals: Vec<String>,
+        said: Vec<Said>,
+        page: Option<String>,
+        interval: Option<Span>,
+    ) -> Flush {
+        let held = |(by, alerts): (&Holder, &BTreeSet<Fingerprint>)| Held { by: by.clone(), alerts: alerts.clone() };
+        Flush {
+            group: group.id.clone(),
+            labels: group.labels.clone(),
+            shown: self.visible.clone(),
+            ended: self.ended.clone(),
+            held: self.held.iter().map(held).collect(),
+            intervals,
+            said,
+            page,
+            interval,
+        }
+    }
+}
+
 /// A flush's own circumstances.
-struct Flush {
+struct Circumstances {
     /// When the timer fell due; now, where that was longer ago than the timer's interval. Intervals are counted from here, so that
     /// a late tick does not push all later ones.
     told_at: Timestamp,
@@ -78,6 +106,10 @@ impl Plane {
             return;
         }
         let Some(mut group) = self.groups.remove(id) else { return };
+        if self.waits_for_witnesses(&mut group, twin, now) {
+            self.groups.insert(id.clone(), group);
+            return;
+        }
         let index = group.path().and_then(|path| self.tree.find(path, &id.receiver, twin));
         let node = self.tree.node(index.expect("reconcile leaves only strands whose node exists"));
         let strand = group.strands.get_mut(&twin).expect("the strand was looked for just now");
@@ -85,23 +117,31 @@ impl Plane {
         let told_at = if due + node.group_interval > now { due } else { now };
         strand.next_flush_at = told_at + node.group_interval;
         strand.flushed = true;
-        let silent =
-            !silent_by(&self.routing.time_intervals, &node.mute_time_intervals, &node.active_time_intervals, now).is_empty();
-        let repeat_interval = Some(node.repeat_interval);
+        let intervals = silent_by(&self.routing.time_intervals, &node.mute_time_intervals, &node.active_time_intervals, now);
+        let (interval, repeat_interval) = (Some(node.group_interval), Some(node.repeat_interval));
         let survey = self.survey(&group, twin, silences, now);
-        if !silent {
-            let page = self.page_for(&group, &survey.visible, told_at, now);
-            self.tell(&mut group, &survey, &Flush { told_at, now, repeat_interval, page });
+        let (mut said, mut page) = (Vec::new(), None);
+        if intervals.is_empty() {
+            page = self.page_for(&group, &survey.visible, told_at, now);
+            said = self.tell(&mut group, &survey, &Circumstances { told_at, now, repeat_interval, page: page.clone() });
         }
+        let decided = survey.decided(&group, intervals, said, page, interval);
+        let strand = group.strands.get_mut(&twin).expect("nothing has taken it away");
+        self.tracer.flush(decided, &mut strand.stretch, now);
         self.finish(group, &survey.ended, now);
     }
 
     /// Speaks for a group that no route feeds any more: once the last of its alerts has ended, receivers hear of it.
     fn flush_leftover(&mut self, id: &GroupId, now: Timestamp) {
         let Some(mut group) = self.groups.remove(id) else { return };
-        let survey = Survey { visible: BTreeSet::new(), ended: group.departed.clone() };
+        let survey = Survey { visible: BTreeSet::new(), held: BTreeMap::new(), ended: group.departed.clone() };
         let page = self.open_pages.get(id).cloned();
-        self.tell(&mut group, &survey, &Flush { told_at: now, now, repeat_interval: None, page });
+        let around = Circumstances { told_at: now, now, repeat_interval: None, page: page.clone() };
+        let said = self.tell(&mut group, &survey, &around);
+        // A group that only waits for its numbers to be free decides nothing.
+        if !survey.ended.is_empty() {
+            self.tracer.flush(survey.decided(&group, Vec::new(), said, page, None), &mut None, now);
+        }
         self.finish(group, &survey.ended, now);
     }
 
@@ -109,16 +149,31 @@ impl Plane {
         let strand = group.strands.get(&twin).map(|strand| &strand.alerts);
         let (firing, ended): (BTreeSet<_>, BTreeSet<_>) =
             strand.into_iter().flatten().copied().partition(|fingerprint| self.is_firing(*fingerprint, now));
-        let is_muted = |fingerprint: &Fingerprint| {
-            let alert = &self.alerts[fingerprint];
-            silences.iter().any(|silence| silence.mutes(&alert.labels, now))
-                || !self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now)).is_empty()
-        };
         let departed_ended = group.departed.iter().filter(|fingerprint| !self.is_firing(**fingerprint, now));
-        Survey {
-            visible: firing.into_iter().filter(|fingerprint| !is_muted(fingerprint)).collect(),
-            ended: ended.into_iter().chain(departed_ended.copied()).collect(),
+        let ended = ended.into_iter().chain(departed_ended.copied()).collect();
+        let (mut visible, mut held) = (BTreeSet::new(), BTreeMap::<Holder, BTreeSet<Fingerprint>>::new());
+        for fingerprint in firing {
+            let holders = self.holders(&self.alerts[&fingerprint], silences, now);
+            if holders.is_empty() {
+                visible.insert(fingerprint);
+            }
+            holders.into_iter().for_each(|holder| _ = held.entry(holder).or_default().insert(fingerprint));
         }
+        Survey { visible, held, ended }
+    }
+
+    /// Returns all that keeps an alert from being told.
+    fn holders(&self, alert: &Alert, silences: &[Silence], now: Timestamp) -> Vec<Holder> {
+        let muting = silences.iter().filter(|silence| silence.mutes(&alert.labels, now));
+        let silence = |silence: &Silence| Holder::Silence {
+            id: silence.id.clone(),
+            by: silence.created_by.clone(),
+            comment: silence.comment.clone(),
+            ends_at: silence.ends_at,
+        };
+        let inhibitors = self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now));
+        let inhibitor = |one: Fingerprint| Holder::Inhibitor { labels: self.alerts[&one].labels.clone() };
+        muting.map(silence).chain(inhibitors.into_iter().map(inhibitor)).collect()
     }
 
     /// Opens the group's page when something is visible and none is open, adds what is new to an open one. Returns its id.
@@ -150,13 +205,14 @@ impl Plane {
         Some(id)
     }
 
-    /// Tells each integration what is news to it, and writes down that it was told.
-    fn tell(&mut self, group: &mut Group, survey: &Survey, flush: &Flush) {
+    /// Tells each integration what is news to it, and writes down that it was told. Returns what each of them heard.
+    fn tell(&mut self, group: &mut Group, survey: &Survey, flush: &Circumstances) -> Vec<Said> {
         let now = flush.now;
         let routing = self.routing.clone();
-        let Some(receiver) = routing.receivers.get(&group.id.receiver) else { return };
+        let Some(receiver) = routing.receivers.get(&group.id.receiver) else { return Vec::new() };
         let taken = flush.page.as_ref().and_then(|id| self.pages.get(id)).is_some_and(|page| page.state == State::Acknowledged);
         let mut said: Vec<(&str, Reason)> = Vec::new();
+        let mut heard = Vec::with_capacity(receiver.integrations.len());
         for (name, integration) in receiver.named() {
             let send_resolved = integration.send_resolved;
             let entry = group.log.get(&name).cloned();
@@ -166,7 +222,13 @@ impl Plane {
                 && entry.as_ref().zip(flush.repeat_interval).is_some_and(|(entry, repeat)| flush.told_at - entry.at >= repeat);
             let departed_fires = group.departed.iter().any(|one| owed.contains(one) && !survey.ended.contains(one));
             let sight = Sight { visible: &survey.visible, ended: &ended, departed_fires, send_resolved, repeat_due };
-            let Some(reason) = decide(entry.as_ref(), sight) else {
+            let decision = decide(entry.as_ref(), sight);
+            let repeats = !taken && !survey.visible.is_empty();
+            let heard_at = entry.as_ref().map(|entry| entry.at);
+            let last = if decision.is_some() { Some(flush.told_at) } else { heard_at };
+            let repeat_at = last.zip(flush.repeat_interval).filter(|_| repeats).map(|(at, repeat)| at + repeat);
+            heard.push(Said { integration: name.clone(), told: None, heard_at, repeat_at });
+            let Some(reason) = decision else {
                 if !send_resolved && let Some(entry) = group.log.get_mut(&name) {
                     entry.owed.retain(|one| !ended.contains(one));
                 }
@@ -177,13 +239,15 @@ impl Plane {
                 shown.extend(&ended);
             }
             let mut sequence = entry.as_ref().map_or(0, |entry| entry.sequence);
+            let mut delivery = None;
             if !shown.is_empty() {
                 sequence = now.0.max(sequence.saturating_add(1));
                 let action = Action::on(&integration.channel, !survey.visible.is_empty());
                 said.push((integration.channel.kind(), reason));
                 let message = Message { integration: &name, action, reason, sequence, channel: integration.channel.kind() };
-                self.deliver(group, &shown, message, flush.page.clone(), now);
+                delivery = Some(self.deliver(group, &shown, message, flush.page.clone(), now));
             }
+            heard.last_mut().expect("it was put in just now").told = Some(Told { reason, delivery });
             let still_owed = owed.union(&survey.visible).filter(|one| !ended.contains(one)).copied().collect();
             let entry = LogEntry { at: flush.told_at, reason, firing: survey.visible.clone(), owed: still_owed, sequence };
             group.log.insert(name, entry);
@@ -195,9 +259,10 @@ impl Plane {
             page.notified(format!("{} by {}", reason.as_str(), channels.join(", ")), now);
             self.unsaved.pages.insert(id.clone());
         }
+        heard
     }
 
-    /// Puts a message about some alerts of a group into the outbox.
+    /// Puts a message about some alerts of a group into the outbox; returns the key of the delivery.
     pub(super) fn deliver(
         &mut self,
         group: &Group,
@@ -205,13 +270,14 @@ impl Plane {
         message: Message<'_>,
         page_id: Option<String>,
         now: Timestamp,
-    ) {
+    ) -> String {
         let alerts: Vec<&Alert> = shown.iter().filter_map(|fingerprint| self.alerts.get(fingerprint)).collect();
         let data = NotificationData::new(&group.id, &group.labels, alerts, message.reason, &self.external_url, now);
         let dedup_key = group.id.dedup_key();
         let lane = format!("{dedup_key}/{}/{}", group.id.receiver, message.integration);
+        let key = format!("{lane}/{}/{}", message.action.as_str(), message.sequence);
         self.unsaved.deliveries.push(Delivery {
-            key: format!("{lane}/{}/{}", message.action.as_str(), message.sequence),
+            key: key.clone(),
             lane,
             sequence: message.sequence,
             page_id,
@@ -225,6 +291,7 @@ impl Plane {
             created_at: now,
             expires_at: now + DELIVERY_LIFE,
         });
+        key
     }
 
     /// Lets go of what has ended and is no longer owed to anyone, and puts the group back unless nothing is left of it.
@@ -239,7 +306,12 @@ impl Plane {
         for strand in group.strands.values_mut() {
             strand.alerts.retain(|one| !over.contains(one));
         }
-        group.strands.retain(|_, strand| !strand.alerts.is_empty());
+        group.strands.retain(|_, strand| {
+            if strand.alerts.is_empty() {
+                self.tracer.lasted(strand.stretch.take());
+            }
+            !strand.alerts.is_empty()
+        });
         group.departed.retain(|one| !over.contains(one));
         for fingerprint in before.difference(&group.alerts()) {
             self.leave(*fingerprint, &group.id, now);

@@ -10,6 +10,7 @@ use crate::route::dispatch::{Node, Tree};
 use crate::route::inhibition::Inhibitor;
 use crate::route::tree::Routing;
 use crate::time::Timestamp;
+use crate::trace::{AlertStep, Routes, What};
 
 use super::extension::is_extended;
 use super::{Plane, Reply};
@@ -35,7 +36,13 @@ impl Plane {
             let fingerprint = news.labels.fingerprint();
             match news.receive(now, self.routing.resolve_timeout).and_then(|alert| self.take_alert(alert, now)) {
                 Ok(()) => accepted += 1,
-                Err(bad) => refused.push((fingerprint, bad)),
+                Err(bad) => {
+                    if let BadAlert::TooManyAlerts { labels, .. } | BadAlert::TooManyGroups { labels, .. } = &bad {
+                        let what = What::Refused { reason: bad.to_string() };
+                        self.tracer.step(AlertStep { at: now, labels: labels.clone(), own: None, source: String::new(), what });
+                    }
+                    refused.push((fingerprint, bad));
+                }
             }
         }
         Reply::Alerts { accepted, refused }
@@ -61,6 +68,13 @@ impl Plane {
         let fires = alert.is_firing(now);
         let before = self.alerts.insert(fingerprint, alert);
         let alert = &self.alerts[&fingerprint];
+        // What becomes of alerts of our rules is taken down with what their rules found.
+        let fired = before.as_ref().is_some_and(|before| before.is_firing(now));
+        if fired != fires && !alert.is_of_rule() {
+            let what = if fires { What::Received { ends_at: alert.ends_at } } else { What::Ended };
+            let (labels, source) = (alert.labels.clone(), alert.source.clone());
+            self.tracer.step(AlertStep { at: now, labels, own: None, source, what });
+        }
         if before.is_some_and(|before| is_extended(&before, alert, now)) {
             self.extensions.note(fingerprint);
         } else {
@@ -93,6 +107,7 @@ impl Plane {
                 alerts: BTreeSet::new(),
                 next_flush_at: now + node.group_wait,
                 flushed: false,
+                stretch: None,
             });
             let joins = strand.alerts.insert(fingerprint);
             let mut changed = group.departed.remove(&fingerprint) || joins;
@@ -116,6 +131,7 @@ impl Plane {
     pub(super) fn reload(&mut self, routing: Arc<Routing>, now: Timestamp) {
         self.tree = Tree::new(&routing.tree());
         self.inhibitor = Inhibitor::new(&routing.inhibitions);
+        self.tracer.routes(Routes::new(&routing), now);
         self.routing = routing;
         for alert in self.alerts.values() {
             self.inhibitor.add(alert);
@@ -126,6 +142,7 @@ impl Plane {
     /// Makes the groups what the tree asks for. What receivers were told stays known; alerts that they were told of and that are
     /// routed elsewhere now are kept as departed, so that their end is still heard of.
     pub(super) fn reconcile(&mut self, now: Timestamp, timers: Timers) {
+        self.witnesses.forget_waiting();
         let before = std::mem::take(&mut self.groups);
         for (id, old) in &before {
             let mut group = Group { strands: BTreeMap::new(), departed: BTreeSet::new(), ..old.clone() };
@@ -168,7 +185,8 @@ impl Plane {
             }
             let restarted = || {
                 let due = alerts.iter().filter_map(|one| self.alerts.get(one)).map(|alert| first_flush(node, alert, now)).min();
-                Strand { alerts: alerts.clone(), next_flush_at: due.unwrap_or(now + node.group_wait), flushed: false }
+                let next_flush_at = due.unwrap_or(now + node.group_wait);
+                Strand { alerts: alerts.clone(), next_flush_at, flushed: false, stretch: strand.stretch.clone() }
             };
             let kept = match timers {
                 Timers::Keep => Strand { alerts, ..strand.clone() },

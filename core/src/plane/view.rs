@@ -6,7 +6,7 @@ use crate::model::matcher::all_match;
 use crate::model::{Fingerprint, LabelSet, Matcher};
 use crate::page::Page;
 use crate::route::alert::Alert;
-use crate::route::dispatch::group::Group;
+use crate::route::dispatch::group::{Group, Stretch};
 use crate::route::silence::Silence;
 use crate::route::time_interval::silent_by;
 use crate::time::Timestamp;
@@ -99,6 +99,11 @@ impl Plane {
             }
         }
         views
+    }
+
+    /// Returns how often the timers of groups have decided the same in a row, for those that still run.
+    pub fn stretches(&self) -> impl Iterator<Item = &Stretch> {
+        self.groups.values().flat_map(|group| group.strands.values()).filter_map(|strand| strand.stretch.as_ref())
     }
 
     /// Returns every silence that is held, expired ones included, in order of id.

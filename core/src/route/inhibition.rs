@@ -93,6 +93,11 @@ impl Inhibitor {
         }
     }
 
+    /// Returns the rules by which a held alert can be muted.
+    pub fn inhibitions_of(&self, alert: Fingerprint) -> impl Iterator<Item = &Inhibition> {
+        self.targets.get(&alert).into_iter().flatten().map(|target| &self.rules[target.rule].inhibition)
+    }
+
     /// Returns the firing alerts that mute a held alert, in order of fingerprint, each once.
     ///
     /// An alert on both sides of a rule is not muted by another on both sides, nor by itself.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::job::{Job, TargetGroup};
+use super::job::{FileDiscovery, HttpDiscovery, Job, TargetGroup};
 
 /// Where lists come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,15 +35,20 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Returns the lists of a job that takes the place of another: what both ask for stays known, so that no target is lost while its
+    /// Returns the lists of a job that takes the place of another.
+    pub fn for_job(self, job: &Job) -> Lists {
+        self.for_sources(&job.static_groups, &job.file_sd, &job.http_sd)
+    }
+
+    /// Returns the lists of sources that take the place of others: what both name stays known, so that no target is lost while its
     /// source is read for the first time again.
-    pub fn for_job(mut self, job: &Job) -> Lists {
+    pub fn for_sources(mut self, static_groups: &[TargetGroup], file_sd: &[FileDiscovery], http_sd: &[HttpDiscovery]) -> Lists {
         self.known.retain(|source, _| match source {
             Source::Static => false,
-            Source::Pattern(pattern) => job.file_sd.iter().any(|discovery| discovery.files.contains(pattern)),
-            Source::Url(url) => job.http_sd.iter().any(|discovery| discovery.url == *url),
+            Source::Pattern(pattern) => file_sd.iter().any(|discovery| discovery.files.contains(pattern)),
+            Source::Url(url) => http_sd.iter().any(|discovery| discovery.url == *url),
         });
-        self.known.insert(Source::Static, one(job.static_groups.clone()));
+        self.known.insert(Source::Static, one(static_groups.to_vec()));
         self
     }
 

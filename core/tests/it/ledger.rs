@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tocsin_core::alert::{InstanceState, Transition};
+use tocsin_core::alertmanagers::Report;
 use tocsin_core::ledger::{Alerting, Judged, Ledger, LedgerChange, NEVER, Outward, RuleKey, RuleTerms};
 use tocsin_core::model::LabelSet;
 use tocsin_core::model::relabel::{Action, RelabelRule};
@@ -13,6 +14,7 @@ use tocsin_core::route::receiver::{Channel, Integration, Receiver};
 use tocsin_core::route::tree::{GroupBy, Route, Routing};
 use tocsin_core::rule::{Active, Holding, RuleId};
 use tocsin_core::time::{Span, Timestamp};
+use tocsin_core::trace::{AlertStep, Entry, TraceChange};
 
 fn at(second: i64) -> Timestamp {
     Timestamp(1_000_000_000 + second * 1000)
@@ -49,8 +51,12 @@ struct Story {
     limit: usize,
     hold: Span,
     told: Vec<String>,
+    /// What became of alerts, as the trace has it.
+    steps: Vec<String>,
     /// What was to be stored of the alerts of rules.
     changes: Vec<LedgerChange>,
+    /// What other Alertmanagers were to hear.
+    reports: Vec<Report>,
 }
 
 impl Story {
@@ -62,7 +68,9 @@ impl Story {
             limit: 0,
             hold: Span::ZERO,
             told: vec![],
+            steps: vec![],
             changes: vec![],
+            reports: vec![],
         };
         story.state.plane.accept(Event::Warm, at(0)).unwrap();
         story
@@ -96,13 +104,16 @@ impl Story {
         let outcome = self.state.judge(judged, at(second));
         assert_eq!(outcome.lost.is_some(), self.limit > 0 && replicas.len() > self.limit);
         self.changes.extend(outcome.changes);
+        self.reports.extend(outcome.reports);
         self.run_until(second);
     }
 
     fn outward(&mut self, second: i64, rules: &[&str], outward: Outward) {
         self.run_until(second);
         let keys: Vec<RuleKey> = rules.iter().map(|rule| key(rule)).collect();
-        self.changes.extend(self.state.replace_rules(&keys, outward, at(second)).changes);
+        let outcome = self.state.replace_rules(&keys, &[], outward, at(second));
+        self.changes.extend(outcome.changes);
+        self.reports.extend(outcome.reports);
         self.run_until(second);
     }
 
@@ -120,6 +131,17 @@ impl Story {
         reply
     }
 
+    /// Returns what other Alertmanagers were to hear since the last time: labels, whether it is over, and where it begins and ends.
+    fn reported(&mut self) -> Vec<String> {
+        let seconds = |instant: Timestamp| (instant - at(0)).seconds();
+        let shown = |report: Report| {
+            let word = if report.is_over { "over" } else { "fires" };
+            let summary = report.annotations.get("summary").map_or("", String::as_str);
+            format!("{}{summary} {word} {} to {}", report.labels, seconds(report.starts_at), seconds(report.ends_at))
+        };
+        self.reports.drain(..).map(shown).collect()
+    }
+
     fn run_until(&mut self, second: i64) {
         while let Some(deadline) = self.state.plane.next_deadline().filter(|deadline| *deadline <= at(second)) {
             self.now = self.now.max(deadline);
@@ -132,6 +154,13 @@ impl Story {
 
     fn take_down(&mut self) {
         for change in self.state.plane.drain() {
+            if let Change::Trace(TraceChange::Add { entry: Entry::Alerts(steps), .. }) = &change {
+                let step = |step: &AlertStep| {
+                    let own = step.own.as_ref().map_or(String::new(), |own| format!(" of {own}"));
+                    format!("{} {}{own}: {step}", (step.at - at(0)).seconds(), step.labels)
+                };
+                self.steps.extend(steps.iter().map(step));
+            }
             if let Change::Deliver(delivery) = change {
                 let alerts: Vec<String> = delivery
                     .data
@@ -176,6 +205,49 @@ fn one_of_two_replicas_recovers_and_the_alert_that_both_make_goes_on() {
     story.evaluate(200, "one", &[]);
     story.run_until(300);
     assert_eq!(story.told[1..], [r#"210 resolved {alertname="Down"}"#]);
+}
+
+#[test]
+fn the_trace_tells_what_each_evaluation_made_of_an_alert() {
+    let mut story = Story { hold: Span::from_secs(15), limit: 2, ..Story::new() };
+    story.outward(0, &["one", "two"], with_zone("z"));
+    story.evaluate(10, "one", &["a"]);
+    story.evaluate(20, "one", &["a"]);
+    story.evaluate(30, "one", &["a"]);
+    story.evaluate(40, "one", &["a", "b"]);
+    story.evaluate(50, "one", &[]);
+    story.evaluate(60, "one", &["a"]);
+    story.evaluate(70, "one", &["a", "b", "c"]);
+    story.evaluate(80, "two", &["d"]);
+    let drop =
+        RelabelRule { source_labels: vec!["replica".to_owned()], ..RelabelRule::new(Action::Drop).with_pattern("d").unwrap() };
+    story.outward(90, &["one", "two"], Outward { relabel: vec![drop], ..Outward::default() });
+    story.evaluate(100, "two", &["d"]);
+    story.outward(110, &["one"], Outward::default());
+    let with_zone =
+        |name: &str| format!(r#"{{alertname="Down", replica="{name}", zone="z"}} of {{alertname="Down", replica="{name}"}}"#);
+    let (a, b, d) = (with_zone("a"), with_zone("b"), with_zone("d"));
+    let begins = "pending: the condition of rules.yml/one has begun to hold, value 1; it fires after 15s";
+    let lost = "its rule has more alerts than its limit, so all of them are gone";
+    let bare = r#"{alertname="Down", replica="d"}"#;
+    assert_eq!(
+        story.steps,
+        [
+            format!("10 {a}: {begins}"),
+            format!("30 {a}: fires: the condition of rules.yml/one holds since 13:46:50, its rule asks for 15s; value 1"),
+            format!("40 {b}: {begins}"),
+            format!("50 {a}: resolved: the condition holds no longer; it fired from 13:47:10"),
+            format!("50 {b}: no longer pending: the condition held from 13:47:20 only, too short to fire"),
+            format!("60 {a}: {begins}"),
+            format!("70 {a}: {lost}"),
+            format!("80 {d}: pending: the condition of rules.yml/two has begun to hold, value 1; it fires after 15s"),
+            format!(
+                "100 {bare}: fires: the condition of rules.yml/two holds since 13:48:00, its rule asks for 15s; value 1; \
+                 alert_relabel_configs drop it, so nobody hears of it"
+            ),
+            format!("110 {bare}: ended: its rule is gone"),
+        ]
+    );
 }
 
 #[test]
@@ -342,4 +414,74 @@ fn what_a_crash_must_not_lose_is_stored_and_nothing_twice() {
     ];
     assert_eq!(story.changes.len(), 7, "{words:#?}");
     assert_eq!(words, expected);
+}
+
+fn to_others(outward: Outward) -> Outward {
+    Outward { others: true, ..outward }
+}
+
+#[test]
+fn other_alertmanagers_hear_of_alerts_as_from_prometheus() {
+    let mut story = Story::new();
+    story.evaluate(0, "g", &["a"]);
+    assert_eq!(story.reported(), [""; 0], "nobody asks");
+    let mut story = Story::new();
+    story.outward(0, &[], to_others(with_zone("x")));
+    let fires = |from, to| format!("{{alertname=\"Down\", replica=\"a\", zone=\"x\"}} fires {from} to {to}");
+    for second in [10, 20, 70] {
+        story.evaluate(second, "g", &["a"]);
+    }
+    assert_eq!(story.reported(), [fires(10, 250)], "it is told once a minute, and a minute has not passed");
+    story.evaluate(80, "g", &["a:now with words"]);
+    assert_eq!(story.reported(), [fires(10, 320).replace(" fires", "now with words fires")]);
+    story.evaluate(90, "g", &[]);
+    let over = "{alertname=\"Down\", replica=\"a\", zone=\"x\"}now with words over 10 to 90";
+    assert_eq!(story.reported(), [over], "an end is told at once, …");
+    for slot in 10..=110 {
+        story.evaluate(slot * 10, "g", &[]);
+    }
+    let told = story.reported();
+    assert_eq!(
+        (told.len(), told.iter().all(|one| one == over)),
+        (12, true),
+        "… and each 70 seconds for a quarter of an hour: {told:?}"
+    );
+    story.evaluate(1200, "g", &["a"]);
+    assert_eq!(story.reported(), [fires(1200, 1440)]);
+    // A rule that is gone has no alerts; Prometheus would let them run out.
+    story.outward(1205, &[], to_others(with_zone("x")));
+    assert_eq!(story.reported(), ["{alertname=\"Down\", replica=\"a\", zone=\"x\"} over 1200 to 1205"]);
+}
+
+#[test]
+fn an_end_is_not_told_to_others_while_an_alert_of_the_same_labels_fires() {
+    let mut story = Story::new();
+    story.outward(0, &[], to_others(without_replica()));
+    story.evaluate(10, "g", &["a", "b"]);
+    assert_eq!(story.reported(), ["{alertname=\"Down\"} fires 10 to 250"; 2]);
+    story.evaluate(20, "g", &["b"]);
+    assert_eq!(story.reported(), [""; 0]);
+    story.evaluate(30, "g", &[]);
+    assert_eq!(story.reported(), ["{alertname=\"Down\"} over 10 to 30"]);
+    let drops = RelabelRule { source_labels: vec![ALERT_NAME.to_owned()], ..RelabelRule::new(Action::Drop) };
+    story.outward(40, &["g"], to_others(Outward { relabel: vec![drops], ..Outward::default() }));
+    story.evaluate(50, "g", &["a"]);
+    assert_eq!(story.reported(), [""; 0], "what the rules drop is told to nobody");
+}
+
+#[test]
+fn after_a_restart_others_hear_at_once() {
+    let mut story = Story::new();
+    story.outward(0, &[], to_others(Outward::default()));
+    story.evaluate(10, "g", &["a", "b"]);
+    story.evaluate(20, "g", &["b"]);
+    let records = story.state.ledger.alerts().map(|(_, instance)| (key("g"), InstanceState::from(instance))).collect();
+    let (ledger, _, refused) = Ledger::restore(records, Span::ZERO);
+    assert_eq!(refused, 0);
+    story.state.ledger = ledger;
+    story.outward(21, &["g"], to_others(Outward::default()));
+    story.reports.clear();
+    story.evaluate(30, "g", &["b"]);
+    let expected = ["{alertname=\"Down\", replica=\"a\"} over 10 to 20", "{alertname=\"Down\", replica=\"b\"} fires 10 to 270"];
+    assert_eq!(story.reported(), expected);
 }

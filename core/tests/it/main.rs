@@ -8,6 +8,7 @@ mod corpora;
 #[path = "../../../tests/it/harness/protobuf.rs"]
 mod encoder;
 mod exposition;
+mod inhibiting;
 mod ledger;
 mod messages;
 mod notification_template;
@@ -22,6 +23,7 @@ mod promqltest;
 mod relabel;
 mod rule_files;
 mod rule_lints;
+mod rule_margin;
 mod rule_template;
 mod rule_testing;
 mod run;

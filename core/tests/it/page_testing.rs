@@ -52,7 +52,8 @@ fn setup() -> Setup {
     let file = File { name: "routing.yml".to_owned(), text: ROUTING.to_owned() };
     let (config, problems) = config::read(&file, None, &|_| None);
     let config = config.unwrap_or_else(|| panic!("{problems:?}"));
-    let outward = Outward { external_labels: config.global.external_labels.clone(), relabel: config.alert_relabel.clone() };
+    let outward =
+        Outward { external_labels: config.global.external_labels.clone(), relabel: config.alert_relabel.clone(), others: false };
     Setup { routing: Arc::new(config.routing), outward }
 }
 

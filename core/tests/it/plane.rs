@@ -4,5 +4,6 @@ mod promises;
 mod script;
 mod simulation;
 mod stories;
+mod trace;
 mod views;
 mod world;

@@ -95,7 +95,7 @@ fn settings(args: &Args, config: Config, defaults: &Defaults) -> Settings {
             syntax: defaults.syntax,
             ..Environment::default()
         },
-        outward: Outward { external_labels: config.global.external_labels, relabel: config.alert_relabel },
+        outward: Outward { external_labels: config.global.external_labels, relabel: config.alert_relabel, others: false },
         routing: Arc::new(config.routing),
         night: args.zone,
     }

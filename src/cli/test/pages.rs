@@ -57,7 +57,8 @@ fn setup(path: &Path, file: &TestFile, args: &PagesArgs) -> Result<Setup, Vec<Pr
     let (config, warnings) = config::read_routing(main.as_deref(), alertmanager.as_deref())?;
     // A receiver that is not served tells nobody, whatever a test says of it.
     warnings.iter().filter(|warning| warning.key.starts_with("receivers")).for_each(|warning| println!("{warning}"));
-    let outward = Outward { external_labels: config.global.external_labels.clone(), relabel: config.alert_relabel.clone() };
+    let outward =
+        Outward { external_labels: config.global.external_labels.clone(), relabel: config.alert_relabel.clone(), others: false };
     Ok(Setup { routing: Arc::new(config.routing), outward })
 }
 

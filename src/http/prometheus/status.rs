@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::query::{QUERIES_MAX, Queries};
 use super::{ApiError, Parameters, number, success, time_or_zero};
 use crate::clock;
+use crate::pipeline::alertmanagers::{Alertmanagers, View};
 use crate::pipeline::scrapes::{JobView, Scrapes};
 use crate::telemetry::Metrics;
 
@@ -24,6 +25,7 @@ const PROMETHEUS_VERSION: &str = "3.5.0";
 #[derive(Clone)]
 pub struct StatusState {
     pub scrapes: Arc<Scrapes>,
+    pub alertmanagers: Arc<Alertmanagers>,
     pub started_at: Timestamp,
     pub retention: Span,
     pub retention_bytes: Option<u64>,
@@ -148,9 +150,10 @@ async fn flags(State(state): State<StatusState>) -> Response {
     }))
 }
 
-/// Alerts are routed here, so no other Alertmanager is told.
-async fn alertmanagers() -> Response {
-    success(json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }))
+async fn alertmanagers(State(state): State<StatusState>) -> Response {
+    let View { active, dropped } = state.alertmanagers.view();
+    let listed = |urls: Vec<String>| -> Vec<Value> { urls.into_iter().map(|url| json!({ "url": url })).collect() };
+    success(json!({ "activeAlertmanagers": listed(active), "droppedAlertmanagers": listed(dropped) }))
 }
 
 /// Entries of each list of `status/tsdb`: when nothing is said, and at most.

@@ -3,28 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
 
 use tocsin_core::model::LabelSet;
-use tocsin_core::scrape::job::{FileDiscovery, HttpDiscovery, Job, TargetGroup};
-use tocsin_core::scrape::lists::News;
+use tocsin_core::scrape::job::{Job, TargetGroup};
 use tocsin_core::scrape::target::{Found, Target, targets, too_many};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
-use super::super::fault;
+use super::super::{fault, lists};
 use super::target::TargetWork;
 use super::{
     Beside, DROPPED_SHOWN, JobState, MetadataBook, Parts, Running, Stop, TargetId, TargetLabels, TargetStatus, Views, halt_all,
     publish,
 };
 use crate::client;
-use crate::client::answer::with_causes;
-use crate::scrape::discovery;
-
-/// Prometheus is told of changed files by the system; looking every few seconds is as good and simpler.
-const LOOK_EVERY_MAX: Duration = Duration::from_secs(5);
-const ASK_EVERY_MIN: Duration = Duration::from_secs(1);
 
 pub struct Finder {
     pub job: Arc<Job>,
@@ -48,16 +39,9 @@ impl Finder {
     }
 
     async fn find(&self) {
-        let (found, mut news) = mpsc::channel(16);
+        let whose = format!("job {}", self.job.name);
         // Dropped with this future, and with it the askers.
-        let mut askers = JoinSet::new();
-        for files in self.job.file_sd.iter().cloned() {
-            askers.spawn(follow_files(self.parts.clone(), self.job.name.clone(), files, found.clone()));
-        }
-        for endpoint in self.job.http_sd.iter().cloned() {
-            askers.spawn(follow_endpoint(self.parts.clone(), self.job.name.clone(), endpoint, found.clone()));
-        }
-        drop(found);
+        let (_askers, mut news) = lists::follow(&self.parts.ingest, &whose, &self.job.file_sd, &self.job.http_sd);
         loop {
             let groups = self.state.lock().expect("no holder of this lock panics").lists.groups();
             self.reconcile(groups).await;
@@ -147,52 +131,5 @@ impl Finder {
             metadata: self.metadata.clone(),
         };
         Running { target, job: self.job.clone(), status, stop, task: tokio::spawn(work.run(stopped, before)) }
-    }
-}
-
-/// Reads the files of a discovery again and again.
-async fn follow_files(parts: Parts, job: String, files: FileDiscovery, found: mpsc::Sender<News>) {
-    loop {
-        for pattern in &files.files {
-            let asked = pattern.clone();
-            let what = format!("reading the files of targets of job {job}");
-            let read = async { tokio::task::spawn_blocking(move || discovery::read_files(&asked)).await };
-            let read = fault::guarded(&parts.ingest, &what, async { read.await.expect("reading files does not panic") }).await;
-            let Some(read) = read else { continue };
-            let unreadable = |error: discovery::DiscoveryError| {
-                let error = with_causes(&error);
-                tracing::warn!(job, error, "a list of targets cannot be read; the last good one stays");
-            };
-            match read {
-                Ok(files) => {
-                    let files = files.into_iter().map(|(path, list)| (path, list.map_err(unreadable).ok())).collect();
-                    if found.send(News::Files { pattern: pattern.clone(), files }).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => unreadable(error),
-            }
-        }
-        tokio::time::sleep(files.refresh.to_std().clamp(ASK_EVERY_MIN, LOOK_EVERY_MAX)).await;
-    }
-}
-
-/// Asks an endpoint for its targets again and again.
-async fn follow_endpoint(parts: Parts, job: String, endpoint: HttpDiscovery, found: mpsc::Sender<News>) {
-    let what = format!("asking for the targets of job {job}");
-    loop {
-        let asked = fault::guarded(&parts.ingest, &what, discovery::ask(&endpoint)).await;
-        let sent = match asked {
-            Some(Ok(groups)) => found.send(News::Http { url: endpoint.url.clone(), groups }).await,
-            Some(Err(error)) => {
-                tracing::warn!(job, error = with_causes(&error), "a list of targets cannot be fetched; the last good one stays");
-                Ok(())
-            }
-            None => Ok(()),
-        };
-        if sent.is_err() {
-            return;
-        }
-        tokio::time::sleep(endpoint.refresh.to_std().max(ASK_EVERY_MIN)).await;
     }
 }

@@ -15,6 +15,7 @@ use tocsin::act::step::{About, Issue, Means, carry_out};
 use tocsin::clock;
 use tocsin::config::{Sources, load};
 use tocsin::db::Db;
+use tocsin::pipeline::alertmanagers::Reports;
 use tocsin::pipeline::hub::Hub;
 use tocsin::pipeline::pulse::Pulse;
 use tocsin::pipeline::watch::{Parts, Watch};
@@ -99,8 +100,10 @@ impl Stage {
         let parts = Parts {
             db: db.clone(),
             hub: Hub::new(1),
+            others: Reports::new(Metrics::new()).0,
             outbox: Arc::default(),
             fresh: Arc::default(),
+            wanted: tokio::sync::broadcast::channel(1).0,
             metrics: Metrics::new(),
             last_delivery_id: 0,
             pulse: Pulse::new("the watch", std::time::Duration::from_secs(600)),

@@ -97,7 +97,7 @@ pub async fn concurrent_writers_all_get_through(place: Place) {
 }
 
 /// The tables that the newest step makes, those first that others refer to.
-const NEWEST: [&str; 16] = [
+const NEWEST: [&str; 17] = [
     "document_version",
     "run",
     "step_attempt",
@@ -114,6 +114,7 @@ const NEWEST: [&str; 16] = [
     "slo_row",
     "alert_extension",
     "delivery_body",
+    "trace",
 ];
 
 pub async fn a_database_of_the_version_before_is_brought_forward(place: Place) {

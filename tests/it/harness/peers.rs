@@ -72,7 +72,12 @@ pub async fn node_exporter() -> Peer {
 
 /// Starts an Alertmanager with a configuration, which it keeps with its data in `folder`.
 pub async fn alertmanager(folder: &Path, config: &str) -> Peer {
-    let address = format!("127.0.0.1:{}", free_port());
+    alertmanager_at(folder, config, free_port()).await
+}
+
+/// As `alertmanager`, on a port of its own.
+pub async fn alertmanager_at(folder: &Path, config: &str, port: u16) -> Peer {
+    let address = format!("127.0.0.1:{port}");
     let file = folder.join("alertmanager.yml");
     std::fs::write(&file, config).expect("the folder takes files");
     let arguments = [

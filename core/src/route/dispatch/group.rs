@@ -55,6 +55,19 @@ pub struct Strand {
     pub next_flush_at: Timestamp,
     /// Whether the first flush, which `group_wait` delays, is over.
     pub flushed: bool,
+    /// None until it has decided anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stretch: Option<Stretch>,
+}
+
+/// How often in a row a timer decided the same, which is written down once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The number of the record of the trace that says what.
+    pub record: i64,
+    pub digest: String,
+    pub until: Timestamp,
+    pub times: u32,
 }
 
 impl Group {

@@ -3,65 +3,76 @@
 use std::collections::BTreeMap;
 
 use crate::model::LabelSet;
-use crate::plane::{AlertView, Plane};
+use crate::plane::Plane;
 use crate::time::Timestamp;
+use crate::trace::{Entry, Flush, Holder, TraceChange};
 
 /// All of it so far.
 #[derive(Default)]
 pub(super) struct Holds {
-    runs: BTreeMap<Hold, Run>,
+    flushes: BTreeMap<i64, Decided>,
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Hold {
-    labels: LabelSet,
-    receiver: String,
-    by: String,
-}
-
-/// When it held.
-struct Run {
+struct Decided {
+    flush: Flush,
     first: Timestamp,
     last: Timestamp,
-    times: usize,
+    times: u32,
 }
 
 impl Holds {
-    /// Looks at the groups that are due at an instant, before they are flushed.
-    pub fn note(&mut self, plane: &Plane, now: Timestamp) {
-        for group in plane.groups(now).into_iter().filter(|group| group.next_flush_at.is_some_and(|at| at <= now)) {
-            for view in &group.alerts {
-                let by = holders(view, plane, now).join(", ");
-                if by.is_empty() {
-                    continue;
-                }
-                let hold = Hold { labels: view.alert.labels.clone(), receiver: group.receiver.clone(), by };
-                let run = self.runs.entry(hold).or_insert(Run { first: now, last: now, times: 0 });
-                run.last = now;
-                run.times += 1;
+    pub fn note(&mut self, change: TraceChange) {
+        match change {
+            TraceChange::Add { number, at, entry: Entry::Flush(flush) }
+                if !flush.held.is_empty() || !flush.intervals.is_empty() =>
+            {
+                self.flushes.insert(number, Decided { flush: *flush, first: at, last: at, times: 1 });
             }
+            TraceChange::Add { .. } => {}
+            TraceChange::Lasted { number, until, times } => self.lasted(number, until, times),
+        }
+    }
+
+    fn lasted(&mut self, number: i64, until: Timestamp, times: u32) {
+        if let Some(decided) = self.flushes.get_mut(&number) {
+            (decided.last, decided.times) = (until, times);
         }
     }
 
     /// Returns lines about the alert of some labels, in order of time.
-    pub fn lines(&self, labels: &LabelSet, start: Timestamp) -> Vec<String> {
-        let mut own: Vec<(&Hold, &Run)> = self.runs.iter().filter(|(hold, _)| hold.labels == *labels).collect();
-        own.sort_by_key(|(_, run)| run.first);
-        let line = |(hold, run): (&Hold, &Run)| {
-            let (first, last) = (run.first - start, run.last - start);
-            let when = if run.times == 1 { format!("at {first}") } else { format!("{} times from {first} to {last}", run.times) };
-            format!("{} was kept from it {when} by {}", hold.receiver, hold.by)
+    pub fn lines(&self, labels: &LabelSet, plane: &Plane, start: Timestamp) -> Vec<String> {
+        let alert = labels.fingerprint();
+        let running: BTreeMap<i64, (Timestamp, u32)> =
+            plane.stretches().map(|stretch| (stretch.record, (stretch.until, stretch.times))).collect();
+        // One line for all decisions that kept it from a receiver for the same reasons.
+        let mut runs: BTreeMap<(String, String), (Timestamp, Timestamp, u32)> = BTreeMap::new();
+        for (number, decided) in self.flushes.iter().filter(|(_, decided)| decided.flush.has_firing(alert)) {
+            let (last, times) = running.get(number).copied().unwrap_or((decided.last, decided.times));
+            let by = holders(&decided.flush, labels, plane).join(", ");
+            if !by.is_empty() {
+                let run = runs.entry((decided.flush.group.receiver.clone(), by)).or_insert((decided.first, last, 0));
+                (run.1, run.2) = (last, run.2 + times);
+            }
+        }
+        let mut runs: Vec<_> = runs.into_iter().collect();
+        runs.sort_by_key(|(_, (first, ..))| *first);
+        let line = |((receiver, by), (first, last, times)): ((String, String), (Timestamp, Timestamp, u32))| {
+            let (first, last) = (first - start, last - start);
+            let when = if times == 1 { format!("at {first}") } else { format!("{times} times from {first} to {last}") };
+            format!("{receiver} was kept from it {when} by {by}")
         };
-        own.into_iter().map(line).collect()
+        runs.into_iter().map(line).collect()
     }
 }
 
-/// Returns what keeps an alert silent, in words.
-fn holders(view: &AlertView, plane: &Plane, now: Timestamp) -> Vec<String> {
-    let silences = view.silenced_by.iter().map(|id| format!("the silence {}", silence_name(plane, id)));
-    let inhibitors = view.inhibited_by.iter().filter_map(|one| plane.alert(*one, now)).map(|view| view.alert.labels.to_string());
-    let intervals = view.muted_by.iter().map(|name| format!("the time interval {name}"));
-    silences.chain(inhibitors).chain(intervals).collect()
+/// Returns what kept an alert silent, in words.
+fn holders(flush: &Flush, labels: &LabelSet, plane: &Plane) -> Vec<String> {
+    let holder = |holder: &Holder| match holder {
+        Holder::Silence { id, .. } => format!("the silence {}", silence_name(plane, id)),
+        Holder::Inhibitor { labels } => labels.to_string(),
+    };
+    let intervals = flush.intervals.iter().map(|name| format!("the time interval {name}"));
+    flush.holders(labels.fingerprint()).map(holder).chain(intervals).collect()
 }
 
 /// Returns what a silence is called by: its comment, or its place in the test.

@@ -154,7 +154,6 @@ impl Story<'_> {
         self.take_down(until);
         while let Some(deadline) = self.alerting.plane.next_deadline().filter(|deadline| *deadline <= until) {
             now = now.max(deadline);
-            self.holds.note(&self.alerting.plane, now);
             self.alerting.plane.tick(now);
             self.take_down(now);
         }
@@ -167,6 +166,7 @@ impl Story<'_> {
                 Change::PutAlert(alert) if alert.is_firing(now) => {
                     self.fired.insert(alert.labels);
                 }
+                Change::Trace(change) => self.holds.note(change),
                 Change::PutAlert(_)
                 | Change::DropAlert(_)
                 | Change::AddExtension(_)

@@ -87,7 +87,7 @@ fn of_alert(view: &AlertView, check: &PageCheck, sight: &Sight<'_>) -> Vec<Strin
 
 /// Says who was told of an alert, and what kept it from whom.
 fn told(check: &PageCheck, sight: &Sight<'_>, labels: &LabelSet) -> Vec<String> {
-    let held = sight.holds.lines(labels, sight.start);
+    let held = sight.holds.lines(labels, sight.plane, sight.start);
     let said = sight.said(&PageCheck { from: None, ..check.clone() }, |own| own == labels);
     let line = |one: &Said<'_>| format!("{} was told at {}: {}", one.receiver, one.at, one.data.reason.as_str());
     let mut lines: Vec<String> = held.into_iter().take(LINES_SHOWN).collect();

@@ -61,7 +61,7 @@ scrape_configs:
 etc/tocsin.yml:5:9: error: global.external_labels.: "" is not a valid label name; use letters, digits and underscores
 etc/tocsin.yml:7:5: error: rule_files[0]: invalid rule file path "rules/*/all.yml"; * may stand in the file's name only
 etc/tocsin.yml:11:21: error: scrape_configs[0].scrape_timeout: scrape timeout greater than scrape interval (20s > 10s) for scrape config with job name "node"; lower it
-etc/tocsin.yml:13:19: error: scrape_configs[0].static_configs[0].targets[0]: "http://node:9100/metrics" is not a valid hostname; write host:port, and the path as metrics_path
+etc/tocsin.yml:13:19: error: scrape_configs[0].static_configs[0].targets[0]: "http://node:9100/metrics" is not a valid hostname; write host:port; the path has a key of its own
 etc/tocsin.yml:15:17: error: scrape_configs[0].tls_config: exactly one of key or key_file must be configured when a client certificate is configured
 etc/tocsin.yml:16:5: error: scrape_configs[1]: at most one of bearer_token & bearer_token_file must be configured; remove one
 etc/tocsin.yml:16:5: error: scrape_configs[1]: at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured; remove the others
@@ -164,8 +164,37 @@ receivers:
         r#"etc/tocsin.yml:5:28: warning: scrape_configs[0].kubernetes_sd_configs: kubernetes_sd_configs is not served yet; list targets with static_configs, file_sd_configs or http_sd_configs
 etc/tocsin.yml:6:23: warning: scrape_configs[0].scrape_protocols: native histograms come as PrometheusProto only, which scrape_protocols does not list; add it or remove the list
 etc/tocsin.yml:8:5: warning: remote_write[0]: sigv4 is not served yet, so nothing is sent to this server; use authorization or basic_auth
-etc/tocsin.yml:9:27: warning: alerting.alertmanagers: alerts are routed here by route and receivers, and not sent to other Alertmanagers
+etc/tocsin.yml:9:27: warning: alerting.alertmanagers: alerts are routed here and sent to these Alertmanagers too, so that people may be told twice; remove the one that no longer tells them
 etc/tocsin.yml:13:21: warning: receivers[0].wechat_configs: wechat_configs is not served yet: notifications to it are rejected, visibly; use webhook_configs or a kind that is served
+"#
+    );
+}
+
+#[test]
+fn faults_of_other_alertmanagers_are_told() {
+    let (config, printed) = read(
+        r#"
+alerting:
+  alertmanagers:
+    - {api_version: v1, scheme: gopher}
+    - {static_configs: [{targets: ['http://am:9093']}], nonsense: 1}
+    - {basic_auth: {username: u}, sigv4: {region: eu-west-1, access_key: a}}
+    - {sigv4: {profile: p}, alert_relabel_configs: [{action: nope}]}
+    -
+"#,
+    );
+    assert!(config.is_none());
+    assert_eq!(
+        printed,
+        r#"etc/tocsin.yml:4:21: error: alerting.alertmanagers[0].api_version: expected Alertmanager api version to be one of [v2] but got v1
+etc/tocsin.yml:4:33: error: alerting.alertmanagers[0].scheme: unsupported scheme "gopher"; write http or https
+etc/tocsin.yml:5:36: error: alerting.alertmanagers[1].static_configs[0].targets[0]: "http://am:9093" is not a valid hostname; write host:port; the path has a key of its own
+etc/tocsin.yml:5:57: error: alerting.alertmanagers[1].nonsense: unknown key nonsense; remove it or check its indentation
+etc/tocsin.yml:6:7: error: alerting.alertmanagers[2]: at most one of basic_auth, authorization, oauth2, & sigv4 must be configured
+etc/tocsin.yml:6:42: error: alerting.alertmanagers[2].sigv4: must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SigV4 config
+etc/tocsin.yml:7:7: warning: alerting.alertmanagers[3]: no region is known, so nothing is sent to these Alertmanagers; write region under sigv4
+etc/tocsin.yml:7:62: error: alerting.alertmanagers[3].alert_relabel_configs[0].action: unknown relabel action "nope"; write one of replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, labelkeep, lowercase, uppercase
+etc/tocsin.yml:8:6: error: alerting.alertmanagers[4]: empty or null section in alertmanagers; remove the lone dash
 "#
     );
 }

@@ -1,5 +1,6 @@
 //! What a configuration becomes: defaults, inheritance, paths, and the two products in one file.
 
+use tocsin_core::alertmanagers;
 use tocsin_core::client::{Auth, Secret};
 use tocsin_core::config::{self, Config, File, Language};
 use tocsin_core::model::LabelSet;
@@ -409,4 +410,41 @@ fn a_range_over_midnight_is_read() {
     let text = "time_intervals: [{name: n, time_intervals: [{times: [{start_time: '22:00', end_time: '06:00'}]}]}]\n";
     let times = &read(text).routing.time_intervals["n"][0].times;
     assert_eq!(times.iter().map(|range| (range.start_minute, range.end_minute)).collect::<Vec<_>>(), [(1320, 360)]);
+}
+
+#[test]
+fn other_alertmanagers_have_the_defaults_of_prometheus() {
+    let config = read("alerting: {alertmanagers: [{static_configs: [{targets: [am:9093]}]}]}");
+    let entry = &config.alertmanagers[0];
+    assert_eq!((entry.scheme.as_str(), entry.path_prefix.as_str(), entry.timeout), ("http", "", Span::from_secs(10)));
+    assert_eq!((entry.relabel.len(), entry.alert_relabel.len(), &entry.signing), (0, 0, &None));
+    assert_eq!(alertmanagers::targets(entry, &entry.static_groups).urls, ["http://am:9093/api/v2/alerts"]);
+
+    let config = read(
+        r#"
+alerting:
+  alert_relabel_configs: [{regex: replica, action: labeldrop}]
+  alertmanagers:
+    - scheme: https
+      path_prefix: /am
+      timeout: 3s
+      authorization: {credentials_file: token}
+      file_sd_configs: [{files: ["am/*.json"]}]
+      http_sd_configs: [{url: "http://sd/am"}]
+      relabel_configs: [{source_labels: [zone], regex: far, action: drop}]
+      alert_relabel_configs: [{regex: host, action: labeldrop}]
+    - static_configs: [{targets: [aps:443]}]
+      sigv4: {region: eu-west-1, role_arn: "arn:aws:iam::1:role/x"}
+    - {sigv4: {service_name: aps}, static_configs: [{targets: [nowhere:1]}]}
+"#,
+    );
+    assert_eq!((config.alert_relabel.len(), config.alertmanagers.len()), (1, 2), "without a region nothing can be signed");
+    let (own, managed) = (&config.alertmanagers[0], &config.alertmanagers[1]);
+    assert_eq!((own.scheme.as_str(), own.path_prefix.as_str(), own.timeout), ("https", "/am", Span::from_secs(3)));
+    assert_eq!(own.file_sd[0].files, ["etc/am/*.json"]);
+    assert_eq!((own.http_sd[0].url.as_str(), own.relabel.len(), own.alert_relabel.len()), ("http://sd/am", 1, 1));
+    assert_eq!(own.client.auth.secret(), Some(&Secret::File("etc/token".to_owned())));
+    let signing = managed.signing.as_ref().expect("it is signed");
+    assert_eq!((signing.region.as_str(), signing.service.as_str()), ("eu-west-1", "aps"));
+    assert_eq!(signing.identity.role.as_ref().map(|role| role.arn.as_str()), Some("arn:aws:iam::1:role/x"));
 }

@@ -17,6 +17,7 @@ use tocsin_core::route::silence::{SilenceRequest, SilenceState};
 use tocsin_core::route::time_interval::{TimeInterval, TimeRange, silent_by};
 use tocsin_core::route::tree::{GroupBy, Inhibition, Route, Routing};
 use tocsin_core::time::{Span, Timestamp};
+use tocsin_core::trace::{Entry, TraceChange};
 
 use super::world::{Store, receiver, route, routing};
 
@@ -109,10 +110,30 @@ struct Audit {
     deliveries: usize,
 }
 
+/// Returns changes without the numbers of the trace, which tell how often a plane has started.
+fn unnumbered(changes: &[Change]) -> Vec<Change> {
+    let mut changes = changes.to_vec();
+    for change in &mut changes {
+        match change {
+            Change::Trace(TraceChange::Add { number, .. } | TraceChange::Lasted { number, .. }) => *number = 0,
+            Change::PutGroup(group) => {
+                let stretches = group.strands.values_mut().filter_map(|strand| strand.stretch.as_mut());
+                stretches.for_each(|stretch| stretch.record = 0);
+            }
+            _ => {}
+        }
+    }
+    changes
+}
+
 fn restore(routing: &Arc<Routing>, records: Records, now: Timestamp) -> Plane {
     let mut plane = Plane::restore(routing.clone(), "http://tocsin.test", records.clone());
     plane.accept(Event::Warm, now).unwrap();
-    let changes = plane.drain();
+    let mut changes = plane.drain();
+    let is_of_start = |change: &Change| {
+        matches!(change, Change::Trace(TraceChange::Add { entry: Entry::Opened { .. } | Entry::Routes(_), .. }))
+    };
+    changes.retain(|change| !is_of_start(change));
     assert!(changes.is_empty(), "a restart alone changed {changes:#?}\nin {records:#?}");
     plane
 }
@@ -164,7 +185,7 @@ impl Simulation {
         act(&mut self.live, self.now);
         act(&mut self.mortal, self.now);
         let (changes, same) = (self.live.drain(), self.mortal.drain());
-        assert_eq!(changes, same, "the restored plane decided otherwise");
+        assert_eq!(unnumbered(&changes), unnumbered(&same), "the restored plane decided otherwise");
         assert_eq!(self.live.next_deadline(), self.mortal.next_deadline());
         let new: Vec<Delivery> = changes
             .iter()

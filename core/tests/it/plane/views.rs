@@ -115,7 +115,7 @@ fn alerts_say_what_becomes_of_them() {
 fn limits_refuse_clearly_and_hold_what_was_there() {
     let mut world = world();
     let limits = Limits { alerts: 3, groups: 2, silences: 1, pages: 10 };
-    world.plane = Plane::restore(world.routing.clone(), "", Records::default()).with_limits(limits);
+    world.plane = Plane::restore(world.routing.clone(), "", world.store.records(None)).with_limits(limits);
     let refused = |reply: Reply| match reply {
         Reply::Alerts { accepted, refused } => {
             (accepted, refused.iter().map(|(_, bad)| BadAlert::to_string(bad)).collect::<Vec<_>>())

@@ -14,6 +14,7 @@ use tocsin_core::route::silence::Silence;
 use tocsin_core::route::time_interval::{TimeInterval, TimeRange};
 use tocsin_core::route::tree::{GroupBy, Inhibition, Route, Routing};
 use tocsin_core::time::{Span, Timestamp};
+use tocsin_core::trace::{Entry, Mark, Record, TraceChange};
 
 /// The tables that the edge would keep, filled from JSON so that every record passes through its stored form.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +27,7 @@ pub struct Store {
     pub silences: BTreeMap<String, Silence>,
     pub pages: BTreeMap<String, Page>,
     pub deliveries: Vec<Delivery>,
+    pub trace: Vec<Record>,
 }
 
 impl Store {
@@ -56,6 +58,14 @@ impl Store {
                 Change::PutPage(page) => drop(self.pages.insert(page.id.clone(), page)),
                 Change::DropPage(id) => drop(self.pages.remove(&id)),
                 Change::Deliver(delivery) => self.deliveries.push(delivery),
+                Change::Trace(TraceChange::Add { number, at, entry }) => {
+                    assert!(self.trace.last().is_none_or(|last| last.number < number), "numbers rise");
+                    self.trace.push(Record { number, at, until: at, times: 1, entry });
+                }
+                Change::Trace(TraceChange::Lasted { number, until, times }) => {
+                    let record = self.trace.iter_mut().find(|record| record.number == number).unwrap();
+                    (record.until, record.times) = (until, times);
+                }
             }
         }
     }
@@ -68,7 +78,18 @@ impl Store {
             silences: self.silences.values().cloned().collect(),
             pages: self.pages.values().cloned().collect(),
             alive_at,
+            trace: Mark {
+                number: self.trace.last().map_or(0, |record| record.number),
+                routes: self.trace.iter().rev().find_map(routes_digest).unwrap_or_default(),
+            },
         }
+    }
+}
+
+fn routes_digest(record: &Record) -> Option<String> {
+    match &record.entry {
+        Entry::Routes(routes) => Some(routes.digest()),
+        Entry::Alerts(_) | Entry::Flush(_) | Entry::Opened { .. } => None,
     }
 }
 
