@@ -15,11 +15,12 @@ mod report;
 mod tally;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::ledger::{Alerting, Ledger, Outward, RuleKey, RuleTerms};
-use crate::model::Source;
+use crate::ledger::{Alerting, Ledger, Outward, RuleKey, RuleTerms, rule_id};
+use crate::model::{Fingerprint, Source};
 use crate::plane::{Event, Plane, Records};
 use crate::promql::evaluate::{Cancel, Options};
 use crate::route::tree::Routing;
@@ -126,6 +127,8 @@ struct Rule {
     /// Its place in the group.
     index: usize,
     key: RuleKey,
+    /// The short name under which groups wait for it.
+    id: Fingerprint,
     terms: Arc<RuleTerms>,
 }
 
@@ -140,6 +143,8 @@ pub struct Backtest {
     rules: Vec<Rule>,
     /// The numbers of the rules of each group.
     rules_of: Vec<Range<usize>>,
+    /// The numbers of rules by their short names.
+    ids: BTreeMap<Fingerprint, usize>,
     plan: Plan,
     playing: Vec<Playing>,
     recorded: Recorded,
@@ -166,6 +171,7 @@ impl Backtest {
                 group.rules.iter().zip(group.ids()).enumerate().map(move |(index, (rule, id))| Rule {
                     group: number,
                     index,
+                    id: rule_id(&id),
                     key: Arc::new(id),
                     terms: Arc::new(RuleTerms::new(group, rule, url)),
                 })
@@ -173,17 +179,20 @@ impl Backtest {
             .collect();
         let rules_of = (0..groups.len())
             .map(|group| rules.partition_point(|rule| rule.group < group)..rules.partition_point(|rule| rule.group <= group));
-        let mut ledger = Ledger::default();
-        ledger.set_outward(settings.outward.clone());
         let mut plane = Plane::restore(settings.routing.clone(), url.clone(), Records::default());
         let begins = window.begins();
         // Rules are evaluated before the first notification is due, so nothing has to wait for them; it is never refused.
         let _ = plane.accept(Event::Warm, begins);
+        let mut alerting = Alerting { plane, ledger: Ledger::default() };
+        let keys: Vec<RuleKey> = rules.iter().map(|rule| rule.key.clone()).collect();
+        // There are no alerts yet that could end.
+        let _ = alerting.replace_rules(&keys, &[], settings.outward.clone(), begins);
         Backtest {
             recorded: Recorded::new(&groups, begins),
             playing: rules.iter().map(|_| Playing::default()).collect(),
             tally: Tally::new(&rules, &groups, window.from),
-            alerting: Alerting { plane, ledger },
+            alerting,
+            ids: rules.iter().enumerate().map(|(number, rule)| (rule.id, number)).collect(),
             environments,
             rules_of: rules_of.collect(),
             rules,

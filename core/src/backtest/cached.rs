@@ -81,8 +81,12 @@ fn starts(series: &Series, request: &Select<'_>) -> Vec<(i64, i64)> {
 }
 
 fn within<'s, T>(samples: &'s [(i64, T)], request: &Select<'_>) -> &'s [(i64, T)] {
-    let from = samples.partition_point(|(at, _)| *at < request.start.0);
     let to = samples.partition_point(|(at, _)| *at <= request.end.0);
-    // The newest of floats and of histograms each; the newer of both is the newest.
-    if request.newest_only && to > from { &samples[to - 1..to] } else { &samples[from..to.max(from)] }
+    let from = if request.newest_only {
+        // The newest of floats and of histograms each; the newer of both is the newest.
+        if samples[..to].last().is_some_and(|(at, _)| *at >= request.start.0) { to - 1 } else { to }
+    } else {
+        samples[..to].partition_point(|(at, _)| *at < request.start.0)
+    };
+    &samples[from..to]
 }

@@ -11,7 +11,7 @@ use crate::model::{LabelSet, Source, Value};
 use crate::plane::Change;
 use crate::promql::evaluate::Cancel;
 use crate::rule::grounds::Ground;
-use crate::rule::{Active, Evaluated, Local, Queries, evaluate, with_ends};
+use crate::rule::{Active, Evaluated, Local, Queries, Unseen, evaluate, with_ends};
 use crate::time::{Span, Timestamp};
 
 /// What is kept of a rule between its evaluations.
@@ -21,6 +21,15 @@ pub(super) struct Playing {
     pub written: BTreeSet<LabelSet>,
     /// It has no alerts, not even resolved ones.
     is_idle: bool,
+}
+
+/// Why a rule is evaluated.
+#[derive(Clone, Copy)]
+enum Why<'w> {
+    /// By its slot, with what it gives where that was computed ahead.
+    Slot(Option<&'w Given>),
+    /// Between slots: a group waits for what could inhibit its alerts.
+    Look,
 }
 
 /// What an evaluation by the clock needs.
@@ -50,7 +59,7 @@ impl Backtest {
         let stage = Stage { stored: &cached, cancel };
         for (slot, group, step) in slots {
             // What comes at an instant is known to the timers that fall due at it.
-            self.pass(Timestamp(slot.0 - 1))?;
+            self.pass(Timestamp(slot.0 - 1), &stage)?;
             if cancel.is_cancelled() {
                 return Err(BacktestError::Cancelled);
             }
@@ -63,29 +72,25 @@ impl Backtest {
                 }
             }
         }
-        self.pass(until)
+        self.pass(until, &stage)
     }
 
     /// Takes what an alerting rule gives at a slot.
     fn take(&mut self, number: usize, slot: Timestamp, given: &Given, stage: &Stage<'_>) -> Result<(), BacktestError> {
         if self.playing[number].is_idle && given.as_ref().is_ok_and(Vec::is_empty) {
+            // Groups that could be inhibited by it have their answer.
+            self.alerting.plane.evaluated(self.rules[number].id, slot);
             return Ok(());
         }
-        self.evaluate(number, slot, Some(given), stage)
+        self.evaluate(number, slot, Why::Slot(Some(given)), stage)
     }
 
     /// Evaluates a rule whose value is not known ahead.
     fn step(&mut self, number: usize, slot: Timestamp, stage: &Stage<'_>) -> Result<(), BacktestError> {
-        self.evaluate(number, slot, None, stage)
+        self.evaluate(number, slot, Why::Slot(None), stage)
     }
 
-    fn evaluate(
-        &mut self,
-        number: usize,
-        slot: Timestamp,
-        given: Option<&Given>,
-        stage: &Stage<'_>,
-    ) -> Result<(), BacktestError> {
+    fn evaluate(&mut self, number: usize, slot: Timestamp, why: Why<'_>, stage: &Stage<'_>) -> Result<(), BacktestError> {
         let own = &self.rules[number];
         let rule = &self.groups[own.group].rules[own.index];
         let (options, environment) = (&self.settings.options, &self.environments[own.group]);
@@ -93,17 +98,21 @@ impl Backtest {
         let view = View { recorded: &self.recorded, stored: stage.stored, moment: Some(moment) };
         let local = Local { source: &view, options, cancel: stage.cancel };
         let asked_at = slot - environment.query_offset;
-        let evaluated = match given {
-            Some(given) => {
+        let evaluated = match why {
+            Why::Slot(Some(given)) => {
                 let known = Known { expr: &rule.expr, given, local: &local };
                 evaluate(rule, slot, &known as &dyn Queries, environment)
             }
-            None => evaluate(rule, slot, &local, environment),
+            Why::Slot(None) | Why::Look => evaluate(rule, slot, &local, environment),
         };
         let judged = match evaluated {
             Ok(Evaluated::Recorded(samples)) => return self.write(number, asked_at, samples),
             Ok(Evaluated::Active(active)) => {
-                let known = self.alerting.ledger.active_of(&own.key);
+                let known = match why {
+                    Why::Slot(_) => self.alerting.ledger.active_of(&own.key),
+                    // A look ends nothing.
+                    Why::Look => BTreeSet::new(),
+                };
                 let ground = Ground::new(asked_at, &view, options, stage.cancel);
                 let unseen = rule.unseen(known, &active, &ground).map_err(|error| error.to_string());
                 unseen.map(|unseen| (active, unseen))
@@ -111,8 +120,10 @@ impl Backtest {
             Err(error) => Err(error.to_string()),
         };
         match judged {
-            Ok((active, unseen)) => self.judge(number, slot, active, unseen),
+            Ok((active, unseen)) => self.judge(number, slot, why, (active, unseen)),
             Err(_) if stage.cancel.is_cancelled() => Err(BacktestError::Cancelled),
+            // A failed look changes nothing; the slot tells what is wrong.
+            Err(_) if matches!(why, Why::Look) => Ok(()),
             Err(reason) => {
                 self.tally.failed(number, slot, reason);
                 Ok(())
@@ -124,23 +135,23 @@ impl Backtest {
         &mut self,
         number: usize,
         slot: Timestamp,
-        active: Vec<Active>,
-        unseen: BTreeMap<LabelSet, crate::rule::Unseen>,
+        why: Why<'_>,
+        (active, unseen): (Vec<Active>, BTreeMap<LabelSet, Unseen>),
     ) -> Result<(), BacktestError> {
         let own = &self.rules[number];
         let is_quiet = active.is_empty();
-        let judged = Judged { rule: own.key.clone(), terms: own.terms.clone(), active, unseen, at: slot, early: false };
+        let early = matches!(why, Why::Look);
+        let judged = Judged { rule: own.key.clone(), terms: own.terms.clone(), active, unseen, at: slot, early };
         let outcome = self.alerting.judge(judged, slot);
         let ledger = &self.alerting.ledger;
         let is_empty = ledger.of_rule(&own.key).is_none_or(|instances| instances.iter().next().is_none());
         self.playing[number].is_idle = is_quiet && is_empty;
         self.tally.judged(number, slot, &outcome);
-        if !self.alerting.plane.is_drained() {
-            self.deadline = None;
-            self.take_down()?;
-        }
+        self.deadline = None;
+        self.take_down()?;
         let own = &self.rules[number];
-        if !self.plan.reads_alerts {
+        // The series are written at the slots.
+        if early || !self.plan.reads_alerts {
             return Ok(());
         }
         let series = self.alerting.ledger.series(&own.key);
@@ -157,7 +168,7 @@ impl Backtest {
     }
 
     /// Lets time pass up to and including an instant, ticking at each deadline.
-    fn pass(&mut self, until: Timestamp) -> Result<(), BacktestError> {
+    fn pass(&mut self, until: Timestamp, stage: &Stage<'_>) -> Result<(), BacktestError> {
         let mut now = self.walked;
         loop {
             let plane = &mut self.alerting.plane;
@@ -165,8 +176,12 @@ impl Backtest {
             let Some(deadline) = deadline.filter(|deadline| *deadline <= until) else { break };
             now = now.max(deadline);
             plane.tick(now);
+            let wanted = plane.take_wanted();
             self.deadline = None;
             self.take_down()?;
+            for number in wanted.iter().filter_map(|id| self.ids.get(id).copied()).collect::<Vec<usize>>() {
+                self.evaluate(number, now, Why::Look, stage)?;
+            }
         }
         Ok(())
     }

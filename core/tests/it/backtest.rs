@@ -28,6 +28,8 @@ route:
 receivers:
   - {name: team, users: [ada, bob], inbox_configs: [{}], webhook_configs: [{url: 'http://team.test'}]}
   - {name: tickets, inbox_configs: [{send_resolved: false}]}
+inhibit_rules:
+  - {source_matchers: [severity=\"critical\"], target_matchers: [severity=\"warning\"]}
 ";
 
 /// The instant of the first samples: noon.
@@ -221,4 +223,18 @@ fn nights_are_those_of_the_zone() {
     // Noon is nine in the evening there: of 24 repetitions, from 22:00 to 7:00, nine lie in the night.
     assert_eq!((report.total.notifications, report.total.at_night, report.total.nights), (24, 9, 1));
     assert_eq!(report.zone, "Asia/Tokyo");
+}
+
+#[test]
+fn a_rule_that_could_inhibit_is_looked_at_before_others_are_told() {
+    let rules = groups(
+        "groups:\n  - {name: g, rules: [{alert: Slow, expr: x > 5, labels: {severity: warning}}]}\n  \
+         - {name: rare, interval: 3h, rules: [{alert: Outage, expr: up == 0, labels: {severity: critical}}]}\n",
+    );
+    let stored = samples(&["x 1x10 9x60", "up 1x10 0x60"]);
+    let window = Window { from: NOON, to: minutes(60), warm_up: Span::ZERO };
+    // The rare group has no slot within the hour; it is asked when people are about to be told of what is slow.
+    assert!(rules[1].next_slot(minutes(10)) > minutes(60), "{}", rules[1].next_slot(minutes(10)));
+    let report = play(rules, &stored, window, Span::from_mins(17));
+    assert_eq!(told(&report), ["12m17s team first notification [FIRING:1] Outage"]);
 }
