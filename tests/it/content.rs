@@ -9,7 +9,7 @@ use std::time::Duration;
 use regex::Regex;
 use tempfile::TempDir;
 
-use crate::harness::service::{run, run_within};
+use crate::harness::service::{Service, Setup, run, run_within};
 use crate::harness::{peers, repository};
 
 const PLATFORMS: [&str; 5] = ["strangerwave", "tenk", "strangeprompt", "cloudnative", "dinner"];
@@ -64,6 +64,26 @@ async fn the_alerts_of_the_platforms_fire_at_their_boundaries() {
     }
     // Of one of them Prometheus says the same.
     peers::ask("promtool", &["test", "rules", text(&tests("tenk"))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_tocsin_says_of_itself_is_tested_and_rests_on_what_it_serves() {
+    let (rules, tests) = (read(&rules("tocsin")), tests("tocsin"));
+    let output = tested(&[text(&tests)]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    peers::ask("promtool", &["test", "rules", text(&tests)]).await;
+    let alerts: BTreeSet<&str> = values(&rules, "alert:").into_iter().collect();
+    let told = read(&tests);
+    let tested: BTreeSet<&str> = values(&told, "alertname:").into_iter().collect();
+    assert_eq!(tested, alerts);
+
+    let service = Service::start(Setup::new("scrape_configs: []\n")).await;
+    let served = reqwest::get(service.url("/metrics")).await.expect("an answer").text().await.expect("a text");
+    let named = Regex::new("tocsin_[a-z_]+").expect("a regular expression");
+    for metric in named.find_iter(&rules).map(|found| found.as_str()) {
+        let family = metric.trim_end_matches("_total");
+        assert!(served.contains(&format!("# TYPE {family} ")), "{metric} is not served");
+    }
 }
 
 #[test]

@@ -40,4 +40,5 @@ mod testing;
 mod tidy;
 mod tsdb;
 mod unseen;
+mod watching;
 mod why;
