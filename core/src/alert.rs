@@ -271,8 +271,6 @@ impl Instances {
             if instance.state == State::Pending {
                 instance.active_at = instance.active_at + Span(unseen.0.max(0));
             }
-            // Nobody knows which of the news arrived, so all of it is told again at once.
-            instance.last_sent_at = None;
             let later = Span(unseen.0.max(0));
             instance.keep_firing_since = instance.keep_firing_since.map(|since| since + later);
             if let Some(blind) = &mut instance.unseen {

@@ -149,6 +149,8 @@ impl Ledger {
     pub fn restore(records: Vec<(RuleKey, InstanceState)>, unseen: Span) -> (Ledger, Vec<LedgerChange>, usize) {
         let mut by_rule: BTreeMap<RuleKey, Vec<InstanceState>> = BTreeMap::new();
         for (rule, record) in records {
+            // Nobody knows which of the news arrived, so all of it is told again at once.
+            let record = InstanceState { last_sent_at: None, ..record };
             by_rule.entry(rule).or_default().push(record);
         }
         let (mut ledger, mut changes, mut refused) = (Ledger::default(), Vec::new(), 0);

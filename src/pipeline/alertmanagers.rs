@@ -181,12 +181,9 @@ impl Alertmanagers {
             let at = pool.iter().position(fits).or_else(|| pool.iter().position(|told| told.teller.url == url));
             let told = match at.map(|at| pool.swap_remove(at)) {
                 Some(told) if fits(&told) => told,
-                Some(told) => {
-                    told.task.abort();
-                    self.start(url, set, told.teller.queue.clone())
-                }
+                Some(told) => self.start(url, set, told.teller.queue.clone(), Some(told.task)),
                 None => {
-                    let told = self.start(url, set, Arc::default());
+                    let told = self.start(url, set, Arc::default(), None);
                     standing.forget_outdated(clock::now());
                     told.teller.take(standing.iter());
                     told
@@ -196,10 +193,14 @@ impl Alertmanagers {
         }
     }
 
-    fn start(&self, url: String, set: &Set, queue: Arc<Mutex<Queue>>) -> Told {
+    /// Starts telling what a queue holds, once `before` no longer does.
+    fn start(&self, url: String, set: &Set, queue: Arc<Mutex<Queue>>, before: Option<JoinHandle<()>>) -> Told {
+        if let Some(before) = &before {
+            before.abort();
+        }
         let metrics = |name: &str| self.metrics.alertmanagers.of(name);
         let teller = Arc::new(Teller::new(url, set.entry.clone(), queue, metrics));
-        Told { task: tokio::spawn(teller.clone().run(self.ingest.clone())), teller }
+        Told { task: tokio::spawn(teller.clone().run(self.ingest.clone(), before)), teller }
     }
 
     /// Ends those that nobody names any more.

@@ -7,6 +7,7 @@ use tocsin_core::alertmanagers::{Entry, Queue, Report, Signing, Step, Verdict, b
 use tocsin_core::config::without_password;
 use tocsin_core::route::retry;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::super::fault;
 use super::super::ingest::Ingest;
@@ -79,7 +80,12 @@ impl Teller {
         self.wake.notify_one();
     }
 
-    pub async fn run(self: Arc<Teller>, ingest: Arc<Ingest>) {
+    /// Tells what waits, for ever. `before` works on the same queue and was asked to end, which is waited for.
+    pub async fn run(self: Arc<Teller>, ingest: Arc<Ingest>, before: Option<JoinHandle<()>>) {
+        if let Some(before) = before {
+            // Whether it was cancelled or ended by itself makes no difference.
+            let _ = before.await;
+        }
         let what = format!("telling the Alertmanager {}", self.shown);
         loop {
             // What was under way when work broke off is told again.
