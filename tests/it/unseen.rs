@@ -70,7 +70,7 @@ async fn a_scrape_that_fails_ends_no_alert_and_a_recovery_that_is_seen_does() {
         assert!(!resolved(&scene, name), "{name}");
     }
     scene.exporter.be(Health::Well);
-    soon("it is seen again", async || (why(&scene, "ByDefault").await.as_deref() == Some("seen")).then_some(())).await;
+    soon("it is seen again", async || (why(&scene, "Patient").await.as_deref() == Some("seen")).then_some(())).await;
     let patient = scene.service.alert("Patient", "pending").await;
     assert!(patient["active_at"].as_str() > active_at.as_str(), "the clock of `for` stood still: {active_at} {patient}");
     scene.mend_shop();
