@@ -1,9 +1,10 @@
 //! The auditor: compares who must have heard of alerts with what the outbox says that they have heard.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::model::Fingerprint;
-use crate::plane::Duty;
+use crate::plane::{Duties, Duty};
 use crate::time::{Span, Timestamp};
 
 /// Beyond the patience of its group an alert may be late by this much: ticks, records and answers take their time.
@@ -41,18 +42,33 @@ pub struct Auditor {
     due: BTreeMap<Key, Timestamp>,
     /// Duties that were done, with when their alert fired.
     done: BTreeMap<Key, Timestamp>,
+    /// Alerts of which everybody has heard, with when they fired: they are not looked at again.
+    settled: Arc<BTreeMap<Fingerprint, Timestamp>>,
     missing: BTreeMap<Key, Missing>,
-    /// The duties of the round under way.
-    seen: BTreeSet<Key>,
+    /// The duties of the round under way, and alerts about which all stays settled.
+    seen: BTreeMap<Key, Timestamp>,
+    still: BTreeSet<Fingerprint>,
+    generation: u64,
 }
 
 impl Auditor {
+    /// Returns the alerts about which all is settled.
+    pub fn settled(&self) -> Arc<BTreeMap<Fingerprint, Timestamp>> {
+        self.settled.clone()
+    }
+
     /// Takes some of the duties of a round; returns those of which it must know what the outbox holds.
-    pub fn ask(&mut self, duties: Vec<Duty>, now: Timestamp) -> Vec<Duty> {
+    pub fn ask(&mut self, found: Duties, now: Timestamp) -> Vec<Duty> {
+        if self.generation != found.generation {
+            // Other receivers may have to hear.
+            (self.generation, self.settled) = (found.generation, Arc::default());
+        } else {
+            self.still.extend(found.settled);
+        }
         let mut asked = Vec::new();
-        for duty in duties {
+        for duty in found.duties {
             let key = (duty.alert, duty.lane.clone());
-            self.seen.insert(key.clone());
+            self.seen.insert(key.clone(), duty.fired_at);
             if self.done.get(&key).is_some_and(|fired_at| *fired_at == duty.fired_at) {
                 continue;
             }
@@ -83,10 +99,19 @@ impl Auditor {
 
     /// Ends a round: duties that were not in it do not stand any more.
     pub fn end_round(&mut self) {
-        let seen = std::mem::take(&mut self.seen);
-        self.due.retain(|key, _| seen.contains(key));
-        self.done.retain(|key, _| seen.contains(key));
-        self.missing.retain(|key, _| seen.contains(key));
+        let (seen, still) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.still));
+        self.due.retain(|key, _| seen.contains_key(key));
+        self.missing.retain(|key, _| seen.contains_key(key));
+        let mut settled: BTreeMap<Fingerprint, Timestamp> =
+            self.settled.iter().filter(|(alert, _)| still.contains(alert)).map(|(alert, at)| (*alert, *at)).collect();
+        settled.extend(seen.iter().map(|((alert, _), fired_at)| (*alert, *fired_at)));
+        for (key, fired_at) in &seen {
+            if self.done.get(key) != Some(fired_at) {
+                settled.remove(&key.0);
+            }
+        }
+        self.done.retain(|key, _| seen.contains_key(key) && !settled.contains_key(&key.0));
+        self.settled = Arc::new(settled);
     }
 
     /// Returns who has not heard of what, in order of alert and lane.
@@ -114,12 +139,21 @@ mod tests {
     }
 
     /// Plays a round in which the outbox holds the same for all; returns how many duties were asked about, and how many are missing.
-    fn round(auditor: &mut Auditor, seconds: i64, duties: &[Duty], evidence: Evidence) -> (usize, usize) {
-        let asked = auditor.ask(duties.to_vec(), at(seconds));
+    fn round_of(auditor: &mut Auditor, generation: u64, seconds: i64, duties: &[Duty], evidence: Evidence) -> (usize, usize) {
+        // As the plane does, which leaves out what is settled.
+        let settled = auditor.settled();
+        let is_settled = |duty: &Duty| settled.get(&duty.alert) == Some(&duty.fired_at);
+        let (still, duties): (Vec<Duty>, Vec<Duty>) = duties.iter().cloned().partition(is_settled);
+        let settled = still.iter().map(|duty| duty.alert).collect();
+        let asked = auditor.ask(Duties { duties, settled, last: None, generation }, at(seconds));
         let count = asked.len();
         asked.into_iter().for_each(|duty| auditor.answer(duty, evidence, at(seconds)));
         auditor.end_round();
         (count, auditor.missing().count())
+    }
+
+    fn round(auditor: &mut Auditor, seconds: i64, duties: &[Duty], evidence: Evidence) -> (usize, usize) {
+        round_of(auditor, 0, seconds, duties, evidence)
     }
 
     #[test]
@@ -139,5 +173,28 @@ mod tests {
         // It comes back later, and the clock begins anew.
         assert_eq!(round(&mut auditor, 510, &[duty(1, 505)], Evidence::Nothing), (0, 0));
         assert_eq!(round(&mut auditor, 700, &[duty(1, 505)], Evidence::Nothing), (1, 1));
+    }
+
+    #[test]
+    fn what_is_settled_is_not_looked_at_again_until_the_routes_change() {
+        let mut auditor = Auditor::default();
+        let (email, chat) = (duty(1, 0), Duty { lane: "chat".to_owned(), ..duty(1, 0) });
+        let both = [email, chat];
+        assert_eq!(round(&mut auditor, 0, &both, Evidence::Nothing), (0, 0));
+        let asked = auditor.ask(Duties { duties: both.to_vec(), ..Duties::default() }, at(200));
+        auditor.answer(asked[0].clone(), Evidence::Told, at(200));
+        auditor.answer(asked[1].clone(), Evidence::Failing, at(200));
+        auditor.end_round();
+        assert!(auditor.settled().is_empty(), "one of two has not heard");
+        assert_eq!(round(&mut auditor, 215, &both, Evidence::Told), (1, 0));
+        assert_eq!(auditor.settled().len(), 1);
+        assert_eq!(round(&mut auditor, 500, &both, Evidence::Nothing), (0, 0));
+        assert_eq!(round_of(&mut auditor, 1, 515, &[], Evidence::Nothing), (0, 0));
+        assert!(auditor.settled().is_empty());
+        assert_eq!(round_of(&mut auditor, 1, 530, &both, Evidence::Nothing), (0, 0));
+        assert_eq!(round_of(&mut auditor, 1, 700, &both, Evidence::Nothing), (2, 2));
+        // It ends, and nothing is remembered of it.
+        assert_eq!(round_of(&mut auditor, 1, 715, &[], Evidence::Nothing), (0, 0));
+        assert!(auditor.due.is_empty() && auditor.done.is_empty());
     }
 }

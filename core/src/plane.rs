@@ -33,7 +33,7 @@ use witness::Witnesses;
 
 pub use crate::route::message::Action;
 pub use change::{Change, DELIVERY_LIFE, Delivery, Records};
-pub use duty::Duty;
+pub use duty::{Duties, Duty};
 pub use extension::Extension;
 pub use view::{AlertState, AlertView, GroupView};
 pub use witness::ANSWERS_MAX;
@@ -132,6 +132,8 @@ pub struct Plane {
     /// The one page of a group that is open; follows from `pages`.
     open_pages: BTreeMap<GroupId, String>,
     gate: Gate,
+    /// How often the routes have changed.
+    generation: u64,
     witnesses: Witnesses,
     tracer: Tracer,
     unsaved: Unsaved,
@@ -182,6 +184,7 @@ impl Plane {
             pages: records.pages.into_iter().map(|page| (page.id.clone(), page)).collect(),
             open_pages: BTreeMap::new(),
             gate: Gate::Fresh { alive_at },
+            generation: 0,
             witnesses: Witnesses::default(),
             tracer: Tracer::new(records.trace),
             unsaved: Unsaved::default(),

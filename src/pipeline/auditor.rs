@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tocsin_core::auditor::{Auditor, Evidence, Missing};
 use tocsin_core::model::Fingerprint;
-use tocsin_core::plane::Duty;
+use tocsin_core::plane::{Duties, Duty};
 use tokio::sync::watch;
 
 use super::watch::Watch;
@@ -64,21 +64,21 @@ pub async fn audit(parts: Parts) {
 async fn round(parts: &Parts, auditor: &mut Auditor) -> Result<bool, DbError> {
     let mut behind: Option<Fingerprint> = None;
     loop {
-        let now = clock::now();
+        let (now, settled) = (clock::now(), auditor.settled());
         let piece = parts.watch.ask(move |state| match state.plane.closed() {
             // Nobody is told yet.
-            Some(_) => (Vec::new(), None),
-            None => state.plane.duties(behind, ALERTS_AT_ONCE, now),
+            Some(_) => Duties::default(),
+            None => state.plane.duties(behind, &settled, ALERTS_AT_ONCE, now),
         });
-        let Ok((duties, last)) = piece.await else {
+        let Ok(found) = piece.await else {
             // One that is busy is asked again with the next round.
             return Ok(!parts.watch.is_gone());
         };
-        for duty in auditor.ask(duties, now) {
+        behind = found.last;
+        for duty in auditor.ask(found, now) {
             let evidence = evidence(&parts.db, &duty).await?;
             auditor.answer(duty, evidence, now);
         }
-        behind = last;
         if behind.is_none() {
             auditor.end_round();
             return Ok(true);

@@ -1,6 +1,9 @@
 //! Who must have heard of the alerts that fire, worked out from nothing but the alerts, the silences and the configuration: the groups,
 //! their timers and their logs are left aside, so that a fault in these is found.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use crate::model::Fingerprint;
 use crate::route::dispatch::group::GroupId;
 use crate::route::silence::Silence;
@@ -21,18 +24,43 @@ pub struct Duty {
     pub patience: Span,
 }
 
+/// What must be heard of some of the alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Duties {
+    pub duties: Vec<Duty>,
+    /// Alerts that fire on and that were left out, because all is settled about them.
+    pub settled: Vec<Fingerprint>,
+    /// The last alert that was looked at; None: there are no more.
+    pub last: Option<Fingerprint>,
+    /// Rises when the routes change, and with them all duties.
+    pub generation: u64,
+}
+
 impl Plane {
-    /// Returns what must be heard of up to `limit` firing alerts behind one, and the last of these; None: there are no more.
+    /// Returns what must be heard of the firing alerts behind one, of which up to `limit` are looked at closely. `settled`: alerts about
+    /// which all is settled, with when they fired.
     ///
     /// Alerts that something holds back at this moment are left out, and so are groups that a time interval keeps silent.
-    pub fn duties(&self, behind: Option<Fingerprint>, limit: usize, now: Timestamp) -> (Vec<Duty>, Option<Fingerprint>) {
+    pub fn duties(
+        &self,
+        behind: Option<Fingerprint>,
+        settled: &BTreeMap<Fingerprint, Timestamp>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Duties {
         let silences: Vec<&Silence> = self.silences.active(now);
-        let (mut duties, mut last, mut count) = (Vec::new(), None, 0);
-        for alert in self.alerts.values().filter(|alert| behind.is_none_or(|behind| alert.fingerprint > behind)) {
-            if count == limit {
-                return (duties, last);
+        let mut found = Duties { generation: self.generation, ..Duties::default() };
+        let (duties, mut count) = (&mut found.duties, 0);
+        let rest = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        for alert in self.alerts.range((rest, Bound::Unbounded)).map(|(_, alert)| alert) {
+            if settled.get(&alert.fingerprint) == Some(&alert.starts_at) && alert.is_firing(now) {
+                found.settled.push(alert.fingerprint);
+                continue;
             }
-            (last, count) = (Some(alert.fingerprint), count + 1);
+            if count == limit {
+                return found;
+            }
+            (found.last, count) = (Some(alert.fingerprint), count + 1);
             let is_held = || {
                 silences.iter().any(|silence| silence.mutes(&alert.labels, now))
                     || !self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now)).is_empty()
@@ -55,6 +83,6 @@ impl Plane {
                 }));
             }
         }
-        (duties, None)
+        Duties { last: None, ..found }
     }
 }

@@ -129,6 +129,7 @@ impl Plane {
     }
 
     pub(super) fn reload(&mut self, routing: Arc<Routing>, now: Timestamp) {
+        self.generation += 1;
         self.tree = Tree::new(&routing.tree());
         self.inhibitor = Inhibitor::new(&routing.inhibitions);
         self.tracer.routes(Routes::new(&routing), now);
