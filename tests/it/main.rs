@@ -36,6 +36,7 @@ mod runs;
 mod scraping;
 mod sequences;
 mod store_faults;
+mod storm;
 mod testing;
 mod tidy;
 mod tsdb;

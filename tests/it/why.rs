@@ -86,7 +86,7 @@ async fn what_was_decided_survives_a_crash_and_so_does_the_answer() {
     scene.break_shop();
     soon("one of three is still to hear", async || {
         let answer = why(&scene, "ShopDown").await;
-        lines(&answer).iter().any(|line| line.contains("pagerduty: attempt 2 retry")).then_some(())
+        lines(&answer).iter().any(|line| line.contains("pagerduty: attempt 2 failed")).then_some(())
     })
     .await;
     let before = lines(&why(&scene, "ShopDown").await);

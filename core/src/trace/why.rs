@@ -244,9 +244,10 @@ fn lines(evidence: &Evidence) -> Vec<Line> {
     for delivery in &evidence.deliveries {
         for (index, attempt) in delivery.attempts.iter().enumerate() {
             let (id, number, detail) = (delivery.id, index + 1, &attempt.detail);
+            let outcome = if attempt.outcome == "retry" { "failed" } else { &attempt.outcome };
             let text = format!(
-                "delivery {id} to {} by {}: attempt {number} {} after {}: {detail}",
-                delivery.receiver, delivery.channel, attempt.outcome, attempt.duration
+                "delivery {id} to {} by {}: attempt {number} {outcome} after {}: {detail}",
+                delivery.receiver, delivery.channel, attempt.duration
             );
             lines.push(once(attempt.at, Stage::Delivery, text));
         }

@@ -77,7 +77,7 @@ function Unknown({ why, past }: { why: Why; past: boolean }) {
       {why.way.length > 0 && (
         <section className="card account">
           <h2>The way that it would have gone</h2>
-          <p className="soft">For an alert with no other labels than those asked for. Name more to be exact.</p>
+          <p className="soft">For an alert with the labels that were asked for and those that its rule adds. Name more to be exact.</p>
           <Way lines={why.way} label="The way down the routes" />
         </section>
       )}
