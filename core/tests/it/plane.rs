@@ -1,5 +1,6 @@
 //! The plane under a clock of our own: stories, and a random simulation.
 
+mod flapping;
 mod promises;
 mod script;
 mod simulation;
