@@ -122,6 +122,7 @@ fn routing() -> Arc<Routing> {
     let team =
         Receiver { name: "team".to_owned(), position: 0, labels: BTreeMap::new(), integrations: vec![inbox], users: vec![] };
     Arc::new(Routing {
+        flapping: None,
         root: Route {
             receiver: "team".to_owned(),
             matchers: vec![],

@@ -8,6 +8,7 @@ mod atlas;
 mod client;
 mod cloudwatch;
 mod discovery;
+mod flapping;
 mod global;
 mod heartbeats;
 mod intervals;
@@ -133,7 +134,8 @@ pub fn read(
         problems.extend(found);
         match (&mut config, routing) {
             (Some(config), Some((routing, templates))) => {
-                config.routing = routing;
+                // The file of Alertmanager does not know our own key.
+                config.routing = Routing { flapping: config.routing.flapping, ..routing };
                 config.templates = templates;
             }
             (config, _) => *config = None,
@@ -183,7 +185,7 @@ fn read_main(
         runbook_files: paths(table, "runbook_files", "runbook", &folder),
         act: act::read(table, &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
-        routing: routing::read(table, &defaults, &folder, matchers),
+        routing: Routing { flapping: flapping::read(table), ..routing::read(table, &defaults, &folder, matchers) },
         matchers,
         templates: templates(table, &folder),
         alert_relabel: alerting.relabel,

@@ -18,13 +18,12 @@ use crate::trace::{AlertStep, What};
 
 use book::Book;
 
+pub use crate::route::alert::NEVER;
 pub use alerting::{Alerting, Judged, Outcome};
 
 /// A rule as many hold it.
 pub type RuleKey = Arc<RuleId>;
 
-/// An alert of our own rules ends when they say so, not by silence; it carries the last instant that RFC 3339 can write.
-pub const NEVER: Timestamp = Timestamp(253_402_300_799_000);
 /// Annotations of an alert that fires on are told anew at most this often.
 const RESEND_DELAY: Span = Span::from_mins(1);
 

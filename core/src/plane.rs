@@ -8,6 +8,7 @@
 mod change;
 mod duty;
 mod extension;
+mod flap;
 mod flush;
 mod membership;
 mod people;
@@ -29,12 +30,14 @@ use crate::time::{Span, Timestamp};
 use crate::trace::{AlertStep, Routes, Tracer};
 
 use extension::Extensions;
+use flap::Flaps;
 use witness::Witnesses;
 
 pub use crate::route::message::Action;
 pub use change::{Change, DELIVERY_LIFE, Delivery, Records};
 pub use duty::{Duties, Duty};
 pub use extension::Extension;
+pub use flap::{FLAPPING, Flap};
 pub use view::{AlertState, AlertView, GroupView};
 pub use witness::ANSWERS_MAX;
 
@@ -121,6 +124,7 @@ pub struct Plane {
     limits: Limits,
     alerts: BTreeMap<Fingerprint, Alert>,
     extensions: Extensions,
+    flaps: Flaps,
     /// Which groups each alert belongs to; follows from `groups`.
     homes: BTreeMap<Fingerprint, BTreeSet<GroupId>>,
     /// Alerts that no group has room for.
@@ -177,6 +181,7 @@ impl Plane {
             limits: Limits::default(),
             alerts: BTreeMap::new(),
             extensions: Extensions::default(),
+            flaps: Flaps::restore(records.flaps),
             homes: BTreeMap::new(),
             loose: BTreeSet::new(),
             groups: records.groups.into_iter().map(|group| (group.id.clone(), group)).collect(),
@@ -237,6 +242,7 @@ impl Plane {
             }
             self.open(now);
         }
+        self.calm(now);
         self.flush_due(now);
         self.unsaved.silences.extend(self.silences.forget(now));
         self.forget_pages(now);
@@ -250,10 +256,9 @@ impl Plane {
             Gate::Cold { until, .. } => Some(until),
             Gate::Open => {
                 let old_page = self.pages.values().filter_map(|page| page.resolved_at).min();
-                [self.next_flush(), self.silences.next_deadline(), old_page.map(|at| at + PAGE_RETENTION), self.next_loose_end()]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let old_page = old_page.map(|at| at + PAGE_RETENTION);
+                let all = [self.next_flush(), self.silences.next_deadline(), old_page, self.next_loose_end(), self.next_calm()];
+                all.into_iter().flatten().min()
             }
         }
     }
@@ -270,6 +275,7 @@ impl Plane {
                 None => Change::DropAlert(fingerprint),
             });
         }
+        changes.extend(self.flaps.drain());
         for id in unsaved.silences {
             changes.push(match self.silences.get(&id) {
                 Some(silence) => Change::PutSilence(silence.clone()),
@@ -297,6 +303,7 @@ impl Plane {
     pub fn is_drained(&self) -> bool {
         let Unsaved { alerts, groups, silences, pages, deliveries } = &self.unsaved;
         self.extensions.is_drained()
+            && self.flaps.is_drained()
             && self.tracer.is_drained()
             && alerts.is_empty()
             && groups.is_empty()
@@ -326,6 +333,7 @@ impl Plane {
         if let Some(alive_at) = alive_at {
             self.bridge_outage(alive_at, now);
         }
+        self.heed_flapping(now);
         self.reconcile(now, membership::Timers::Keep);
     }
 
@@ -344,8 +352,9 @@ impl Plane {
     /// While nobody listened, senders could not say that their alerts go on; those get time to say it now.
     fn bridge_outage(&mut self, alive_at: Timestamp, now: Timestamp) {
         for alert in self.alerts.values_mut() {
-            if alert.is_firing(alive_at) && !alert.is_firing(now) {
-                alert.ends_at = now + self.routing.resolve_timeout;
+            let said = self.flaps.as_said(alert);
+            if said.is_firing(alive_at) && !said.is_firing(now) {
+                alert.ends_at = self.flaps.put_off(alert.fingerprint, now + self.routing.resolve_timeout);
                 alert.timeout_derived = true;
                 self.unsaved.alerts.insert(alert.fingerprint);
             }

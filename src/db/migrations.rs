@@ -3,7 +3,7 @@
 use super::{Db, DbError, LONG_PATIENCE, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN, EXTENSIONS, BODIES, TRACE];
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN, EXTENSIONS, BODIES, TRACE, FLAPS];
 
 const FIRST: (i64, &[&str]) = (
     1,
@@ -162,3 +162,6 @@ const TRACE: (i64, &[&str]) = (
         "CREATE INDEX trace_by_end ON trace (until_ms, number, size)",
     ],
 );
+
+/// When alerts have begun of late.
+const FLAPS: (i64, &[&str]) = (9, &["CREATE TABLE alert_flap (fingerprint TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)"]);

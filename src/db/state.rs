@@ -13,6 +13,7 @@ const SWEEP_STEP: i64 = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
     RoutedAlert,
+    Flap,
     Group,
     Silence,
 }
@@ -32,8 +33,10 @@ impl Document {
             conflict: "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
         };
         static SILENCE: RowSql = RowSql { insert: "INSERT INTO silence (id, body)", ..GROUP };
+        static FLAP: RowSql = RowSql { insert: "INSERT INTO alert_flap (fingerprint, body)", ..ROUTED_ALERT };
         match self {
             Document::RoutedAlert => &ROUTED_ALERT,
+            Document::Flap => &FLAP,
             Document::Group => &GROUP,
             Document::Silence => &SILENCE,
         }
@@ -42,6 +45,7 @@ impl Document {
     fn drop_sql(self) -> &'static str {
         match self {
             Document::RoutedAlert => "DELETE FROM routed_alert WHERE fingerprint = $1",
+            Document::Flap => "DELETE FROM alert_flap WHERE fingerprint = $1",
             Document::Group => "DELETE FROM notification_group WHERE id = $1",
             Document::Silence => "DELETE FROM silence WHERE id = $1",
         }
@@ -50,6 +54,7 @@ impl Document {
     fn all_sql(self) -> (&'static str, &'static str) {
         match self {
             Document::RoutedAlert => ("routed_alert", "SELECT body FROM routed_alert ORDER BY fingerprint"),
+            Document::Flap => ("alert_flap", "SELECT body FROM alert_flap ORDER BY fingerprint"),
             Document::Group => ("notification_group", "SELECT body FROM notification_group ORDER BY id"),
             Document::Silence => ("silence", "SELECT body FROM silence ORDER BY id"),
         }

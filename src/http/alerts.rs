@@ -86,6 +86,8 @@ pub struct Alert {
     pub page: Option<PageLink>,
     pub rule: Option<RuleLink>,
     pub generator_url: String,
+    /// Whether it begins again and again, so that its end is put off.
+    pub flapping: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -164,6 +166,7 @@ pub fn alert_view(picture: AlertPicture) -> Alert {
             for_seconds: terms.hold.seconds(),
         }),
         generator_url: picture.generator_url,
+        flapping: picture.flapping,
     }
 }
 

@@ -7,7 +7,7 @@ use tocsin_core::alert::{self, Blind};
 use tocsin_core::ledger::{Alerting, RuleTerms};
 use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::page::Page;
-use tocsin_core::plane::AlertView;
+use tocsin_core::plane::{AlertView, FLAPPING};
 use tocsin_core::time::Timestamp;
 
 /// Where an alert stands; firing ones come first.
@@ -47,6 +47,8 @@ pub struct AlertPicture {
     pub page: Option<Page>,
     pub rule: Option<Arc<RuleTerms>>,
     pub generator_url: String,
+    /// Whether it begins again and again, so that its end is put off.
+    pub flapping: bool,
 }
 
 /// Returns every alert that is pending, firing, or was resolved a short while ago.
@@ -81,9 +83,13 @@ pub fn pictures(state: &Alerting, now: Timestamp) -> Vec<AlertPicture> {
             page: None,
             rule: terms.cloned(),
             generator_url: terms.map(|terms| terms.generator_url.clone()).unwrap_or_default(),
+            flapping: false,
         };
+        // One that flaps is over for its rule before it is over for people.
+        let goes_on = || routed.get(&fingerprint).is_some_and(|view| view.flaps);
         let view = match instance.state {
             alert::State::Firing if is_routed => routed.remove(&fingerprint),
+            alert::State::Pending | alert::State::Resolved if is_routed && goes_on() => routed.remove(&fingerprint),
             alert::State::Firing | alert::State::Pending | alert::State::Resolved => None,
         };
         pictures.push(match view {
@@ -110,6 +116,7 @@ pub fn pictures(state: &Alerting, now: Timestamp) -> Vec<AlertPicture> {
             page: None,
             rule: None,
             generator_url: alert.generator_url,
+            flapping: false,
         };
         pictures.push(with_view(picture, view, state));
     }
@@ -117,7 +124,15 @@ pub fn pictures(state: &Alerting, now: Timestamp) -> Vec<AlertPicture> {
 }
 
 fn with_view(picture: AlertPicture, view: AlertView, state: &Alerting) -> AlertPicture {
+    let flapping = view.alert.annotations.get(FLAPPING).filter(|_| view.flaps);
+    let mut annotations = picture.annotations;
+    annotations.extend(flapping.map(|text| (FLAPPING.to_owned(), text.to_owned())));
     AlertPicture {
+        annotations,
+        state: PictureState::Firing,
+        resolved_at: None,
+        fired_at: picture.fired_at.or(Some(view.alert.starts_at)),
+        flapping: view.flaps,
         page: view.pages.first().and_then(|id| state.plane.page(id)).cloned(),
         silenced_by: view.silenced_by,
         inhibited_by: view.inhibited_by,

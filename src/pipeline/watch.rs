@@ -316,6 +316,14 @@ fn collect(state: &mut Alerting, parts: &mut Parts, writes: &mut Vec<Write>, now
                 writes.push(state::remove_extensions());
                 continue;
             }
+            Change::PutFlap(flap) => {
+                writes.push(state::put(Document::Flap, &flap.alert.to_string(), json(&flap)));
+                Topic::Alerts
+            }
+            Change::DropFlap(alert) => {
+                writes.push(state::remove(Document::Flap, &alert.to_string()));
+                Topic::Alerts
+            }
             Change::PutGroup(group) => {
                 writes.push(state::put(Document::Group, &json(&group.id), json(&group)));
                 Topic::Alerts

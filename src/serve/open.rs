@@ -98,6 +98,7 @@ pub async fn restore(
     let records = Records {
         alerts: db.documents(Document::RoutedAlert).await?,
         extensions: db.extensions().await?,
+        flaps: db.documents(Document::Flap).await?,
         groups: db.documents(Document::Group).await?,
         silences: db.documents(Document::Silence).await?,
         pages: db.pages_to_restore(10_000).await?,

@@ -194,6 +194,8 @@ impl Backtest {
                 | Change::DropAlert(_)
                 | Change::AddExtension(_)
                 | Change::DropExtensions
+                | Change::PutFlap(_)
+                | Change::DropFlap(_)
                 | Change::PutGroup(_)
                 | Change::DropGroup(_)
                 | Change::PutSilence(_)

@@ -38,7 +38,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
             Route { receiver: INBOX.to_owned(), group_by: GroupBy::Labels(vec!["alertname".to_owned()]), ..bare_root() }
         }
     };
-    Routing { root, receivers, inhibitions, time_intervals, resolve_timeout: defaults.resolve_timeout }
+    Routing { root, receivers, inhibitions, time_intervals, resolve_timeout: defaults.resolve_timeout, flapping: None }
 }
 
 fn inbox() -> Receiver {

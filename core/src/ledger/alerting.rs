@@ -66,7 +66,7 @@ impl Alerting {
         steps.into_iter().for_each(|step| self.plane.trace(step));
         let mut refused = self.feed(news, now);
         // What fires under new labels is told before its old labels end, so that there is no gap in which all seems well.
-        let unheard = self.ledger.unheard(|fingerprint| self.plane.is_firing(fingerprint, now));
+        let unheard = self.ledger.unheard(|fingerprint| self.plane.is_said_to_fire(fingerprint, now));
         refused.extend(self.feed(unheard, now));
         // Alerts of rules that nobody remembers (their record was lost, or an older version wrote it) would fire for ever.
         let orphans = self.ledger.orphans(self.plane.firing(now), now);

@@ -13,6 +13,7 @@ use crate::time::{Span, Timestamp};
 use crate::trace::{Mark, TraceChange};
 
 use super::extension::Extension;
+use super::flap::Flap;
 
 /// One durable write. All that a `drain` returns belongs in one transaction, made before anything is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub enum Change {
     AddExtension(Extension),
     /// Every extension goes: those that count come anew.
     DropExtensions,
+    PutFlap(Flap),
+    DropFlap(Fingerprint),
     PutGroup(Group),
     DropGroup(GroupId),
     PutSilence(Silence),
@@ -43,6 +46,8 @@ pub struct Records {
     /// In the order of their numbers.
     #[serde(default)]
     pub extensions: Vec<Extension>,
+    #[serde(default)]
+    pub flaps: Vec<Flap>,
     #[serde(default)]
     pub groups: Vec<Group>,
     #[serde(default)]

@@ -1,5 +1,6 @@
 //! What happens when a group's timer falls due.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Fingerprint;
@@ -186,7 +187,9 @@ impl Plane {
         decided_at: Timestamp,
         now: Timestamp,
     ) -> Option<String> {
-        let alerts: Vec<&Alert> = visible.iter().filter_map(|fingerprint| self.alerts.get(fingerprint)).collect();
+        let alerts = visible.iter().filter_map(|fingerprint| self.alerts.get(fingerprint));
+        let alerts: Vec<Cow<'_, Alert>> = alerts.map(|alert| self.flaps.annotated(alert, self.routing.flapping)).collect();
+        let alerts: Vec<&Alert> = alerts.iter().map(Cow::as_ref).collect();
         if let Some(id) = self.open_pages.get(&group.id) {
             if self.pages.get_mut(id).is_some_and(|page| page.add(&alerts, now)) {
                 self.unsaved.pages.insert(id.clone());
@@ -271,7 +274,9 @@ impl Plane {
         page_id: Option<String>,
         now: Timestamp,
     ) -> String {
-        let alerts: Vec<&Alert> = shown.iter().filter_map(|fingerprint| self.alerts.get(fingerprint)).collect();
+        let alerts = shown.iter().filter_map(|fingerprint| self.alerts.get(fingerprint));
+        let alerts: Vec<Cow<'_, Alert>> = alerts.map(|alert| self.flaps.annotated(alert, self.routing.flapping)).collect();
+        let alerts = alerts.iter().map(Cow::as_ref).collect();
         let data = NotificationData::new(&group.id, &group.labels, alerts, message.reason, &self.external_url, now);
         let dedup_key = group.id.dedup_key();
         let lane = group.id.lane(message.integration);

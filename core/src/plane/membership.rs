@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 use crate::trace::{AlertStep, Routes, What};
 
 use super::extension::is_extended;
+use super::flap::Before;
 use super::{Plane, Reply};
 
 /// What becomes of the timers of groups that outlive a change of the tree.
@@ -50,10 +51,15 @@ impl Plane {
 
     fn take_alert(&mut self, news: Alert, now: Timestamp) -> Result<(), BadAlert> {
         let fingerprint = news.fingerprint;
-        let alert = match self.alerts.get(&fingerprint) {
+        self.calm_one(fingerprint, now);
+        let flaps = self.flaps.hold(fingerprint).is_some();
+        let known = self.alerts.get(&fingerprint).map(|alert| self.flaps.as_said(alert));
+        let alert = match known.as_deref() {
             // A rule of ours sees for itself whether the trouble lasts, and it does not say so twice: what another sender says of it,
             // such as a Prometheus with the same rule, is taken and changes nothing.
             Some(known) if known.is_of_rule() && known.is_firing(now) && !news.is_of_rule() => return Ok(()),
+            // An end that is said again does not lie later.
+            Some(known) if flaps && !known.is_firing(now) && !news.is_firing(now) => return Ok(()),
             Some(known) => Alert::follow(known, news, now),
             // The end of something that we do not hold changes nothing.
             None if !news.is_firing(now) => return Ok(()),
@@ -65,16 +71,17 @@ impl Plane {
                 news
             }
         };
+        let before = known.as_deref().map(|known| Before { fired: known.is_firing(now), starts_at: known.starts_at });
+        // What becomes of alerts of our rules is taken down with what their rules found.
+        let fired = before.is_some_and(|before| before.fired);
+        if fired != alert.is_firing(now) && !alert.is_of_rule() {
+            let what = if fired { What::Ended } else { What::Received { ends_at: alert.ends_at } };
+            self.step(&alert, what, now);
+        }
+        let alert = self.put_off(alert, before, now);
         let fires = alert.is_firing(now);
         let before = self.alerts.insert(fingerprint, alert);
         let alert = &self.alerts[&fingerprint];
-        // What becomes of alerts of our rules is taken down with what their rules found.
-        let fired = before.as_ref().is_some_and(|before| before.is_firing(now));
-        if fired != fires && !alert.is_of_rule() {
-            let what = if fires { What::Received { ends_at: alert.ends_at } } else { What::Ended };
-            let (labels, source) = (alert.labels.clone(), alert.source.clone());
-            self.tracer.step(AlertStep { at: now, labels, own: None, source, what });
-        }
         if before.is_some_and(|before| is_extended(&before, alert, now)) {
             self.extensions.note(fingerprint);
         } else {
@@ -134,6 +141,7 @@ impl Plane {
         self.inhibitor = Inhibitor::new(&routing.inhibitions);
         self.tracer.routes(Routes::new(&routing), now);
         self.routing = routing;
+        self.heed_flapping(now);
         for alert in self.alerts.values() {
             self.inhibitor.add(alert);
         }

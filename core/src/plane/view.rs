@@ -38,6 +38,8 @@ pub struct AlertView {
     pub receivers: Vec<String>,
     /// Ids of the open pages that hold it as firing.
     pub pages: Vec<String>,
+    /// Whether it begins again and again, so that its end is put off.
+    pub flaps: bool,
 }
 
 /// A group with the alerts of it that fire.
@@ -160,7 +162,16 @@ impl Plane {
             let page = self.pages.get(*id).and_then(|page| page.alerts.get(&alert.fingerprint));
             page.is_some_and(|paged| paged.resolved_at.is_none())
         });
-        AlertView { state, silenced_by, inhibited_by, muted_by, receivers, pages: pages.cloned().collect(), alert: alert.clone() }
+        AlertView {
+            state,
+            silenced_by,
+            inhibited_by,
+            muted_by,
+            receivers,
+            pages: pages.cloned().collect(),
+            flaps: self.flaps.hold(alert.fingerprint).is_some(),
+            alert: self.flaps.annotated(alert, self.routing.flapping).into_owned(),
+        }
     }
 
     fn receivers(&self, alert: &Alert, homes: &[&Group]) -> Vec<String> {

@@ -10,6 +10,9 @@ use crate::time::{Span, Timestamp};
 /// The label that holds an alert's name.
 pub const ALERT_NAME: &str = "alertname";
 
+/// An alert of our own rules ends when they say so, not by silence; it carries the last instant that RFC 3339 can write.
+pub const NEVER: Timestamp = Timestamp(253_402_300_799_000);
+
 /// Alerts of our own rules carry a source that begins so; the file and the group of the rule follow.
 pub const RULE_SOURCE: &str = "rule/";
 

@@ -19,6 +19,18 @@ pub struct Routing {
     pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
     /// After this long without news a foreign alert that named no end is taken as resolved.
     pub resolve_timeout: Span,
+    /// When alerts flap; None: nobody looks for it.
+    pub flapping: Option<Flapping>,
+}
+
+/// When an alert flaps, and when it does no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flapping {
+    /// It flaps once it has begun this many times within `within`.
+    pub begins: usize,
+    pub within: Span,
+    /// It flaps no more once it has neither begun nor ended for this long; until then its end is put off.
+    pub quiet: Span,
 }
 
 /// The name of alerts by which runs page people.

@@ -48,6 +48,13 @@ pub enum What {
     Received { ends_at: Timestamp },
     /// Its sender says that it has ended.
     Ended,
+    /// It has begun so often that it flaps: until it is quiet its ends are put off.
+    Flaps { begins: usize, within: Span, quiet: Span },
+    /// It has ended, but it flaps: it fires on until then, unless it begins again.
+    PutOff { until: Timestamp },
+    /// It flaps no more. `quiet`: it has neither begun nor ended for this long; None: nobody looks for it any more. `ended`: an end
+    /// that was put off counts now.
+    Calm { quiet: Option<Span>, ended: bool },
     /// Routing has no room for it.
     Refused { reason: String },
 }
@@ -56,11 +63,12 @@ impl What {
     /// Returns whether the alert fires after it; None: it says nothing of that.
     pub fn fires(&self) -> Option<bool> {
         match self {
-            What::Fired { .. } | What::Received { .. } => Some(true),
+            What::Fired { .. } | What::Received { .. } | What::PutOff { .. } => Some(true),
             What::Pending { .. } | What::Cleared { .. } | What::Resolved { .. } | What::Lost | What::RuleGone | What::Ended => {
                 Some(false)
             }
-            What::Kept { .. } | What::Held { .. } | What::Seen | What::Refused { .. } => None,
+            What::Calm { ended, .. } => ended.then_some(false),
+            What::Kept { .. } | What::Held { .. } | What::Seen | What::Flaps { .. } | What::Refused { .. } => None,
         }
     }
 }
@@ -100,6 +108,21 @@ impl fmt::Display for AlertStep {
                 write!(f, "fires: {source} says so; without further word until {}", moment(*ends_at))
             }
             What::Ended => write!(f, "ended: {source} says so"),
+            What::Flaps { begins, within, quiet } => {
+                write!(f, "flaps: it has begun {begins} times within {within}; its end is told once it was quiet for {quiet}")
+            }
+            What::PutOff { until } => {
+                let until = moment(*until);
+                write!(f, "its end is held back, for it flaps: unless it begins again, it ends at {until}")
+            }
+            What::Calm { quiet, ended } => {
+                let over = if *ended { "ended" } else { "flaps no more" };
+                match (quiet, ended) {
+                    (Some(quiet), true) => write!(f, "{over}: it was quiet for {quiet}"),
+                    (Some(quiet), false) => write!(f, "{over}: it has lasted for {quiet}"),
+                    (None, _) => write!(f, "{over}: the configuration does not ask for flapping any more"),
+                }
+            }
             What::Refused { reason } => write!(f, "routing has no place for it: {reason}"),
         }
     }

@@ -215,7 +215,12 @@ fn lines(evidence: &Evidence) -> Vec<Line> {
     let mut fired = false;
     for step in evidence.steps() {
         let stage = match step.what {
-            What::Received { .. } | What::Ended | What::Refused { .. } => Stage::Routing,
+            What::Received { .. }
+            | What::Ended
+            | What::Flaps { .. }
+            | What::PutOff { .. }
+            | What::Calm { .. }
+            | What::Refused { .. } => Stage::Routing,
             What::Pending { .. }
             | What::Fired { .. }
             | What::Cleared { .. }
@@ -230,7 +235,7 @@ fn lines(evidence: &Evidence) -> Vec<Line> {
         if let Some(own) = &step.own {
             line.more.push(format!("relabelled: its rule calls it {own}"));
         }
-        let goes_on = !matches!(step.what, What::Fired { routed: false, .. });
+        let goes_on = !matches!(step.what, What::Fired { routed: false, .. } | What::PutOff { .. });
         if step.what.fires() == Some(true) && goes_on && !fired {
             line.more.extend(evidence.routes_at(step.at).map(|routes| way(routes, &evidence.labels)).unwrap_or_default());
         }

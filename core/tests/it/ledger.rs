@@ -41,6 +41,7 @@ fn routing() -> Arc<Routing> {
         inhibitions: vec![],
         time_intervals: BTreeMap::new(),
         resolve_timeout: Span::from_mins(5),
+        flapping: None,
     })
 }
 

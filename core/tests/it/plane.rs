@@ -1,6 +1,7 @@
 //! The plane under a clock of our own: stories, and a random simulation.
 
 mod duty;
+mod flapping;
 mod promises;
 mod script;
 mod simulation;

@@ -8,7 +8,7 @@ use super::{Place, at};
 
 pub async fn documents_are_put_replaced_and_removed(place: Place) {
     let db = place.open().await;
-    for document in [Document::RoutedAlert, Document::Group, Document::Silence] {
+    for document in [Document::RoutedAlert, Document::Flap, Document::Group, Document::Silence] {
         let text = |value: Value| value.to_string();
         db.apply(&[
             put(document, "b", text(json!({"n": 1}))),

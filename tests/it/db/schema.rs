@@ -97,7 +97,7 @@ pub async fn concurrent_writers_all_get_through(place: Place) {
 }
 
 /// The tables that the newest step makes, those first that others refer to.
-const NEWEST: [&str; 17] = [
+const NEWEST: [&str; 18] = [
     "document_version",
     "run",
     "step_attempt",
@@ -115,6 +115,7 @@ const NEWEST: [&str; 17] = [
     "alert_extension",
     "delivery_body",
     "trace",
+    "alert_flap",
 ];
 
 pub async fn a_database_of_the_version_before_is_brought_forward(place: Place) {

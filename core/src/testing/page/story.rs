@@ -171,6 +171,8 @@ impl Story<'_> {
                 | Change::DropAlert(_)
                 | Change::AddExtension(_)
                 | Change::DropExtensions
+                | Change::PutFlap(_)
+                | Change::DropFlap(_)
                 | Change::PutGroup(_)
                 | Change::DropGroup(_)
                 | Change::PutSilence(_)

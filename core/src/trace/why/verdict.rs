@@ -57,6 +57,12 @@ pub(super) fn verdicts(evidence: &Evidence) -> Vec<Verdict> {
 fn firing<'e>(before: &[&'e AlertStep], evidence: &Evidence) -> Option<Firing<'e>> {
     let (mut last, mut fires): (Option<Firing<'e>>, bool) = (None, false);
     for step in before {
+        if let What::PutOff { .. } = step.what {
+            // The end that was just told does not count yet.
+            last.iter_mut().for_each(|last| last.ended_at = None);
+            fires = true;
+            continue;
+        }
         match step.what.fires() {
             Some(true) if !fires => (last, fires) = (Some(Firing { step, ended_at: None }), true),
             Some(false) => {

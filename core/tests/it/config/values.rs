@@ -7,7 +7,7 @@ use tocsin_core::model::LabelSet;
 use tocsin_core::promql::parse::Syntax;
 use tocsin_core::remote::{self, send::Queue};
 use tocsin_core::route::receiver::{Channel, Receiver};
-use tocsin_core::route::tree::GroupBy;
+use tocsin_core::route::tree::{Flapping, GroupBy};
 use tocsin_core::scrape::job::{Histograms, Protocol};
 use tocsin_core::time::Span;
 
@@ -190,6 +190,27 @@ storage:
     );
     let start = read("storage: {series_limit: 5}");
     assert_eq!(read("storage: {series_limit: 6, memory_budget: 1GB}").held_since(&start), [""; 0], "limits are reloaded");
+}
+
+#[test]
+fn flapping_is_read_and_its_faults_are_told() {
+    let flapping =
+        |begins, within, quiet| Some(Flapping { begins, within: Span::from_mins(within), quiet: Span::from_mins(quiet) });
+    assert_eq!(read("").routing.flapping, None);
+    assert_eq!(read("flapping: {}").routing.flapping, flapping(4, 30, 15));
+    assert_eq!(read("flapping: {begins: 6, within: 1h, quiet: 20m}").routing.flapping, flapping(6, 60, 20));
+    let said = faults("flapping: {begins: 1, within: 0s, quiet: 2d, end: 4}");
+    assert_eq!(said.len(), 4, "{said:#?}");
+    assert_eq!(said[0], "tocsin.yml:1:20: error: flapping.begins: an alert flaps once it has begun 2 to 20 times, not 1");
+    assert!(said[1].contains("flapping.within: 0s is not a time in which an alert can flap"), "{said:#?}");
+    assert!(said[2].contains("flapping.quiet: 2d is not a time in which an alert can flap"), "{said:#?}");
+    assert!(said[3].contains("end"), "{said:#?}");
+    // Routing in a file of its own leaves the key where it stands.
+    let main = file("tocsin.yml", "alertmanager_config: am.yml\nflapping: {begins: 5}\n");
+    let routes = |more: &str| file("am.yml", &format!("route: {{receiver: a}}\nreceivers: [{{name: a}}]\n{more}"));
+    let (config, _) = config::read(&main, Some(&routes("")), &|_| None);
+    assert_eq!(config.unwrap().routing.flapping, flapping(5, 30, 15));
+    assert!(config::read(&main, Some(&routes("flapping: {}")), &|_| None).0.is_none(), "Alertmanager does not know it");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tocsin_core::model::{LabelSet, MatchOp, Matcher};
 use tocsin_core::page::Page;
-use tocsin_core::plane::{Delivery, Event, Refused, Reply};
+use tocsin_core::plane::{Delivery, Event, FLAPPING, Refused, Reply};
 use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::route::notification::{NotifiedAlert, Status};
 use tocsin_core::route::receiver::Receiver;
@@ -34,7 +34,7 @@ fn seconds(at: Timestamp) -> String {
 /// `fire name {label=value} [@start] [..end] ["note"]` · `silence id [=old] from..to label=value` · `expire id` · `ack who` · `unack who` ·
 /// `reload number` (of `others`) · `restart [number]` · `outage seconds` · `cold` · `warm` · `end`
 ///
-/// Lines that come out are `time receiver/integration action (reason) firing alerts - resolved alerts`, `time page state …`, and
+/// Lines that come out are `time receiver/integration action (reason) firing alerts - resolved alerts` (those that flap say so), `time page state …`, and
 /// `time refused why`.
 pub fn check(routing: Routing, others: &[Routing], script: &str, expected: &str) {
     let out = play(routing, others, script);
@@ -179,7 +179,8 @@ fn alert_text(alert: &NotifiedAlert) -> String {
     let rest = if rest.is_empty() { String::new() } else { format!("{{{}}}", rest.join(",")) };
     let end = if alert.status == Status::Resolved { format!("..{}", seconds(alert.ends_at)) } else { String::new() };
     let note = alert.annotations.get("note").map(|note| format!("{note:?}")).unwrap_or_default();
-    format!("{}{rest}@{}{end}{note}", alert.labels.get("alertname"), seconds(alert.starts_at))
+    let flaps = if alert.annotations.get(FLAPPING).is_some() { " flaps" } else { "" };
+    format!("{}{rest}@{}{end}{note}{flaps}", alert.labels.get("alertname"), seconds(alert.starts_at))
 }
 
 fn incoming(words: &[&str]) -> IncomingAlert {

@@ -15,9 +15,9 @@ use tocsin_core::route::dispatch::group::GroupId;
 use tocsin_core::route::notification::Status;
 use tocsin_core::route::silence::{SilenceRequest, SilenceState};
 use tocsin_core::route::time_interval::{TimeInterval, TimeRange, silent_by};
-use tocsin_core::route::tree::{GroupBy, Inhibition, Route, Routing};
+use tocsin_core::route::tree::{Flapping, GroupBy, Inhibition, Route, Routing};
 use tocsin_core::time::{Span, Timestamp};
-use tocsin_core::trace::{Entry, TraceChange};
+use tocsin_core::trace::{AlertStep, Entry, TraceChange, What};
 
 use super::world::{Store, receiver, route, routing};
 
@@ -66,12 +66,14 @@ fn configurations() -> Vec<Arc<Routing>> {
     plain.inhibitions = vec![inhibition];
     plain.time_intervals = night;
     let mut branched = plain.clone();
+    branched.flapping = Some(Flapping { begins: 2, within: Span::from_mins(120), quiet: Span::from_mins(20) });
     branched.root.routes = vec![
         Route { continues: true, group_by: GroupBy::All, ..timed("audit", &[]) },
         Route { mute_time_intervals: vec!["night".to_owned()], ..timed("other", &[("zone", "a")]) },
         Route { group_by: GroupBy::Labels(vec!["zone".to_owned()]), ..timed("team", &[("severity", "critical")]) },
     ];
     let mut moved = branched.clone();
+    moved.flapping = Some(Flapping { begins: 3, within: Span::from_mins(240), quiet: Span::from_mins(45) });
     moved.root.routes.remove(0);
     // The same alerts to the same receiver by two routes, one for the night and one for the rest of the day.
     let split = timed("team", &[("zone", "b")]);
@@ -157,7 +159,8 @@ impl Simulation {
         }
     }
 
-    fn run(mut self) -> usize {
+    /// Returns how many deliveries there were, and how many ends were put off.
+    fn run(mut self) -> (usize, usize) {
         for _ in 0..STEPS {
             let pause = Span(self.dice.throw(120_000) as i64);
             self.run_until(self.now + pause);
@@ -172,7 +175,12 @@ impl Simulation {
             }
         }
         self.let_all_end();
-        self.audit.deliveries
+        let is_put_off = |step: &&AlertStep| matches!(step.what, What::PutOff { .. });
+        let steps = self.store.trace.iter().filter_map(|record| match &record.entry {
+            Entry::Alerts(steps) => Some(steps),
+            Entry::Flush(_) | Entry::Routes(_) | Entry::Opened { .. } => None,
+        });
+        (self.audit.deliveries, steps.flatten().filter(is_put_off).count())
     }
 
     /// Does the same to both planes; the mortal one may die before its changes are stored, and does it again.
@@ -405,18 +413,21 @@ impl Simulation {
             assert!(lane.contains("/audit/") || told.is_empty(), "{lane} never heard of the end of {told:?}");
         }
         self.run_until(self.now + Span::from_mins(40 * 24 * 60));
-        assert!(self.store.silences.is_empty() && self.store.pages.is_empty(), "something is remembered for ever");
+        let Store { silences, pages, flaps, .. } = &self.store;
+        assert!(silences.is_empty() && pages.is_empty() && flaps.is_empty(), "something is remembered for ever");
         assert_eq!(self.live.next_deadline(), None);
     }
 }
 
 #[test]
 fn a_plane_that_dies_all_the_time_decides_as_one_that_lives() {
-    let mut deliveries = 0;
+    let (mut deliveries, mut put_off) = (0, 0);
     for seed in 0..SEEDS {
         println!("seed {seed}");
-        deliveries += Simulation::new(seed).run();
+        let (more, held) = Simulation::new(seed).run();
+        (deliveries, put_off) = (deliveries + more, put_off + held);
     }
-    println!("{deliveries} deliveries");
+    println!("{deliveries} deliveries, {put_off} ends put off");
+    assert!(put_off > 50, "too little flaps to prove anything: {put_off}");
     assert!(deliveries > 1_000, "the simulation is too quiet to prove anything: {deliveries}");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tocsin_core::client::{HttpClient, Secret};
 use tocsin_core::model::{Fingerprint, Matcher};
 use tocsin_core::page::Page;
-use tocsin_core::plane::{Change, Delivery, Event, Extension, Plane, Records, Refused, Reply};
+use tocsin_core::plane::{Change, Delivery, Event, Extension, Flap, Plane, Records, Refused, Reply};
 use tocsin_core::route::alert::Alert;
 use tocsin_core::route::dispatch::group::{Group, GroupId};
 use tocsin_core::route::receiver::{Channel, Integration, PagerDuty, Receiver, Webhook};
@@ -23,6 +23,7 @@ pub struct Store {
     pub alerts: BTreeMap<Fingerprint, Alert>,
     alert_records: BTreeMap<Fingerprint, Alert>,
     extensions: Vec<Extension>,
+    pub flaps: BTreeMap<Fingerprint, Flap>,
     pub groups: BTreeMap<GroupId, Group>,
     pub silences: BTreeMap<String, Silence>,
     pub pages: BTreeMap<String, Page>,
@@ -51,6 +52,8 @@ impl Store {
                     self.extensions.push(extension);
                 }
                 Change::DropExtensions => self.extensions.clear(),
+                Change::PutFlap(flap) => drop(self.flaps.insert(flap.alert, flap)),
+                Change::DropFlap(alert) => drop(self.flaps.remove(&alert)),
                 Change::PutGroup(group) => drop(self.groups.insert(group.id.clone(), group)),
                 Change::DropGroup(id) => drop(self.groups.remove(&id)),
                 Change::PutSilence(silence) => drop(self.silences.insert(silence.id.clone(), silence)),
@@ -74,6 +77,7 @@ impl Store {
         Records {
             alerts: self.alert_records.values().cloned().collect(),
             extensions: self.extensions.clone(),
+            flaps: self.flaps.values().cloned().collect(),
             groups: self.groups.values().cloned().collect(),
             silences: self.silences.values().cloned().collect(),
             pages: self.pages.values().cloned().collect(),
@@ -160,6 +164,7 @@ pub fn routing(root: Route, receivers: &[Receiver]) -> Routing {
         inhibitions: vec![],
         time_intervals: BTreeMap::new(),
         resolve_timeout: Span::from_mins(5),
+        flapping: None,
     }
 }
 
