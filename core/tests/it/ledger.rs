@@ -11,7 +11,7 @@ use tocsin_core::model::relabel::{Action, RelabelRule};
 use tocsin_core::plane::{Change, Event, Limits, Plane, Records, Refused, Reply};
 use tocsin_core::route::alert::{ALERT_NAME, IncomingAlert};
 use tocsin_core::route::receiver::{Channel, Integration, Receiver};
-use tocsin_core::route::tree::{GroupBy, Route, Routing};
+use tocsin_core::route::tree::{Flapping, GroupBy, Route, Routing};
 use tocsin_core::rule::{Active, Holding, RuleId};
 use tocsin_core::time::{Span, Timestamp};
 use tocsin_core::trace::{AlertStep, Entry, TraceChange};
@@ -485,4 +485,22 @@ fn after_a_restart_others_hear_at_once() {
     story.evaluate(30, "g", &["b"]);
     let expected = ["{alertname=\"Down\", replica=\"a\"} over 10 to 20", "{alertname=\"Down\", replica=\"b\"} fires 10 to 270"];
     assert_eq!(story.reported(), expected);
+}
+
+#[test]
+fn an_alert_that_fires_on_is_heard_again_though_its_end_under_these_labels_was_put_off() {
+    let mut story = Story::new();
+    let flapping = Flapping { begins: 2, within: Span::from_mins(30), quiet: Span::from_mins(15) };
+    let routing = Routing { flapping: Some(flapping), ..routing().as_ref().clone() };
+    story.state.plane.accept(Event::Reload(Arc::new(routing)), at(0)).unwrap();
+    story.evaluate(0, "a", &["1"]);
+    story.evaluate(10, "a", &[]);
+    story.evaluate(20, "a", &["1"]);
+    let region = Outward { external_labels: LabelSet::from_pairs([("region", "eu")]), ..Outward::default() };
+    story.outward(30, &["a"], region);
+    story.outward(40, &["a"], Outward::default());
+    let fingerprint = LabelSet::from_pairs([(ALERT_NAME, "Down"), ("replica", "1")]).fingerprint();
+    assert!(story.state.plane.is_said_to_fire(fingerprint, at(40)));
+    story.run_until(3600);
+    assert!(story.state.plane.is_firing(fingerprint, at(3600)), "it has not ended");
 }

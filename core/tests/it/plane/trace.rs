@@ -6,7 +6,7 @@ use tocsin_core::model::{LabelSet, Matcher};
 use tocsin_core::plane::Event;
 use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::route::silence::SilenceRequest;
-use tocsin_core::route::tree::{Inhibition, Routing};
+use tocsin_core::route::tree::{Flapping, Inhibition, Routing};
 use tocsin_core::time::{Span, Timestamp};
 use tocsin_core::trace::why::{Account, AttemptFact, DeliveryFact, Evidence, why};
 use tocsin_core::trace::{Entry, Record};
@@ -129,6 +129,24 @@ impl World {
         };
         verdicts.into_iter().map(line).collect()
     }
+}
+
+#[test]
+fn an_end_that_is_put_off_does_not_hide_that_people_were_told() {
+    let flapping = Flapping { begins: 2, within: Span::from_secs(100), quiet: Span::from_secs(30) };
+    let mut world = world_of(|routing| routing.flapping = Some(flapping));
+    world.at(1.0).fire("Slow", None);
+    world.at(3.0).end("Slow");
+    world.at(13.0).fire("Slow", None);
+    world.at(24.0).end("Slow");
+    world.at(70.0);
+    let told = ["team true delivery: told by pagerduty and webhook at 00:00:14, 2 times in all"];
+    assert_eq!(world.verdicts("Slow", 30.0, "delivered"), told);
+    let lines = world.why("Slow", 60.0, "delivered").lines;
+    let ways: Vec<i64> = lines.iter().filter(|line| line.text.starts_with("fires")).map(|line| line.at.0).collect();
+    assert_eq!(ways, [1_000, 13_000]);
+    let put_off = lines.iter().find(|line| line.text.starts_with("its end is held back, for it flaps")).unwrap();
+    assert_eq!((put_off.at, put_off.stage.word(), put_off.more.len()), (at(24.0), "routing", 0));
 }
 
 #[test]
