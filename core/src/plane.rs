@@ -353,7 +353,9 @@ impl Plane {
     fn bridge_outage(&mut self, alive_at: Timestamp, now: Timestamp) {
         for alert in self.alerts.values_mut() {
             let said = self.flaps.as_said(alert);
-            if said.is_firing(alive_at) && !said.is_firing(now) {
+            // An end that was said is no end by silence.
+            let was_ended = said.ends_at <= said.updated_at;
+            if said.is_firing(alive_at) && !said.is_firing(now) && !was_ended {
                 alert.ends_at = self.flaps.put_off(alert.fingerprint, now + self.routing.resolve_timeout);
                 alert.timeout_derived = true;
                 self.unsaved.alerts.insert(alert.fingerprint);

@@ -347,3 +347,24 @@ fn alerts_without_room_are_taken_down_within_bounds() {
     assert!(steps.iter().all(|step| matches!(step.what, What::Refused { .. })));
     assert_eq!(steps.len(), 100);
 }
+
+#[test]
+fn an_end_that_was_said_just_before_a_crash_stands() {
+    let mut world = world();
+    world.at(10.0).fire("Slow", None);
+    world.at(12.0).fire("Silent", Some(20.0));
+    world.at(18.0).end("Slow");
+    // The last sign of life is older than the end, and nobody could say that the other one goes on.
+    world.now = at(25.0);
+    world.restart(Some(at(15.0)));
+    world.accept(Event::Warm).unwrap();
+    world.at(40.0);
+    let firing = |name: &str| world.plane.is_firing(labels(name).fingerprint(), world.now);
+    assert_eq!((firing("Slow"), firing("Silent")), (false, true));
+    let ends = world
+        .store
+        .deliveries
+        .iter()
+        .filter(|delivery| delivery.data.alerts.iter().all(|alert| alert.labels.get("alertname") == "Slow"));
+    assert_eq!(ends.last().unwrap().data.status.word(), "resolved");
+}
