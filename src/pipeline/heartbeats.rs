@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tocsin_core::heartbeat::{Heartbeat, Method};
 use tocsin_core::time::{Span, Timestamp};
@@ -19,6 +20,8 @@ use crate::telemetry::Metrics;
 /// Beyond its interval a rule group may be late by as many intervals, and this.
 const LATE_INTERVALS: i64 = 3;
 const LATE: Span = Span::from_secs(60);
+/// How often it is looked whether the start is over.
+const READY_EVERY: Duration = Duration::from_millis(100);
 
 /// What must be well.
 pub struct Parts {
@@ -63,6 +66,10 @@ impl Heartbeats {
 
 async fn beat(heartbeat: Heartbeat, parts: Arc<Parts>) {
     let kept = client::Kept::for_posts(heartbeat.client.clone(), heartbeat.timeout.to_std());
+    // The watcher hears of us first when we are there.
+    while !parts.ready.load(Ordering::Acquire) {
+        tokio::time::sleep(READY_EVERY).await;
+    }
     let mut timer = tokio::time::interval(heartbeat.every.to_std());
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = false;
@@ -114,9 +121,6 @@ async fn send(
 impl Parts {
     /// Returns why people might not be told of something now; None: all is well.
     async fn fault(&self) -> Option<String> {
-        if !self.ready.load(Ordering::Acquire) {
-            return Some("it is starting or stopping".to_owned());
-        }
         if let Some(pulse) = self.pulses.iter().find(|pulse| !pulse.beats()) {
             return Some(format!("{} stands still", pulse.name));
         }
