@@ -8,8 +8,9 @@ use super::{Cell, Db, DbError, Row, RowSql, Write};
 
 /// Records that one step of a sweep removes at most.
 const SWEEP_STEP: i64 = 500;
-/// Of one kind this many records are read at most.
+/// Of one kind this many records are read at most, and so many bytes as they are stored: a storm's are packed to a tenth.
 const READ_MAX: i64 = 2000;
+const READ_BYTES_MAX: i64 = 8 << 20;
 
 /// Returns the statement that writes down a part of the trace.
 pub fn write(change: &TraceChange) -> Write {
@@ -74,19 +75,26 @@ impl Db {
     /// Returns the records under a subject that hold at some time between two instants, oldest first; where there are too many, the newest
     /// of them. `name`: of an alert that they must tell of; empty: of any.
     pub async fn trace(&self, subject: &str, name: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Record>, DbError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM trace WHERE subject = $1 AND at_ms <= $2 AND until_ms >= $3 AND names LIKE $4 ESCAPE '!' \
-             ORDER BY at_ms DESC, number DESC LIMIT $5"
-        );
-        let cells = [subject.into(), to.into(), from.into(), pattern(name).into(), READ_MAX.into()];
-        self.records(sql, cells).await.map(|records| records.into_iter().rev().collect())
+        let meant = "FROM trace WHERE subject = $1 AND at_ms <= $2 AND until_ms >= $3 AND names LIKE $4 ESCAPE '!'";
+        let cells: [Cell; 4] = [subject.into(), to.into(), from.into(), pattern(name).into()];
+        let sql = format!("SELECT number, size {meant} ORDER BY number DESC LIMIT $5");
+        let (mut bytes, mut oldest) = (0, i64::MAX);
+        for row in &self.rows("trace", sql, cells.clone().into_iter().chain([READ_MAX.into()])).await? {
+            bytes += row.int(1)?;
+            if bytes > READ_BYTES_MAX && oldest < i64::MAX {
+                break;
+            }
+            oldest = row.int(0)?;
+        }
+        let sql = format!("SELECT {COLUMNS} {meant} AND number >= $5 ORDER BY number");
+        self.records(sql, cells.into_iter().chain([oldest.into()])).await
     }
 
     /// Returns the newest records under a subject that began before an instant, newest first.
     pub async fn trace_before(&self, subject: &str, name: &str, before: Timestamp, limit: i64) -> Result<Vec<Record>, DbError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM trace WHERE subject = $1 AND at_ms < $2 AND names LIKE $3 ESCAPE '!' \
-             ORDER BY at_ms DESC, number DESC LIMIT $4"
+             ORDER BY number DESC LIMIT $4"
         );
         self.records(sql, [subject.into(), before.into(), pattern(name).into(), limit.into()]).await
     }

@@ -76,7 +76,7 @@ async fn hold(mut place: impl FnMut(&str) -> Place) {
             a_kill_switch_is_pulled_and_released, a_freeze_lasts_until_its_end, writes_of_drills_are_kept_by_their_tag;
         objectives: counts_come_back_as_they_went, a_ledger_goes_on_from_its_rows,
             counts_are_forgotten_by_age_by_definition_and_whole;
-        trace: what_was_decided_is_found_by_alert_and_by_group, the_trace_stays_within_its_age_and_its_size;
+        trace: what_was_decided_is_found_by_alert_and_by_group, of_what_is_too_much_to_read_the_newest_is_read, the_trace_stays_within_its_age_and_its_size;
     }
 }
 

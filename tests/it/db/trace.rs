@@ -93,6 +93,28 @@ pub async fn what_was_decided_is_found_by_alert_and_by_group(place: Place) {
     assert_eq!((mark.number, mark.routes), (6, same.digest()));
 }
 
+pub async fn of_what_is_too_much_to_read_the_newest_is_read(place: Place) {
+    let db = place.open().await;
+    let big = |number: i64| {
+        // Digits that no packing makes short.
+        let mut state = number as u64 + 1;
+        let text: String = (0..300_000)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                format!("{state:016x}")
+            })
+            .collect();
+        let labels = LabelSet::from_pairs([("alertname", "Big"), ("text", &text)]);
+        TraceChange::Add { number, at: at(number), entry: Entry::Alerts(vec![AlertStep { labels, ..step("Big", number) }]) }
+    };
+    for number in 1..=5 {
+        put(&db, &[big(number)]).await;
+    }
+    let read = numbers(&db, ALERTS, "Big", 0, 100).await;
+    assert!((1..5).contains(&read.len()) && read.last() == Some(&5), "{read:?}");
+    assert!(read.is_sorted());
+}
+
 pub async fn the_trace_stays_within_its_age_and_its_size(place: Place) {
     let db = place.open().await;
     put(&db, &[routes(1, "team", 0)]).await;
