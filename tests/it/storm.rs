@@ -114,9 +114,14 @@ fn config(sink: &str) -> String {
     )
 }
 
+#[expect(clippy::disallowed_methods, reason = "how often to kill is told by the environment")]
+fn kills() -> u64 {
+    std::env::var("TOCSIN_STORM_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_in_a_storm_of_ten_thousand_alerts_lose_nothing() {
-    let kills = std::env::var("TOCSIN_STORM_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let kills = kills();
     println!("seed {SEED:#x}, {kills} kills");
     let mut dice = Dice(SEED);
     let sink = Sink::default();

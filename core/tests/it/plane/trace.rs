@@ -361,10 +361,10 @@ fn an_end_that_was_said_just_before_a_crash_stands() {
     world.at(40.0);
     let firing = |name: &str| world.plane.is_firing(labels(name).fingerprint(), world.now);
     assert_eq!((firing("Slow"), firing("Silent")), (false, true));
-    let ends = world
+    let mut ends = world
         .store
         .deliveries
         .iter()
         .filter(|delivery| delivery.data.alerts.iter().all(|alert| alert.labels.get("alertname") == "Slow"));
-    assert_eq!(ends.last().unwrap().data.status.word(), "resolved");
+    assert_eq!(ends.next_back().unwrap().data.status.word(), "resolved");
 }
