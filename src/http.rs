@@ -29,7 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
 use tocsin_core::problem::Problem as ConfigProblem;
 use tocsin_core::time::{Span, Timestamp};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
@@ -121,7 +121,8 @@ pub fn starting() -> Router {
 pub fn router(front: Front) -> Router {
     let acting_watch = front.watch.clone();
     let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url);
-    let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone() };
+    let readers = Arc::new(Semaphore::new(1));
+    let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone(), readers };
     let why = alerts::why::WhyState { alerts: alerts.clone(), rules: front.rules.clone(), queries: front.queries.clone() };
     let overview = overview::OverviewState {
         watch: front.watch.clone(),

@@ -41,5 +41,6 @@ pub mod remote;
 pub mod rules;
 pub mod scrapes;
 pub mod stored;
+pub mod tombstones;
 pub mod watch;
 pub mod why;

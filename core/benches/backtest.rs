@@ -123,6 +123,7 @@ fn routing() -> Arc<Routing> {
         Receiver { name: "team".to_owned(), position: 0, labels: BTreeMap::new(), integrations: vec![inbox], users: vec![] };
     Arc::new(Routing {
         flapping: None,
+        silencing: tocsin_core::route::silence::Silencing::default(),
         root: Route {
             receiver: "team".to_owned(),
             matchers: vec![],

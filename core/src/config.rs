@@ -22,6 +22,7 @@ mod remote;
 mod routing;
 mod sections;
 mod sigv4;
+mod silences;
 mod source;
 mod storage;
 
@@ -134,8 +135,9 @@ pub fn read(
         problems.extend(found);
         match (&mut config, routing) {
             (Some(config), Some((routing, templates))) => {
-                // The file of Alertmanager does not know our own key.
-                config.routing = Routing { flapping: config.routing.flapping, ..routing };
+                // The file of Alertmanager does not know our own keys.
+                let Routing { flapping, silencing, .. } = config.routing.clone();
+                config.routing = Routing { flapping, silencing, ..routing };
                 config.templates = templates;
             }
             (config, _) => *config = None,
@@ -185,7 +187,11 @@ fn read_main(
         runbook_files: paths(table, "runbook_files", "runbook", &folder),
         act: act::read(table, &folder),
         scrape_config_files: paths(table, "scrape_config_files", "scrape config", &folder),
-        routing: Routing { flapping: flapping::read(table), ..routing::read(table, &defaults, &folder, matchers) },
+        routing: Routing {
+            flapping: flapping::read(table),
+            silencing: silences::read(table, matchers),
+            ..routing::read(table, &defaults, &folder, matchers)
+        },
         matchers,
         templates: templates(table, &folder),
         alert_relabel: alerting.relabel,

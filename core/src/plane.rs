@@ -12,6 +12,7 @@ mod flap;
 mod flush;
 mod membership;
 mod people;
+mod silencing;
 mod view;
 mod witness;
 
@@ -31,6 +32,7 @@ use crate::trace::{AlertStep, Routes, Tracer};
 
 use extension::Extensions;
 use flap::Flaps;
+use silencing::Waiting;
 use witness::Witnesses;
 
 pub use crate::route::message::Action;
@@ -38,6 +40,7 @@ pub use change::{Change, DELIVERY_LIFE, Delivery, Records};
 pub use duty::{Duties, Duty};
 pub use extension::Extension;
 pub use flap::{FLAPPING, Flap};
+pub use silencing::Reminder;
 pub use view::{AlertState, AlertView, GroupView};
 pub use witness::ANSWERS_MAX;
 
@@ -69,6 +72,8 @@ pub enum Event {
     SilenceSet(SilenceRequest),
     SilenceExpire {
         id: String,
+        /// Who ends it, as they had signed in.
+        by: Option<String>,
     },
     Acknowledge {
         page: String,
@@ -131,6 +136,7 @@ pub struct Plane {
     loose: BTreeSet<Fingerprint>,
     groups: BTreeMap<GroupId, Group>,
     silences: Silences,
+    waiting: Waiting,
     inhibitor: Inhibitor,
     pages: BTreeMap<String, Page>,
     /// The one page of a group that is open; follows from `pages`.
@@ -173,6 +179,7 @@ impl Plane {
     /// Records of groups and pages that the configuration does not know any more are kept until their alerts have ended.
     pub fn restore(routing: Arc<Routing>, external_url: impl Into<String>, records: Records) -> Plane {
         let alive_at = records.alive_at.or_else(|| records.alerts.iter().map(|alert| alert.updated_at).max());
+        let (silences, ended) = Silences::from_records(records.silences, records.tombstones);
         let mut plane = Plane {
             tree: Tree::new(&routing.tree()),
             inhibitor: Inhibitor::new(&routing.inhibitions),
@@ -185,14 +192,15 @@ impl Plane {
             homes: BTreeMap::new(),
             loose: BTreeSet::new(),
             groups: records.groups.into_iter().map(|group| (group.id.clone(), group)).collect(),
-            silences: Silences::from_records(records.silences),
+            silences,
+            waiting: Waiting::new(),
             pages: records.pages.into_iter().map(|page| (page.id.clone(), page)).collect(),
             open_pages: BTreeMap::new(),
             gate: Gate::Fresh { alive_at },
             generation: 0,
             witnesses: Witnesses::default(),
             tracer: Tracer::new(records.trace),
-            unsaved: Unsaved::default(),
+            unsaved: Unsaved { silences: ended.into_iter().collect(), ..Unsaved::default() },
         };
         for alert in records.alerts {
             plane.inhibitor.add(&alert);
@@ -219,7 +227,7 @@ impl Plane {
         match event {
             Event::Alerts(alerts) => Ok(self.take_alerts(alerts, now)),
             Event::SilenceSet(request) => self.set_silence(request, now),
-            Event::SilenceExpire { id } => self.expire_silence(&id, now),
+            Event::SilenceExpire { id, by } => self.expire_silence(&id, by, now),
             Event::Acknowledge { page, by } => self.acknowledge(&page, &by, now),
             Event::Unacknowledge { page, by } => self.unacknowledge(&page, &by, now),
             Event::Reload(routing) => {
@@ -243,6 +251,7 @@ impl Plane {
             self.open(now);
         }
         self.calm(now);
+        self.end_resolved_silences(now);
         self.flush_due(now);
         self.unsaved.silences.extend(self.silences.forget(now));
         self.forget_pages(now);
@@ -257,8 +266,10 @@ impl Plane {
             Gate::Open => {
                 let old_page = self.pages.values().filter_map(|page| page.resolved_at).min();
                 let old_page = old_page.map(|at| at + PAGE_RETENTION);
-                let all = [self.next_flush(), self.silences.next_deadline(), old_page, self.next_loose_end(), self.next_calm()];
-                all.into_iter().flatten().min()
+                let silences = [self.silences.next_deadline(), self.next_silence_end()];
+                let all = [self.next_flush(), old_page, self.next_loose_end(), self.next_calm()];
+                let all = all.into_iter().chain(silences);
+                all.flatten().min()
             }
         }
     }

@@ -5,6 +5,7 @@
 //! time, how deliveries ended stands in the outbox.
 
 mod flush;
+pub mod history;
 mod routes;
 mod step;
 pub mod why;

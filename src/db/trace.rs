@@ -11,6 +11,9 @@ const SWEEP_STEP: i64 = 500;
 /// Of one kind this many records are read at most, and so many bytes as they are stored: a storm's are packed to a tenth.
 const READ_MAX: i64 = 2000;
 const READ_BYTES_MAX: i64 = 8 << 20;
+/// When much is read, so many records are looked over at most, and so many read at a time.
+const NUMBERS_MAX: i64 = 200_000;
+const ROWS_AT_ONCE: i64 = 100;
 
 /// Returns the statement that writes down a part of the trace.
 pub fn write(change: &TraceChange) -> Write {
@@ -48,6 +51,16 @@ pub fn write(change: &TraceChange) -> Write {
 const ROW_BYTES: i64 = 120;
 
 const COLUMNS: &str = "number, at_ms, until_ms, times, body";
+
+/// A record that is still packed.
+pub struct TraceRow(Row);
+
+impl TraceRow {
+    /// Unpacks it, which takes a while where it tells of a storm.
+    pub fn record(&self) -> Result<Record, DbError> {
+        record(&self.0)
+    }
+}
 
 fn record(row: &Row) -> Result<Record, DbError> {
     Ok(Record {
@@ -97,6 +110,31 @@ impl Db {
              ORDER BY number DESC LIMIT $4"
         );
         self.records(sql, [subject.into(), before.into(), pattern(name).into(), limit.into()]).await
+    }
+
+    /// Returns from which number on to read what holds at some time since an instant, within a number of bytes as they are stored, and
+    /// whether that is all of it.
+    pub async fn trace_since(&self, from: Timestamp, bytes_max: i64) -> Result<(i64, bool), DbError> {
+        let sql = "SELECT number, size FROM trace WHERE until_ms >= $1 ORDER BY number DESC LIMIT $2";
+        let (mut bytes, mut oldest) = (0, i64::MAX);
+        let rows = self.rows("trace", sql, [from.into(), NUMBERS_MAX.into()]).await?;
+        for row in &rows {
+            bytes += row.int(1)?;
+            if bytes > bytes_max && oldest < i64::MAX {
+                return Ok((oldest, false));
+            }
+            oldest = row.int(0)?;
+        }
+        Ok((oldest, (rows.len() as i64) < NUMBERS_MAX))
+    }
+
+    /// Returns the next records of alerts and groups from a number on, in order, as they are stored; empty: there are no more.
+    pub async fn trace_rows(&self, number: i64) -> Result<Vec<TraceRow>, DbError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM trace WHERE number >= $1 AND subject <> 'routes' AND subject <> 'opened' ORDER BY number LIMIT $2"
+        );
+        let rows = self.rows("trace", sql, [number.into(), ROWS_AT_ONCE.into()]).await?;
+        Ok(rows.into_iter().map(TraceRow).collect())
     }
 
     async fn records(&self, sql: String, cells: impl IntoIterator<Item = Cell>) -> Result<Vec<Record>, DbError> {

@@ -54,7 +54,11 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/api/tocsin/v1/pages/{id}/unacknowledge", Needs(Acknowledge)),
     ("GET", "/api/tocsin/v1/deliveries", Needs(Read)),
     ("GET", "/api/tocsin/v1/inbox", Needs(Read)),
+    ("GET", "/api/tocsin/v1/silences", Needs(Read)),
+    ("POST", "/api/tocsin/v1/silences", Needs(Silence)),
+    ("DELETE", "/api/tocsin/v1/silences/{id}", Needs(Silence)),
     ("POST", "/api/tocsin/v1/silences/preview", Needs(Read)),
+    ("POST", "/api/tocsin/v1/silences/history", Needs(Read)),
     ("GET", "/api/tocsin/v1/targets", Needs(Read)),
     ("GET", "/api/tocsin/v1/cardinality", Needs(Read)),
     ("GET", "/api/tocsin/v1/cardinality/metrics/{name}", Needs(Read)),
@@ -190,6 +194,11 @@ impl Caller {
         Caller { name: name.to_owned(), account: name.to_owned(), role }
     }
 
+    /// Returns who has signed in; None: nobody had to.
+    pub fn signed_in(&self) -> Option<String> {
+        (self.name != ANONYMOUS).then(|| self.name.clone())
+    }
+
     /// Returns a line of the audit about what this caller does now.
     pub fn note(&self, action: &str, subject: &str, outcome: &str, detail: impl Into<String>) -> AuditEntry {
         AuditEntry {
@@ -202,6 +211,9 @@ impl Caller {
         }
     }
 }
+
+/// Everybody, where nobody signs in.
+const ANONYMOUS: &str = "anonymous";
 
 /// What the guard needs.
 #[derive(Clone)]
@@ -279,7 +291,7 @@ impl Guard {
     /// Returns who is calling, or None for a stranger.
     async fn identify(&self, headers: &HeaderMap) -> Result<Option<(Caller, Proof)>, Problem> {
         if !self.asks {
-            return Ok(Some((Caller::new("anonymous", Role::SreLead), Proof::NotAsked)));
+            return Ok(Some((Caller::new(ANONYMOUS, Role::SreLead), Proof::NotAsked)));
         }
         if let Some(secret) = token(headers) {
             let token = self.db.token(&id::digest(&secret), clock::now()).await?;

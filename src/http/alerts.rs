@@ -3,9 +3,11 @@
 pub mod deliveries;
 pub mod pages;
 pub mod preview;
+pub mod silences;
 pub mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::{Json, Router, routing};
@@ -14,6 +16,7 @@ use tocsin_core::model::matcher::all_match;
 use tocsin_core::model::{Fingerprint, Matcher};
 use tocsin_core::page::{self, Severity};
 use tocsin_core::time::Timestamp;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -29,6 +32,8 @@ use deliveries::{Delivery, deliveries};
 pub struct AlertsState {
     pub watch: Watch,
     pub db: Db,
+    /// Whoever reads back what a silence would have muted; one at a time.
+    pub readers: Arc<Semaphore>,
 }
 
 impl From<WatchError> for Problem {
@@ -296,7 +301,10 @@ pub fn routes(state: AlertsState) -> Router {
         .route("/api/tocsin/v1/pages/{id}/unacknowledge", routing::post(pages::unacknowledge))
         .route("/api/tocsin/v1/deliveries", routing::get(deliveries::list_deliveries))
         .route("/api/tocsin/v1/inbox", routing::get(deliveries::inbox))
+        .route("/api/tocsin/v1/silences", routing::get(silences::list_silences).post(silences::set_silence))
+        .route("/api/tocsin/v1/silences/{id}", routing::delete(silences::end_silence))
         .route("/api/tocsin/v1/silences/preview", routing::post(preview::preview))
+        .route("/api/tocsin/v1/silences/history", routing::post(preview::history))
         .with_state(state)
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tocsin_core::model::LabelSet;
-use tocsin_core::plane::Event;
+use tocsin_core::plane::{Event, Reminder};
 use tocsin_core::route::alert::{ALERT_NAME, IncomingAlert};
+use tocsin_core::route::silence::SILENCE_LABEL;
 use tocsin_core::store::Level;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::watch;
@@ -15,10 +16,12 @@ use super::watch::Watch;
 use crate::clock;
 
 /// An alert that stands is told again this often, …
-const AGAIN_EVERY: Duration = Duration::from_secs(60);
+const AGAIN_EVERY: Duration = Duration::from_secs(20);
 /// … and ends by itself after this, should we die meanwhile.
 const LIFE: Span = Span::from_mins(5);
 const SOURCE: &str = "tocsin";
+/// The alert by which people are reminded of the end of a silence.
+const SILENCE_ENDS: &str = "TocsinSilenceEnds";
 
 /// What may be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +108,53 @@ impl OwnAlerts {
         }
     }
 
+    /// Returns the alert that a silence ends soon while others fire under it. It ends with the silence, unless that is put off.
+    fn reminder(&self, reminder: &Reminder, now: Timestamp) -> IncomingAlert {
+        let Reminder { silence, firing } = reminder;
+        let link = format!("{}/alerts/silences", self.external_url.trim_end_matches('/'));
+        let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
+        let owner = silence.owner.as_ref().unwrap_or(&silence.created_by);
+        let labels = LabelSet::from_pairs([
+            (ALERT_NAME, SILENCE_ENDS),
+            ("severity", "info"),
+            ("service", "tocsin"),
+            (SILENCE_LABEL, silence.id.as_str()),
+            ("owner", owner.as_str()),
+        ]);
+        let ends_at = silence.ends_at.rfc3339();
+        let summary = format!("The silence of {owner} for {} ends at {ends_at}", matchers.join(", "));
+        let alerts = if *firing == 1 { "One alert fires".to_owned() } else { format!("{firing} alerts fire") };
+        let description = format!("{alerts} under it, and will be told then: {}", silence.comment);
+        let annotations = [("summary", summary), ("description", description), ("link", link.clone())];
+        IncomingAlert {
+            labels,
+            annotations: annotations.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
+            // The same each time it is said.
+            starts_at: Some(silence.starts_at.max(silence.updated_at).min(now)),
+            ends_at: Some(silence.ends_at),
+            generator_url: link,
+            source: SOURCE.to_owned(),
+        }
+    }
+
+    /// Returns what people are to be reminded of, and the ends of what they were reminded of before and is no more; None: nobody
+    /// listens any more.
+    async fn reminders(&self, told: &mut BTreeMap<String, IncomingAlert>, now: Timestamp) -> Option<Vec<IncomingAlert>> {
+        let Ok(reminders) = self.watch.ask(move |state| state.plane.reminders(now)).await else {
+            // One that is busy is asked again with the next turn.
+            return (!self.watch.is_gone()).then(Vec::new);
+        };
+        let mut alerts: BTreeMap<String, IncomingAlert> = BTreeMap::new();
+        for reminder in &reminders {
+            alerts.insert(reminder.silence.id.clone(), self.reminder(reminder, now));
+        }
+        let over = told.extract_if(.., |id, _| !alerts.contains_key(id)).map(|(_, alert)| alert);
+        let ended: Vec<IncomingAlert> =
+            over.map(|alert| IncomingAlert { ends_at: Some(alert.ends_at.map_or(now, |end| end.min(now))), ..alert }).collect();
+        told.extend(alerts.clone());
+        Some(alerts.into_values().chain(ended).collect())
+    }
+
     /// Returns what stands now.
     fn kinds(&mut self) -> Vec<Kind> {
         standing_kinds(*self.standing.borrow_and_update(), *self.missing.borrow_and_update())
@@ -113,9 +163,10 @@ impl OwnAlerts {
     /// Works until the one who looks is gone.
     pub async fn tell(mut self) {
         let mut told: BTreeMap<Kind, Timestamp> = BTreeMap::new();
+        let mut reminded = BTreeMap::new();
         loop {
             let (kinds, now) = (self.kinds(), clock::now());
-            let mut alerts = Vec::new();
+            let Some(mut alerts) = self.reminders(&mut reminded, now).await else { return };
             for kind in &kinds {
                 let since = *told.entry(*kind).or_insert(now);
                 alerts.push(self.alert(*kind, since, now + LIFE));

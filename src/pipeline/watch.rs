@@ -12,6 +12,7 @@ use tocsin_core::ledger::{Alerting, Judged, Outcome, Outward, RuleKey};
 use tocsin_core::model::{Fingerprint, LabelSet};
 use tocsin_core::plane::{Change, Delivery, Event, Refused, Reply};
 use tocsin_core::route::alert::IncomingAlert;
+use tocsin_core::route::silence::Tombstone;
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
@@ -21,6 +22,7 @@ use super::fresh::Fresh;
 use super::hub::{Hub, Topic};
 use super::ledger;
 use super::pulse::Pulse;
+use super::tombstones::Tombstones;
 use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
 use crate::db::accounts::{AuditEntry, audit_writes};
@@ -115,6 +117,7 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub last_delivery_id: i64,
     pub pulse: Pulse,
+    pub tombstones: Tombstones,
     /// How the restored state differs from the stored one; recorded with the first change.
     pub opening: Vec<Write>,
 }
@@ -243,8 +246,12 @@ async fn work(
             // Without any rules nobody listens.
             let _ = parts.wanted.send(Arc::new(wanted));
         }
-        let told = collect(&mut state, &mut parts, &mut writes, now);
+        let mut ended = Vec::new();
+        let told = collect(&mut state, &mut parts, &mut writes, &mut ended, now);
         record(&parts, &writes).await;
+        if !ended.is_empty() {
+            parts.tombstones.add(ended).await;
+        }
         for answer in answers {
             answer();
         }
@@ -290,8 +297,14 @@ fn keep(outcome: Outcome, writes: &mut Vec<Write>, reports: &mut Vec<Report>) {
     }
 }
 
-/// Turns what the plane has changed into writes; returns what to tell.
-fn collect(state: &mut Alerting, parts: &mut Parts, writes: &mut Vec<Write>, now: Timestamp) -> BTreeMap<Topic, usize> {
+/// Turns what the plane has changed into writes, and silences that have ended before their time into tombstones; returns what to tell.
+fn collect(
+    state: &mut Alerting,
+    parts: &mut Parts,
+    writes: &mut Vec<Write>,
+    ended: &mut Vec<Tombstone>,
+    now: Timestamp,
+) -> BTreeMap<Topic, usize> {
     let mut told = BTreeMap::new();
     if !writes.is_empty() {
         told.insert(Topic::Alerts, 1);
@@ -333,6 +346,7 @@ fn collect(state: &mut Alerting, parts: &mut Parts, writes: &mut Vec<Write>, now
                 Topic::Alerts
             }
             Change::PutSilence(silence) => {
+                ended.extend(Tombstone::of(&silence).filter(|tombstone| !tombstone.is_over(now)));
                 writes.push(state::put(Document::Silence, &silence.id, json(&silence)));
                 Topic::Silences
             }

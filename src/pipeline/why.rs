@@ -7,6 +7,7 @@ use tocsin_core::model::{Fingerprint, LabelSet, MatchOp, Matcher};
 use tocsin_core::page::{Page, TimelineKind};
 use tocsin_core::route::alert::ALERT_NAME;
 use tocsin_core::time::{Span, Timestamp};
+use tocsin_core::trace::history::History;
 use tocsin_core::trace::why::{AttemptFact, DeliveryFact, Evidence, groups};
 use tocsin_core::trace::{ALERTS, AlertStep, Entry, OPENED, ROUTES, Record, Told, What, subject};
 
@@ -23,6 +24,47 @@ const BACK_RECORDS: i64 = 200;
 const BACK_TIMES: usize = 25;
 /// A start may be over only after the instant that is asked about.
 const START_MAX: Span = Span::from_mins(5);
+
+/// Of the trace so much is read, as it is stored, to say what a silence would have muted.
+const HISTORY_BYTES_MAX: i64 = 32 << 20;
+
+/// How far back was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Read {
+    pub from: Timestamp,
+    /// Whether that is as far as was asked for, or as there is anything.
+    pub is_complete: bool,
+}
+
+/// Reads the trace since an instant, the oldest first; where that is too much, the newest of it.
+pub async fn read_history(db: &Db, mut history: History, from: Timestamp) -> Result<(History, Read), DbError> {
+    let (mut number, is_complete) = db.trace_since(from, HISTORY_BYTES_MAX).await?;
+    let mut oldest = None;
+    loop {
+        let rows = db.trace_rows(number).await?;
+        if rows.is_empty() {
+            break;
+        }
+        let work = tokio::task::spawn_blocking(move || {
+            let mut last: Option<Record> = None;
+            let mut first = None;
+            for row in &rows {
+                let record = row.record()?;
+                first = first.or(Some(record.at));
+                history.take(&record);
+                last = Some(record);
+            }
+            Ok::<_, DbError>((history, first, last.map(|last| last.number)))
+        });
+        let (read, first, last) = work.await.expect("reading does not panic")?;
+        history = read;
+        oldest = oldest.or(first);
+        let Some(last) = last else { break };
+        number = last + 1;
+    }
+    let from = if is_complete { from } else { oldest.unwrap_or(from) };
+    Ok((history, Read { from, is_complete }))
+}
 
 /// Which alerts are meant.
 #[derive(Clone, Debug)]

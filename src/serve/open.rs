@@ -8,6 +8,7 @@ use tocsin_core::access::Role;
 use tocsin_core::config::Storage;
 use tocsin_core::ledger::Alerting;
 use tocsin_core::plane::{Plane, Records};
+use tocsin_core::route::silence::Tombstone;
 use tocsin_core::store::{EXEMPLARS_MAX, Store, StoreOptions};
 use tocsin_core::time::{Span, Timestamp};
 
@@ -86,6 +87,7 @@ pub async fn restore(
     db: &Db,
     loaded: &Loaded,
     external_url: &str,
+    tombstones: Vec<Tombstone>,
     started_at: Timestamp,
 ) -> anyhow::Result<(Alerting, Vec<Write>)> {
     let alive_at = db.alive_at().await?;
@@ -101,6 +103,7 @@ pub async fn restore(
         flaps: db.documents(Document::Flap).await?,
         groups: db.documents(Document::Group).await?,
         silences: db.documents(Document::Silence).await?,
+        tombstones,
         pages: db.pages_to_restore(10_000).await?,
         alive_at,
         trace: db.trace_mark().await?,

@@ -43,6 +43,7 @@ use crate::pipeline::remote::Remote;
 use crate::pipeline::rules::{self, Rules};
 use crate::pipeline::scrapes::{self, Scrapes};
 use crate::pipeline::stored::Stored;
+use crate::pipeline::tombstones::Tombstones;
 use crate::pipeline::watch::{self as watch_room, Watch};
 use crate::telemetry::Metrics;
 
@@ -114,7 +115,8 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let (wake, fresh) = (Arc::new(Notify::new()), Arc::new(Fresh::default()));
 
     let (watch_pulse, outbox_pulse) = (Pulse::new("the watch", STILL), Pulse::new("the outbox", STILL));
-    let (state, opening) = restore(&db, &loaded, &external_url, started_at).await?;
+    let (tombstones, ended) = Tombstones::open(&args.data, started_at)?;
+    let (state, opening) = restore(&db, &loaded, &external_url, ended, started_at).await?;
     let (wanted, _) = broadcast::channel(WANTED_MAX);
     let parts = watch_room::Parts {
         opening,
@@ -127,6 +129,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         wanted: wanted.clone(),
         metrics: metrics.clone(),
         pulse: watch_pulse.clone(),
+        tombstones,
     };
     let (watch, watching) = Watch::new(state, parts);
     tasks.start("watch", watching);

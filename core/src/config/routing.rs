@@ -8,6 +8,7 @@ use crate::model::labels::is_classic_label_name;
 use crate::model::{MatchOp, Matcher};
 use crate::route::matchers::{Mode, parse_matchers};
 use crate::route::receiver::{Channel, Integration, Receiver};
+use crate::route::silence::Silencing;
 use crate::route::time_interval::TimeInterval;
 use crate::route::tree::{GroupBy, Inhibition, Route, Routing};
 use crate::time::Span;
@@ -38,7 +39,15 @@ pub(super) fn read(table: &mut Table<'_, '_>, defaults: &Defaults, folder: &Fold
             Route { receiver: INBOX.to_owned(), group_by: GroupBy::Labels(vec!["alertname".to_owned()]), ..bare_root() }
         }
     };
-    Routing { root, receivers, inhibitions, time_intervals, resolve_timeout: defaults.resolve_timeout, flapping: None }
+    Routing {
+        root,
+        receivers,
+        inhibitions,
+        time_intervals,
+        resolve_timeout: defaults.resolve_timeout,
+        flapping: None,
+        silencing: Silencing::default(),
+    }
 }
 
 fn inbox() -> Receiver {

@@ -8,7 +8,7 @@ use crate::route::alert::Alert;
 use crate::route::dispatch::group::{Group, GroupId};
 use crate::route::message::{Action, Message};
 use crate::route::notification::NotificationData;
-use crate::route::silence::Silence;
+use crate::route::silence::{Silence, Tombstone};
 use crate::time::{Span, Timestamp};
 use crate::trace::{Mark, TraceChange};
 
@@ -50,6 +50,9 @@ pub struct Records {
     pub flaps: Vec<Flap>,
     #[serde(default)]
     pub groups: Vec<Group>,
+    /// Silences that have ended before their time, as far as that is known from elsewhere.
+    #[serde(default)]
+    pub tombstones: Vec<Tombstone>,
     #[serde(default)]
     pub silences: Vec<Silence>,
     #[serde(default)]

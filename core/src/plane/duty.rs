@@ -62,7 +62,7 @@ impl Plane {
             }
             (found.last, count) = (Some(alert.fingerprint), count + 1);
             let is_held = || {
-                silences.iter().any(|silence| silence.mutes(&alert.labels, now))
+                self.muting(silences.iter().copied(), &alert.labels, now).next().is_some()
                     || !self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now)).is_empty()
             };
             if !alert.is_firing(now) || is_held() {

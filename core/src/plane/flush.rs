@@ -165,7 +165,7 @@ impl Plane {
 
     /// Returns all that keeps an alert from being told.
     fn holders(&self, alert: &Alert, silences: &[Silence], now: Timestamp) -> Vec<Holder> {
-        let muting = silences.iter().filter(|silence| silence.mutes(&alert.labels, now));
+        let muting = self.muting(silences, &alert.labels, now);
         let silence = |silence: &Silence| Holder::Silence {
             id: silence.id.clone(),
             by: silence.created_by.clone(),

@@ -1,11 +1,10 @@
-//! What people do: silences, and pages taken and given back.
+//! What people do with pages: take them, and give them back.
 
 use std::collections::BTreeSet;
 
 use crate::model::Fingerprint;
 use crate::page::{Page, State};
 use crate::route::dispatch::decision::Reason;
-use crate::route::silence::SilenceRequest;
 use crate::time::Timestamp;
 
 use super::flush::Message;
@@ -14,20 +13,6 @@ use super::{Action, Plane, Refused, Reply};
 const NAME_BYTES_MAX: usize = 256;
 
 impl Plane {
-    pub(super) fn set_silence(&mut self, request: SilenceRequest, now: Timestamp) -> Result<Reply, Refused> {
-        let changed = self.silences.set(request, self.limits.silences, now)?;
-        let id = changed.last().map(|silence| silence.id.clone()).unwrap_or_default();
-        self.unsaved.silences.extend(changed.into_iter().map(|silence| silence.id));
-        Ok(Reply::Silence { id })
-    }
-
-    pub(super) fn expire_silence(&mut self, id: &str, now: Timestamp) -> Result<Reply, Refused> {
-        if self.silences.expire(id, now)?.is_some() {
-            self.unsaved.silences.insert(id.to_owned());
-        }
-        Ok(Reply::Done)
-    }
-
     /// Whoever comes second is told who was first; whoever comes twice is told that all is well.
     pub(super) fn acknowledge(&mut self, id: &str, by: &str, now: Timestamp) -> Result<Reply, Refused> {
         let page = self.page_for_person(id, by)?;

@@ -143,7 +143,7 @@ impl Plane {
             .filter_map(|id| self.groups.get(id))
             .filter(|group| group.strands.values().any(|strand| strand.alerts.contains(&alert.fingerprint)))
             .collect();
-        let muting = silences.iter().filter(|silence| silence.mutes(&alert.labels, now));
+        let muting = self.muting(silences.iter().copied(), &alert.labels, now);
         let silenced_by: Vec<String> = muting.map(|silence| silence.id.clone()).collect();
         let inhibited_by = self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now));
         let muted_by = match within {

@@ -1,20 +1,30 @@
 //! Silences: people mute the alerts that satisfy some matchers for a span of time.
 
+mod form;
+mod policy;
+mod request;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::matcher::{BadRegex, all_match};
-use crate::model::{LabelSet, MatchOp, Matcher};
+use crate::model::matcher::all_match;
+use crate::model::{LabelSet, Matcher};
+use crate::route::time_interval::{TimeInterval, next_turn};
 use crate::time::{Span, Timestamp};
+
+pub use form::MatcherForm;
+use form::matcher_form;
+pub use policy::{Reach, Silencing};
+pub use request::{BadSilence, SilenceRequest};
 
 /// An expired silence stays listed this long, so that people see what was muted and can renew it.
 pub const RETENTION: Span = Span::from_mins(120 * 60);
 
-const MATCHERS_MAX: usize = 100;
-const TEXT_BYTES_MAX: usize = 64 << 10;
+/// The label of an alert that tells of a silence, with its id.
+pub const SILENCE_LABEL: &str = "silence";
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Silence {
     pub id: String,
     #[serde(with = "matcher_form")]
@@ -24,62 +34,98 @@ pub struct Silence {
     pub updated_at: Timestamp,
     #[serde(default)]
     pub created_by: String,
+    /// Who made it, as they had signed in; None: nobody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     #[serde(default)]
     pub comment: String,
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Terms::is_plain")]
+    pub terms: Terms,
+    /// How it came to end before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// When a silence mutes, beyond its start and its end. Alertmanager has nothing like it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// It ends once none of the alerts that it mutes fires any more.
+    #[serde(default)]
+    pub until_resolved: bool,
+    /// It mutes within one of these only; empty: all the time.
+    #[serde(default, with = "crate::route::time_interval::form::record")]
+    pub times: Vec<TimeInterval>,
+}
+
+impl Terms {
+    fn is_plain(&self) -> bool {
+        *self == Terms::default()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    pub why: EndedWhy,
+    /// Who did it; None: nobody, or nobody had to sign in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When it would have ended.
+    pub instead_of: Timestamp,
+}
+
+/// That a silence has ended before its time, kept apart from it: an older copy of it that comes back stays ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    pub id: String,
+    pub ended_at: Timestamp,
+    pub ended: Ended,
+}
+
+impl Tombstone {
+    /// Returns what is to be kept of a silence; None: it did not end before its time.
+    pub fn of(silence: &Silence) -> Option<Tombstone> {
+        let ended = silence.ended.clone()?;
+        Some(Tombstone { id: silence.id.clone(), ended_at: silence.ends_at, ended })
+    }
+
+    /// Returns whether no copy of the silence can mute anything any more.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.ended.instead_of <= now
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedWhy {
+    /// Somebody has ended it.
+    Person,
+    /// A change that cannot be made in place has put another one in its place.
+    Replaced,
+    /// The alerts that it muted have ended.
+    Resolved,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SilenceState {
     Active,
+    /// It has not begun, or it is not one of its times.
     Pending,
     Expired,
 }
 
-/// A wish to create a silence, or to change the one called `id`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SilenceRequest {
-    pub id: Option<String>,
-    /// The id that a new silence gets; thrown by the edge.
-    pub new_id: String,
-    pub matchers: Vec<Matcher>,
-    /// None: now.
-    pub starts_at: Option<Timestamp>,
-    pub ends_at: Timestamp,
-    pub created_by: String,
-    pub comment: String,
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// Why a silence is refused; where Alertmanager has a text, it is the same.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadSilence {
-    #[error("silence not found")]
-    NotFound,
-    #[error("invalid silence: at least one matcher required")]
-    NoMatchers,
-    #[error("invalid silence: invalid label matcher {index}: invalid label name \"\"")]
-    EmptyLabelName { index: usize },
-    #[error("invalid silence: at least one matcher must not match the empty string")]
-    MatchesEverything,
-    #[error("start time must be before end time")]
-    EndsBeforeStart,
-    #[error("end time can't be in the past")]
-    EndsInPast,
-    #[error("silence has {count} matchers; at most {MATCHERS_MAX} are accepted")]
-    TooManyMatchers { count: usize },
-    #[error("silence exceeded maximum size: {bytes} bytes (limit: {TEXT_BYTES_MAX} bytes)")]
-    TooLong { bytes: usize },
-    #[error("exceeded maximum number of silences: {count} (limit: {limit})")]
-    TooMany { count: usize, limit: usize },
-    #[error("cannot create a silence under the id {0:?}, which is taken")]
-    IdTaken(String),
-}
-
 impl Silence {
     pub fn state(&self, now: Timestamp) -> SilenceState {
+        match self.phase(now) {
+            SilenceState::Active if !self.is_its_time(now) => SilenceState::Pending,
+            phase => phase,
+        }
+    }
+
+    /// Returns where it stands between its start and its end, whatever its times are.
+    fn phase(&self, now: Timestamp) -> SilenceState {
         if now >= self.ends_at {
             SilenceState::Expired
         } else if now < self.starts_at {
@@ -89,52 +135,29 @@ impl Silence {
         }
     }
 
-    /// Returns whether the silence mutes an alert with these labels now.
+    fn is_its_time(&self, now: Timestamp) -> bool {
+        self.terms.times.is_empty() || self.terms.times.iter().any(|interval| interval.contains(now))
+    }
+
+    /// Returns whether the silence mutes an alert with these labels now. None mutes what tells of itself.
     pub fn mutes(&self, labels: &LabelSet, now: Timestamp) -> bool {
-        self.state(now) == SilenceState::Active && all_match(&self.matchers, labels)
-    }
-}
-
-impl SilenceRequest {
-    fn check(&self, now: Timestamp) -> Result<(), BadSilence> {
-        let texts = [&self.created_by, &self.comment];
-        let bytes = texts.into_iter().map(String::len).sum::<usize>()
-            + self.matchers.iter().map(|matcher| matcher.name.len() + matcher.value.len()).sum::<usize>()
-            + self.annotations.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>();
-        if self.matchers.is_empty() {
-            return Err(BadSilence::NoMatchers);
-        }
-        if self.matchers.len() > MATCHERS_MAX {
-            return Err(BadSilence::TooManyMatchers { count: self.matchers.len() });
-        }
-        if let Some(index) = self.matchers.iter().position(|matcher| matcher.name.is_empty()) {
-            return Err(BadSilence::EmptyLabelName { index });
-        }
-        if self.matchers.iter().all(Matcher::matches_empty) {
-            return Err(BadSilence::MatchesEverything);
-        }
-        if bytes > TEXT_BYTES_MAX {
-            return Err(BadSilence::TooLong { bytes });
-        }
-        if self.ends_at <= self.starts_at.unwrap_or(now) {
-            return Err(BadSilence::EndsBeforeStart);
-        }
-        if self.ends_at < now {
-            return Err(BadSilence::EndsInPast);
-        }
-        Ok(())
+        self.state(now) == SilenceState::Active && all_match(&self.matchers, labels) && labels.get(SILENCE_LABEL) != self.id
     }
 
-    fn into_silence(self, id: String, starts_at: Timestamp, now: Timestamp) -> Silence {
-        Silence {
-            id,
-            matchers: self.matchers,
-            starts_at,
-            ends_at: self.ends_at,
-            updated_at: now,
-            created_by: self.created_by,
-            comment: self.comment,
-            annotations: self.annotations,
+    /// Returns when it begins to mute, or ends, whichever it does next. None: not within two months, or never any more.
+    pub fn next_turn(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.phase(now) {
+            SilenceState::Expired => None,
+            SilenceState::Pending if self.is_its_time(self.starts_at) => Some(self.starts_at),
+            phase => {
+                let from = if phase == SilenceState::Pending { self.starts_at } else { now };
+                let turn = || next_turn(&self.terms.times, from).filter(|turn| *turn < self.ends_at);
+                match self.state(now) {
+                    SilenceState::Active if self.terms.times.is_empty() => Some(self.ends_at),
+                    SilenceState::Active => Some(turn().unwrap_or(self.ends_at)),
+                    SilenceState::Pending | SilenceState::Expired => turn(),
+                }
+            }
         }
     }
 }
@@ -146,8 +169,18 @@ pub struct Silences {
 }
 
 impl Silences {
-    pub fn from_records(records: Vec<Silence>) -> Silences {
-        Silences { by_id: records.into_iter().map(|silence| (silence.id.clone(), silence)).collect() }
+    /// Returns them, and the ids of those that were older than what is known of their ends.
+    pub fn from_records(records: Vec<Silence>, tombstones: Vec<Tombstone>) -> (Silences, Vec<String>) {
+        let mut by_id: BTreeMap<String, Silence> = records.into_iter().map(|silence| (silence.id.clone(), silence)).collect();
+        let mut changed = Vec::new();
+        for Tombstone { id, ended_at, ended } in tombstones {
+            if let Some(silence) = by_id.get_mut(&id).filter(|silence| silence.ends_at > ended_at) {
+                silence.starts_at = silence.starts_at.min(ended_at);
+                (silence.ends_at, silence.updated_at, silence.ended) = (ended_at, ended_at, Some(ended));
+                changed.push(id);
+            }
+        }
+        (Silences { by_id }, changed)
     }
 
     /// Creates or changes a silence. Returns every silence that changed; the one asked for stands last.
@@ -155,35 +188,56 @@ impl Silences {
     /// A silence is changed in place only where that does not rewrite what it has muted: its matchers stay, an active one keeps
     /// its start and ends in the future, a pending one starts in the future. Otherwise it expires now and a new one begins.
     /// Source: Alertmanager `silence.Set`.
-    pub fn set(&mut self, request: SilenceRequest, limit: usize, now: Timestamp) -> Result<Vec<Silence>, BadSilence> {
+    ///
+    /// `allow`: what else is asked of a silence that is none of those that can never be.
+    pub fn set(
+        &mut self,
+        request: SilenceRequest,
+        limit: usize,
+        allow: impl FnOnce(&SilenceRequest, &Terms) -> Result<(), BadSilence>,
+        now: Timestamp,
+    ) -> Result<Vec<Silence>, BadSilence> {
         let known = match &request.id {
             Some(id) => Some(self.by_id.get(id).ok_or(BadSilence::NotFound)?.clone()),
             None => None,
         };
-        request.check(now)?;
+        if let (Some(known), Some(seen_at)) = (&known, request.seen_at)
+            && known.updated_at != seen_at
+        {
+            return Err(BadSilence::Changed { at: known.updated_at });
+        }
+        let terms = match (&request.terms, &known) {
+            (Some(terms), _) => terms.clone(),
+            (None, Some(known)) => known.terms.clone(),
+            (None, None) => Terms::default(),
+        };
+        request.check(&terms, now)?;
+        allow(&request, &terms)?;
         let starts_at = request.starts_at.unwrap_or(now);
         let mut changed = Vec::new();
+        let mut owner = request.owner.clone();
         if let Some(known) = known {
             let same_matchers = known.matchers == request.matchers;
             let in_place = same_matchers
-                && match known.state(now) {
+                && match known.phase(now) {
                     // Clients cut times to seconds.
                     SilenceState::Active => starts_at.0.div_euclid(1000) == known.starts_at.0.div_euclid(1000),
                     SilenceState::Pending => starts_at >= now,
                     SilenceState::Expired => false,
                 };
             if in_place {
-                let silence = request.into_silence(known.id, starts_at, now);
+                let silence = request.into_silence(known.id, known.owner, terms, starts_at, now);
                 self.by_id.insert(silence.id.clone(), silence.clone());
                 return Ok(vec![silence]);
             }
             self.check_room(&request.new_id, limit)?;
-            changed.extend(self.expire(&known.id, now)?);
+            changed.extend(self.expire(&known.id, EndedWhy::Replaced, owner.clone(), now)?);
+            owner = known.owner.or(owner);
         } else {
             self.check_room(&request.new_id, limit)?;
         }
         let id = request.new_id.clone();
-        let silence = request.into_silence(id.clone(), starts_at.max(now), now);
+        let silence = request.into_silence(id.clone(), owner, terms, starts_at.max(now), now);
         self.by_id.insert(id, silence.clone());
         changed.push(silence);
         Ok(changed)
@@ -200,13 +254,14 @@ impl Silences {
     }
 
     /// Ends a silence now; it stays listed. Returns the silence if that changed it.
-    pub fn expire(&mut self, id: &str, now: Timestamp) -> Result<Option<Silence>, BadSilence> {
+    pub fn expire(&mut self, id: &str, why: EndedWhy, by: Option<String>, now: Timestamp) -> Result<Option<Silence>, BadSilence> {
         let silence = self.by_id.get_mut(id).ok_or(BadSilence::NotFound)?;
-        match silence.state(now) {
+        match silence.phase(now) {
             SilenceState::Expired => return Ok(None),
             SilenceState::Active => {}
             SilenceState::Pending => silence.starts_at = now,
         }
+        silence.ended = Some(Ended { why, by, instead_of: silence.ends_at });
         silence.ends_at = now;
         silence.updated_at = now;
         Ok(Some(silence.clone()))
@@ -242,70 +297,10 @@ impl Silences {
     }
 }
 
-/// Matchers in records: the form of Alertmanager's API, `{name, value, isRegex, isEqual}`.
-mod matcher_form {
-    use serde::de::{Deserialize, Deserializer, Error};
-    use serde::ser::{SerializeSeq, Serializer};
-
-    use super::{Matcher, MatcherForm};
-
-    pub fn serialize<S: Serializer>(matchers: &[Matcher], serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(matchers.len()))?;
-        for matcher in matchers {
-            list.serialize_element(&MatcherForm::from(matcher))?;
-        }
-        list.end()
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Matcher>, D::Error> {
-        let forms = Vec::<MatcherForm>::deserialize(deserializer)?;
-        forms.into_iter().map(|form| form.into_matcher().map_err(D::Error::custom)).collect()
-    }
-}
-
-/// A matcher as Alertmanager's API writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MatcherForm {
-    pub name: String,
-    pub value: String,
-    pub is_regex: bool,
-    #[serde(default = "is_equal_unless_told")]
-    pub is_equal: bool,
-}
-
-fn is_equal_unless_told() -> bool {
-    true
-}
-
-impl From<&Matcher> for MatcherForm {
-    fn from(matcher: &Matcher) -> MatcherForm {
-        let (is_regex, is_equal) = match matcher.op {
-            MatchOp::Equal => (false, true),
-            MatchOp::NotEqual => (false, false),
-            MatchOp::Regex => (true, true),
-            MatchOp::NotRegex => (true, false),
-        };
-        MatcherForm { name: matcher.name.clone(), value: matcher.value.clone(), is_regex, is_equal }
-    }
-}
-
-impl MatcherForm {
-    /// Returns the matcher, with its expression compiled.
-    pub fn into_matcher(self) -> Result<Matcher, BadRegex> {
-        let op = match (self.is_regex, self.is_equal) {
-            (false, true) => MatchOp::Equal,
-            (false, false) => MatchOp::NotEqual,
-            (true, true) => MatchOp::Regex,
-            (true, false) => MatchOp::NotRegex,
-        };
-        Matcher::new(self.name, op, self.value)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::MatchOp;
 
     fn at(second: i64) -> Timestamp {
         Timestamp(second * 1000)
@@ -314,6 +309,7 @@ mod tests {
     fn request(id: Option<&str>, new_id: &str, starts: Option<i64>, ends: i64) -> SilenceRequest {
         SilenceRequest {
             id: id.map(str::to_owned),
+            seen_at: None,
             new_id: new_id.to_owned(),
             matchers: vec![Matcher::equal("a", "b")],
             starts_at: starts.map(at),
@@ -321,11 +317,13 @@ mod tests {
             created_by: "ada".to_owned(),
             comment: "planned".to_owned(),
             annotations: BTreeMap::new(),
+            owner: None,
+            terms: None,
         }
     }
 
     fn set(silences: &mut Silences, request: SilenceRequest, now: i64) -> Result<Vec<(String, i64, i64)>, BadSilence> {
-        let changed = silences.set(request, 3, at(now))?;
+        let changed = silences.set(request, 3, |_, _| Ok(()), at(now))?;
         Ok(changed.into_iter().map(|s| (s.id, s.starts_at.0 / 1000, s.ends_at.0 / 1000)).collect())
     }
 
@@ -363,14 +361,14 @@ mod tests {
     fn an_expired_silence_stays_listed_for_a_while_and_is_renewed_under_a_new_id() {
         let mut silences = Silences::default();
         set(&mut silences, request(None, "one", None, 100), 10).unwrap();
-        assert!(silences.expire("one", at(20)).unwrap().is_some());
-        assert!(silences.expire("one", at(21)).unwrap().is_none());
+        assert!(silences.expire("one", EndedWhy::Person, None, at(20)).unwrap().is_some());
+        assert!(silences.expire("one", EndedWhy::Person, None, at(21)).unwrap().is_none());
         assert_eq!(silences.get("one").unwrap().state(at(20)), SilenceState::Expired);
         assert_eq!(set(&mut silences, request(Some("one"), "two", Some(10), 90), 30).unwrap(), [triple("two", 30, 90)]);
         assert_eq!(silences.next_deadline(), Some(at(20) + RETENTION));
         assert!(silences.forget(at(20) + RETENTION - Span(1)).is_empty());
         assert_eq!(silences.forget(at(20) + RETENTION), ["one"]);
-        assert_eq!(silences.expire("one", at(20)), Err(BadSilence::NotFound));
+        assert_eq!(silences.expire("one", EndedWhy::Person, None, at(20)), Err(BadSilence::NotFound));
     }
 
     #[test]
@@ -393,7 +391,7 @@ mod tests {
     fn records_read_back_with_their_expressions() {
         let silence = Silence {
             matchers: vec![Matcher::new("a", MatchOp::NotRegex, "b.*").unwrap(), Matcher::equal("c", "d")],
-            ..request(None, "one", None, 9).into_silence("one".to_owned(), at(1), at(1))
+            ..request(None, "one", None, 9).into_silence("one".to_owned(), None, Terms::default(), at(1), at(1))
         };
         let text = serde_json::to_string(&silence).unwrap();
         assert!(text.contains(r#"{"name":"a","value":"b.*","isRegex":true,"isEqual":false}"#), "{text}");

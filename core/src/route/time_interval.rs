@@ -1,11 +1,20 @@
 //! Recurring spans of civil time.
 
+pub(crate) mod form;
+pub(crate) mod text;
+
 use std::collections::BTreeMap;
 
 use chrono::{Datelike, NaiveDate, Timelike};
 use chrono_tz::Tz;
 
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+
+pub use form::{IntervalForm, RangeForm};
+
+const MINUTE: Span = Span::from_mins(1);
+/// So far ahead it is looked when intervals begin or end next.
+const OUTLOOK: Span = Span::from_mins(62 * 24 * 60);
 
 /// One entry under a name of `time_intervals`. An empty list asks nothing; all lists must agree.
 ///
@@ -59,6 +68,13 @@ impl TimeInterval {
         })
     }
 
+    /// Returns whether some minute within 24 hours of an instant may lie within the interval.
+    fn is_near(&self, at: Timestamp) -> bool {
+        let Some(utc) = at.to_utc() else { return true };
+        let day = utc.with_timezone(&self.location.unwrap_or(Tz::UTC)).date_naive();
+        [day.pred_opt(), Some(day), day.succ_opt()].into_iter().flatten().any(|day| self.has_day(day))
+    }
+
     fn has_day(&self, day: NaiveDate) -> bool {
         let any_or_unasked =
             |ranges: &[InclusiveRange], value: i32| ranges.is_empty() || ranges.iter().any(|range| range.contains(value));
@@ -98,6 +114,24 @@ impl InclusiveRange {
         let (begin, end) = (from_start(self.begin), from_start(self.end).min(days));
         (begin..=end).contains(&(date.day() as i32))
     }
+}
+
+/// Returns when one of several intervals begins next, or all have ended, whichever is not so at an instant.
+///
+/// None: not within two months.
+pub fn next_turn(intervals: &[TimeInterval], at: Timestamp) -> Option<Timestamp> {
+    let contains = |at: Timestamp| intervals.iter().any(|interval| interval.contains(at));
+    let is_within = contains(at);
+    // Intervals begin and end with a minute, in every zone.
+    let mut next = Timestamp(at.0 - at.0.rem_euclid(MINUTE.0)) + MINUTE;
+    while next.since(at) < OUTLOOK {
+        if contains(next) != is_within {
+            return Some(next);
+        }
+        let is_far = !is_within && !intervals.iter().any(|interval| interval.is_near(next));
+        next = next + if is_far { Span::from_mins(60) } else { MINUTE };
+    }
+    None
 }
 
 /// Returns the names of the intervals that keep a route silent at an instant; empty when it may speak.
@@ -190,6 +224,51 @@ mod tests {
         ] {
             assert_eq!(berlin.contains(at(text)), inside, "{text}");
         }
+    }
+
+    #[test]
+    fn the_next_turn_is_found_to_the_minute_also_weeks_ahead() {
+        let night = TimeInterval {
+            times: vec![TimeRange { start_minute: 1320, end_minute: 365 }],
+            weekdays: vec![range(5, 5)],
+            location: Some(Tz::Europe__Berlin),
+            ..Default::default()
+        };
+        let turn = |intervals: &[TimeInterval], text| next_turn(intervals, at(text)).map(Timestamp::rfc3339);
+        let some = |text: &str| Some(text.to_owned());
+        // 2026-11-20 is a Friday; Berlin is an hour ahead.
+        assert_eq!(turn(&[night.clone()], "2026-11-20T20:59:59.999Z"), some("2026-11-20T21:00:00.000Z"));
+        assert_eq!(turn(&[night.clone()], "2026-11-20T21:00:00Z"), some("2026-11-21T05:05:00.000Z"));
+        assert_eq!(turn(&[night.clone()], "2026-11-21T05:05:00Z"), some("2026-11-27T21:00:00.000Z"));
+        let last_day = TimeInterval { days_of_month: vec![range(-1, -1)], months: vec![range(12, 12)], ..Default::default() };
+        assert_eq!(turn(&[night.clone(), last_day.clone()], "2026-12-19T12:00:00Z"), some("2026-12-25T21:00:00.000Z"));
+        assert_eq!(turn(&[last_day.clone()], "2026-11-20T12:00:30Z"), some("2026-12-31T00:00:00.000Z"));
+        assert_eq!(turn(&[last_day], "2026-02-20T12:00:00Z"), None);
+        assert_eq!(turn(&[TimeInterval::default()], "2026-02-20T12:00:00Z"), None);
+    }
+
+    #[test]
+    fn an_interval_is_written_in_the_words_that_it_is_read_from() {
+        let form: IntervalForm = serde_json::from_str(
+            r#"{"times":[{"start_time":"22:00","end_time":"06:05"}],"weekdays":["Monday:friday","sunday"],"days_of_month":["1:7","-1"],
+                "months":["december","1:2"],"years":["2026:2027"],"location":"Europe/Berlin"}"#,
+        )
+        .unwrap();
+        let interval = form.read().unwrap();
+        let written = IntervalForm::from(&interval);
+        assert_eq!(written.read().unwrap(), interval);
+        assert_eq!(
+            (written.weekdays, written.months),
+            (vec!["monday:friday".into(), "sunday".into()], vec!["december".into(), "january:february".into()])
+        );
+        let bad = IntervalForm {
+            times: vec![RangeForm { start_time: "2".to_owned(), end_time: "25:00".to_owned() }],
+            weekdays: vec!["freitag".to_owned()],
+            location: Some("Local".to_owned()),
+            ..IntervalForm::default()
+        };
+        let keys: Vec<String> = bad.read().unwrap_err().iter().map(|fault| fault.split(':').next().unwrap().to_owned()).collect();
+        assert_eq!(keys, ["times", "times", "weekdays", "location"]);
     }
 
     #[test]

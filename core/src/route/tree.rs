@@ -8,6 +8,7 @@ use crate::time::Span;
 use super::alert::ALERT_NAME;
 
 use super::receiver::Receiver;
+use super::silence::Silencing;
 use super::time_interval::TimeInterval;
 
 /// Everything that routing needs from the configuration.
@@ -21,6 +22,8 @@ pub struct Routing {
     pub resolve_timeout: Span,
     /// When alerts flap; None: nobody looks for it.
     pub flapping: Option<Flapping>,
+    /// How far silences may reach.
+    pub silencing: Silencing,
 }
 
 /// When an alert flaps, and when it does no more.

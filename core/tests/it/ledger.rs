@@ -42,6 +42,7 @@ fn routing() -> Arc<Routing> {
         time_intervals: BTreeMap::new(),
         resolve_timeout: Span::from_mins(5),
         flapping: None,
+        silencing: tocsin_core::route::silence::Silencing::default(),
     })
 }
 

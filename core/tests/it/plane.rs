@@ -4,6 +4,7 @@ mod duty;
 mod flapping;
 mod promises;
 mod script;
+mod silencing;
 mod simulation;
 mod stories;
 mod trace;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tocsin_core::model::{MatchOp, Matcher};
 use tocsin_core::plane::{Event, Refused, Reply};
-use tocsin_core::route::silence::{BadSilence, Silence, SilenceRequest, SilenceState};
+use tocsin_core::route::silence::{BadSilence, Silence, SilenceRequest, SilenceState, Terms};
 use tocsin_core::time::Timestamp;
 
 use super::fault::{V2Error, first_value, json_body};
@@ -44,8 +44,10 @@ fn gettable(silence: &Silence, now: Timestamp) -> Value {
         "createdBy": silence.created_by,
         "comment": silence.comment,
     });
-    if !silence.annotations.is_empty() {
-        shown["annotations"] = json!(silence.annotations);
+    let mut annotations = silence.annotations.clone();
+    silence.terms.annotate(&mut annotations);
+    if !annotations.is_empty() {
+        shown["annotations"] = json!(annotations);
     }
     shown
 }
@@ -107,7 +109,7 @@ impl PostableMatcher {
 
 impl PostableSilence {
     /// Fields are missed in the order of their names, as Alertmanager does.
-    fn request(self, new_id: String) -> Result<SilenceRequest, V2Error> {
+    fn request(self, new_id: String, owner: Option<String>) -> Result<SilenceRequest, V2Error> {
         let need = |field: Option<String>, name: &str| field.ok_or_else(|| V2Error::required(name));
         let when =
             |name: &str, text: &str| instant(Some(text)).map_err(|bad| V2Error::unreadable("silence", format!("{name} {bad}")));
@@ -119,15 +121,22 @@ impl PostableSilence {
             return Err(V2Error::too_few_items("matchers"));
         }
         let starts_at = need(self.starts_at, "startsAt")?;
+        let pairs = self.annotations.into_iter().flatten();
+        let mut annotations = pairs.map(|(name, text)| (name, text.unwrap_or_default())).collect();
+        let terms = Terms::from_annotations(&mut annotations).map_err(|faults| V2Error::bad(faults.join("; ")))?;
         Ok(SilenceRequest {
             id: self.id.filter(|id| !id.is_empty()),
+            seen_at: None,
             new_id,
             starts_at: when("startsAt", &starts_at)?,
             ends_at: when("endsAt", &ends_at)?.ok_or_else(|| V2Error::bad("endsAt is missing"))?,
             matchers: matchers.into_iter().enumerate().map(|(index, form)| form.matcher(index)).collect::<Result<_, _>>()?,
             created_by,
             comment,
-            annotations: self.annotations.into_iter().flatten().map(|(name, text)| (name, text.unwrap_or_default())).collect(),
+            owner,
+            annotations,
+            // A client that does not know of terms leaves them as they are.
+            terms,
         })
     }
 }
@@ -140,7 +149,7 @@ pub(super) async fn post_silence(
 ) -> Result<Response, V2Error> {
     let body = json_body(&headers, body, "silence")?;
     let posted: PostableSilence = first_value(&body).map_err(|error| V2Error::unreadable("silence", error))?;
-    let request = posted.request(id::uuid())?;
+    let request = posted.request(id::uuid(), caller.signed_in())?;
     let said: Vec<String> = request.matchers.iter().map(ToString::to_string).collect();
     let note: Note = Box::new(move |result| match result {
         Ok(Reply::Silence { id }) => Some(caller.note("set silence", id, "done", said.join(", "))),
@@ -183,8 +192,9 @@ pub(super) async fn delete_silence(
 ) -> Result<StatusCode, V2Error> {
     check_id(&id)?;
     let subject = id.clone();
+    let by = caller.signed_in();
     let note: Note = Box::new(move |result| result.as_ref().ok().map(|_| caller.note("end silence", &subject, "done", "")));
-    match state.watch.request(Event::SilenceExpire { id }, Some(note)).await? {
+    match state.watch.request(Event::SilenceExpire { id, by }, Some(note)).await? {
         Ok(_) => Ok(StatusCode::OK),
         Err(Refused::Silence(BadSilence::NotFound)) => Err(V2Error::Nothing),
         Err(refused) => Err(V2Error::Said(StatusCode::INTERNAL_SERVER_ERROR, refused.to_string())),

@@ -54,7 +54,15 @@ fn routes(number: i64, receiver: &str, seconds: i64) -> TraceChange {
         routes: vec![],
     };
     let (receivers, time_intervals) = (BTreeMap::new(), BTreeMap::new());
-    let routing = Routing { root, receivers, inhibitions: vec![], time_intervals, resolve_timeout: Span::ZERO, flapping: None };
+    let routing = Routing {
+        root,
+        receivers,
+        inhibitions: vec![],
+        time_intervals,
+        resolve_timeout: Span::ZERO,
+        flapping: None,
+        silencing: Silencing::default(),
+    };
     TraceChange::Add { number, at: at(seconds), entry: Entry::Routes(Box::new(Routes::new(&routing))) }
 }
 

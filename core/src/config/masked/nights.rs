@@ -2,7 +2,7 @@
 
 use crate::yaml::{Kind, Node, Style};
 
-use super::super::intervals::WEEKDAYS;
+use crate::route::time_interval::text::WEEKDAYS;
 
 /// Splits the intervals of one entry of `time_intervals`.
 ///

@@ -57,7 +57,7 @@ pub fn scene(lists: &Lists<'_, '_>, start: Timestamp) -> Scene {
         if let Some(request) = silence(value, start) {
             let comment = request.comment.clone();
             // The one that judges silences in the service says what is wrong with this one.
-            if let Err(bad) = known.set(request.clone(), usize::MAX, start) {
+            if let Err(bad) = known.set(request.clone(), usize::MAX, |_, _| Ok(()), start) {
                 value.error(format!("{bad}; write matchers such as severity=\"page\", and from and to"));
             } else if scene.silences.iter().any(|other| !comment.is_empty() && other.comment == comment) {
                 value.error(format!("two silences have the comment {comment:?}; tell them apart"));
@@ -125,6 +125,9 @@ fn silence(value: &Value<'_, '_>, start: Timestamp) -> Option<SilenceRequest> {
         created_by: String::new(),
         comment,
         annotations: BTreeMap::new(),
+        owner: None,
+        seen_at: None,
+        terms: None,
     })
 }
 

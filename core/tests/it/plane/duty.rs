@@ -57,6 +57,9 @@ fn what_fires_and_is_held_back_by_nothing_must_be_heard_by_every_integration() {
         created_by: "ann".to_owned(),
         comment: String::new(),
         annotations: BTreeMap::new(),
+        owner: None,
+        seen_at: None,
+        terms: None,
     };
     world.accept(Event::SilenceSet(silence)).unwrap();
     world.run_until(at(20));

@@ -9,7 +9,8 @@ use tocsin_core::plane::{Delivery, Event, FLAPPING, Refused, Reply};
 use tocsin_core::route::alert::IncomingAlert;
 use tocsin_core::route::notification::{NotifiedAlert, Status};
 use tocsin_core::route::receiver::Receiver;
-use tocsin_core::route::silence::SilenceRequest;
+use tocsin_core::route::silence::{SilenceRequest, Terms};
+use tocsin_core::route::time_interval::{IntervalForm, RangeForm};
 use tocsin_core::route::tree::Routing;
 use tocsin_core::time::Timestamp;
 
@@ -31,7 +32,7 @@ fn seconds(at: Timestamp) -> String {
 /// Plays a script and compares what came out with what was expected, both line by line.
 ///
 /// Script lines are `time verb words`, in order of time:
-/// `fire name {label=value} [@start] [..end] ["note"]` · `silence id [=old] from..to label=value` · `expire id` · `ack who` · `unack who` ·
+/// `fire name {label=value} [@start] [..end] ["note"]` · `silence id [=old] from..to label=value [until-resolved] [within=22:00-06:00]` · `expire id` · `ack who` · `unack who` ·
 /// `reload number` (of `others`) · `restart [number]` · `outage seconds` · `cold` · `warm` · `end`
 ///
 /// Lines that come out are `time receiver/integration action (reason) firing alerts - resolved alerts` (those that flap say so), `time page state …`, and
@@ -78,7 +79,7 @@ impl Story {
         let reply = match verb {
             "fire" => self.world.accept(Event::Alerts(vec![incoming(words)])),
             "silence" => self.world.accept(Event::SilenceSet(silence(words))),
-            "expire" => self.world.accept(Event::SilenceExpire { id: words[0].to_owned() }),
+            "expire" => self.world.accept(Event::SilenceExpire { id: words[0].to_owned(), by: None }),
             "ack" => {
                 let page = self.open_page();
                 self.world.accept(Event::Acknowledge { page, by: words[0].to_owned() })
@@ -201,7 +202,7 @@ fn incoming(words: &[&str]) -> IncomingAlert {
     alert
 }
 
-fn silence(words: &[&str]) -> SilenceRequest {
+pub fn silence(words: &[&str]) -> SilenceRequest {
     let (old, rest) = match words[1].strip_prefix('=') {
         Some(old) => (Some(old.to_owned()), &words[2..]),
         None => (None, &words[1..]),
@@ -214,14 +215,28 @@ fn silence(words: &[&str]) -> SilenceRequest {
             None => Matcher::equal(name, value),
         }
     };
+    let (mut terms, mut matchers) = (Terms::default(), Vec::new());
+    for word in &rest[1..] {
+        if *word == "until-resolved" {
+            terms.until_resolved = true;
+        } else if let Some((start, end)) = word.strip_prefix("within=").and_then(|times| times.split_once('-')) {
+            let times = vec![RangeForm { start_time: start.to_owned(), end_time: end.to_owned() }];
+            terms.times.push(IntervalForm { times, ..IntervalForm::default() }.read().unwrap());
+        } else {
+            matchers.push(matcher(word));
+        }
+    }
     SilenceRequest {
         id: old,
         new_id: words[0].to_owned(),
-        matchers: rest[1..].iter().map(matcher).collect(),
+        matchers,
         starts_at: Some(instant(from)),
         ends_at: instant(to),
         created_by: "ada".to_owned(),
         comment: "story".to_owned(),
         annotations: BTreeMap::new(),
+        owner: None,
+        seen_at: None,
+        terms: Some(terms).filter(|terms| *terms != Terms::default()),
     }
 }

@@ -227,7 +227,7 @@ impl Simulation {
             15 => {
                 let ids: Vec<String> = self.store.silences.keys().cloned().collect();
                 let id = if ids.is_empty() { "none".to_owned() } else { ids[self.dice.throw(ids.len() as u64) as usize].clone() };
-                Event::SilenceExpire { id }
+                Event::SilenceExpire { id, by: None }
             }
             16 | 17 => self.random_page_event(true),
             18 => self.random_page_event(false),
@@ -265,6 +265,9 @@ impl Simulation {
             created_by: "ada".to_owned(),
             comment: String::new(),
             annotations: BTreeMap::new(),
+            owner: None,
+            seen_at: None,
+            terms: None,
         }
     }
 

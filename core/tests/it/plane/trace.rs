@@ -74,6 +74,9 @@ impl World {
             created_by: "ann".to_owned(),
             comment: "deploy".to_owned(),
             annotations: BTreeMap::new(),
+            owner: None,
+            seen_at: None,
+            terms: None,
         };
         self.accept(Event::SilenceSet(request)).unwrap();
     }

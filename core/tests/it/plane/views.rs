@@ -30,6 +30,9 @@ fn silence(id: &str, name: &str) -> Event {
         created_by: "ada".to_owned(),
         comment: String::new(),
         annotations: BTreeMap::new(),
+        owner: None,
+        seen_at: None,
+        terms: None,
     })
 }
 

@@ -80,6 +80,7 @@ impl Store {
             flaps: self.flaps.values().cloned().collect(),
             groups: self.groups.values().cloned().collect(),
             silences: self.silences.values().cloned().collect(),
+            tombstones: Vec::new(),
             pages: self.pages.values().cloned().collect(),
             alive_at,
             trace: Mark {
@@ -165,6 +166,7 @@ pub fn routing(root: Route, receivers: &[Receiver]) -> Routing {
         time_intervals: BTreeMap::new(),
         resolve_timeout: Span::from_mins(5),
         flapping: None,
+        silencing: tocsin_core::route::silence::Silencing::default(),
     }
 }
 
