@@ -126,7 +126,7 @@ test("empty lists say why they are empty", async (t) => {
     "/overview": { ...body, firing: none, acknowledged: 0, pending: 0, pages_open: 0, needs_you: [], services: [] },
     "/api/tocsin/v1/alerts": { server_time: new Date().toISOString(), total: 0, counts: { firing: 0, pending: 0, acknowledged: 0, silenced: 0, inhibited: 0, resolved: 0 }, alerts: [] },
     "/why": { at: new Date().toISOString(), from: new Date().toISOString(), to: new Date().toISOString(), alerts: [], more: 0, rules: [], way: [] },
-    "/silences": [],
+    "/silences": { server_time: new Date().toISOString(), silences: [], remind_seconds: null },
     "/deliveries": { deliveries: [], next: null, counts: { pending: 0, delivered: 0, rejected: 0, expired: 0 } },
     "/rules": { status: "success", data: { groups: [] } },
     "/inbox": { messages: [] },

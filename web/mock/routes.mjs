@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { actRoutes } from "./act-routes.mjs";
 import { matches, parseMatcher } from "./matchers.mjs";
 import { seriesRoutes } from "./series.mjs";
+import { silenceRoutes } from "./silences.mjs";
 import { whyAnswer } from "./why.mjs";
 import { iso, MINUTE } from "./world.mjs";
 
@@ -134,21 +135,7 @@ export function routes(context) {
     return done(json(200, { deliveries: part, next: from + limit < hit.length ? part.at(-1).id : null, counts }));
   }
   if (is("GET", "/inbox")) return done(json(200, { messages: world.inbox.slice(0, Number(url.searchParams.get("limit") ?? 100)) }));
-  if (is("POST", "/silences/preview")) {
-    const live = [...world.alerts.values()].map((each) => world.show(each)).filter((each) => each.state === "firing");
-    const hit = live.filter((alert) => body.matchers.every((matcher) => matches(matcher, alert.labels)));
-    const critical = hit.filter((each) => each.severity === "critical");
-    const allCritical = live.filter((each) => each.severity === "critical");
-    return done(json(200, { total: hit.length, critical: critical.length, alerts: hit.slice(0, 50), covers_every_critical: allCritical.length > 0 && critical.length === allCritical.length, no_equality: !body.matchers.some((each) => each.isEqual && !each.isRegex && each.value !== "") }));
-  }
-  if (method === "GET" && path === "/api/v2/silences") return done(json(200, [...world.silences.values()].map((each) => ({ ...each, status: { state: world.silenceState(each) } }))));
-  if (method === "POST" && path === "/api/v2/silences") {
-    if (!body.comment) return done(problem(400, "A reason is required", "comment is empty"));
-    const { id: _id, ...fresh } = body;
-    return done(json(200, { silenceID: world.addSilence(fresh).id }));
-  }
-  const silencePath = /^\/api\/v2\/silence\/(\w+)$/.exec(path);
-  if (method === "DELETE" && silencePath) return done(world.endSilence(silencePath[1]) ? json(200, {}) : problem(404, "No such silence", ""));
+  if (silenceRoutes(context)) return true;
   if (seriesRoutes(context)) return true;
   if (is("GET", "/targets")) return done(json(200, { server_time: iso(world.now), jobs: world.targets() }));
   if (method === "GET" && (path === `${BASE}/rules` || path === "/api/v1/rules")) return done(json(200, { status: "success", data: { groups: world.rules() } }));

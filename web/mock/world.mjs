@@ -1,5 +1,5 @@
 import { hash, randomFrom } from "./random.mjs";
-import { matches } from "./matchers.mjs";
+import { endWaiting, firstSilences, mutes, silenceState } from "./silences.mjs";
 import { Proof } from "./proof.mjs";
 import { Runs } from "./runs.mjs";
 
@@ -94,10 +94,7 @@ export class World {
       if (alert.name === "QueueBacklog" && alert.labels.service === "reports") Object.assign(alert, { state: "pending", fired_at: null });
       if (alert.name === "DiskWillFill" && alert.labels.service === "ingest") Object.assign(alert, { state: "pending", fired_at: null });
     }
-    this.addSilence({ matchers: [{ name: "alertname", value: "CertificateExpiresSoon", isRegex: false, isEqual: true }], startsAt: iso(this.now - 3 * HOUR), endsAt: iso(this.now + 21 * HOUR), createdBy: "grace", comment: "Renewal is planned for tomorrow, change 4711" });
-    this.addSilence({ matchers: [{ name: "service", value: "reports|mailer", isRegex: true, isEqual: true }, { name: "severity", value: "critical", isRegex: false, isEqual: false }], startsAt: iso(this.now - 30 * MINUTE), endsAt: iso(this.now + 50 * MINUTE), createdBy: "ada", comment: "Batch window is moved" });
-    this.addSilence({ matchers: [{ name: "instance", value: "edge-2:9100", isRegex: false, isEqual: true }], startsAt: iso(this.now + 6 * HOUR), endsAt: iso(this.now + 8 * HOUR), createdBy: "grace", comment: "Kernel update of edge-2" });
-    this.addSilence({ matchers: [{ name: "service", value: "search", isRegex: false, isEqual: true }], startsAt: iso(this.now - 30 * HOUR), endsAt: iso(this.now - 26 * HOUR), createdBy: "ada", comment: "Index was rebuilt" });
+    for (const silence of firstSilences(this.now)) this.addSilence(silence);
     for (const page of this.pages.values()) {
       if (page.title.includes("InstanceDown") && page.state === "triggered") this.acknowledge(page.id, "grace", this.now - 22 * MINUTE);
       if (page.title.includes("ReplicationLag") && page.state === "triggered") this.acknowledge(page.id, "ada", this.now - 9 * MINUTE);
@@ -121,7 +118,7 @@ export class World {
       fingerprint, name, severity, state: "firing", labels,
       annotations: { summary: summary.replace("{service}", service).replace("{instance}", instance).replace("{value}", value), description: `Seen from ${labels.cluster}. Look at the last release of ${service} first: most causes were there.`, runbook_url: `https://runbooks.example.com/${name}` },
       value, active_at: iso(start - hold * 1000), fired_at: iso(start), resolved_at: null,
-      silenced_by: [], inhibited_by: [], muted_by: [], unseen: null, receivers: [severity === "critical" ? "on-call" : "team-mail"], page: null,
+      silenced_by: [], inhibited_by: [], muted_by: [], unseen: null, flapping: name === "PodRestarts" && service === "catalog" && index === 0, receivers: [severity === "critical" ? "on-call" : "team-mail"], page: null,
       rule: { group: service, file: `rules/${service}.yaml`, expr: expression, for_seconds: hold }, generator_url: `/explore?expr=${encodeURIComponent(expression)}`,
       history: [{ at: iso(start), state: "firing" }, { at: iso(start - hold * 1000), state: "pending" }],
     };
@@ -202,34 +199,36 @@ export class World {
   }
 
   addSilence(request) {
-    const silence = { id: this.id("s"), updatedAt: iso(this.now), ...request };
+    const silence = { id: this.id("s"), updatedAt: iso(this.now), untilResolved: false, times: [], ended: null, owner: null, ...request };
     this.silences.set(silence.id, silence);
-    for (const alert of this.alerts.values()) this.applySilences(alert);
-    this.touch("silences", silence.id);
-    this.touch("alerts");
+    this.silencesChanged(silence.id);
     return silence;
   }
 
-  endSilence(id) {
+  changeSilence(silence, part) {
+    Object.assign(silence, part, { updatedAt: iso(this.now) });
+    this.silencesChanged(silence.id);
+  }
+
+  endSilence(id, by = null, why = "person") {
     const silence = this.silences.get(id);
     if (!silence) return false;
-    silence.endsAt = iso(this.now);
-    silence.updatedAt = iso(this.now);
-    for (const alert of this.alerts.values()) this.applySilences(alert);
-    this.touch("silences", id);
-    this.touch("alerts");
+    this.changeSilence(silence, { ended: { why, by, instead_of: silence.endsAt }, endsAt: iso(this.now) });
     return true;
   }
 
+  silencesChanged(id) {
+    for (const alert of this.alerts.values()) this.applySilences(alert);
+    this.touch("silences", id);
+    this.touch("alerts");
+  }
+
   silenceState(silence) {
-    if (Date.parse(silence.endsAt) <= this.now) return "expired";
-    return Date.parse(silence.startsAt) > this.now ? "pending" : "active";
+    return silenceState(silence, this.now);
   }
 
   applySilences(alert) {
-    alert.silenced_by = [...this.silences.values()]
-      .filter((silence) => this.silenceState(silence) === "active" && silence.matchers.every((matcher) => matches(matcher, alert.labels)))
-      .map((silence) => silence.id);
+    alert.silenced_by = [...this.silences.values()].filter((silence) => mutes(silence, alert, this.now)).map((silence) => silence.id);
   }
 
   /** Moves the world to `now` and returns what changed, as topics for the stream. */
@@ -238,6 +237,7 @@ export class World {
     for (const alert of this.alerts.values()) {
       if (alert.name === "QueueBacklog" && alert.state === "firing") alert.value = String(18_000 + Math.round(4000 * Math.sin(now / 60_000)));
     }
+    endWaiting(this);
     const states = [...this.silences.values()].map((silence) => this.silenceState(silence)).join();
     if (states !== this.silenceStates) {
       this.silenceStates = states;

@@ -20,6 +20,7 @@ function alert(fingerprint: string, severity: Severity, labels: Record<string, s
     silenced_by: [],
     inhibited_by: [],
     unseen: null,
+    flapping: false,
     muted_by: [],
     receivers: [],
     page: paged ? { id: `p-${fingerprint}`, state: paged, acknowledged_by: null, acknowledged_at: null } : null,

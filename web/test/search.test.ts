@@ -55,6 +55,8 @@ describe("alerts", () => {
     expect(readAlertsSearch({ silence: "" })).toEqual({ silence: [""] });
     expect(readAlertsSearch({ silence: ["a=b", "nonsense"] })).toEqual({ silence: ["a=b"] });
     expect(readSilencesSearch({ silence: "", show: "all" })).toEqual({ silence: [""], show: "all" });
+    expect(readSilencesSearch({ change: "3fa4-9b" })).toEqual({ change: "3fa4-9b" });
+    expect(readSilencesSearch({ change: "../x" })).toEqual({});
   });
 
   test("reading what was read changes nothing", () => {

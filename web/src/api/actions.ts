@@ -1,5 +1,5 @@
-import { patch, post, remove, request } from "./client.ts";
-import type { DemoService, NewSilence, Page, Role, Session, SilenceMatcher, SilencePreview, Token, User } from "./types.ts";
+import { patch, post, remove } from "./client.ts";
+import type { DemoService, Page, Role, Session, Token, User } from "./types.ts";
 
 export const logIn = (name: string, password: string) => post<Session>("/session", { name, password });
 export const changePassword = (current: string, fresh: string) => post<Session>("/session/password", { current, new: fresh });
@@ -7,11 +7,6 @@ export const logOut = () => remove("/session");
 
 export const acknowledge = (page: string) => post<Page>(`/pages/${encodeURIComponent(page)}/acknowledge`, {});
 export const unacknowledge = (page: string) => post<Page>(`/pages/${encodeURIComponent(page)}/unacknowledge`, {});
-
-export const previewSilence = (matchers: SilenceMatcher[], signal?: AbortSignal) =>
-  post<SilencePreview>("/silences/preview", { matchers }, signal);
-export const createSilence = (silence: NewSilence) => request<{ silenceID: string }>("POST", "/api/v2/silences", silence);
-export const endSilence = (id: string) => request<unknown>("DELETE", `/api/v2/silence/${encodeURIComponent(id)}`);
 
 export const setFault = (name: string, active: boolean) =>
   post<{ services: DemoService[] }>(`/demo/faults/${encodeURIComponent(name)}`, { active });

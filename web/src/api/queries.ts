@@ -1,7 +1,7 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { formatMatcher, parseMatcher } from "../lib/matchers.ts";
 import type { AlertsSearch, NotificationsSearch } from "../lib/search.ts";
-import { get, prometheus, request } from "./client.ts";
+import { get, prometheus } from "./client.ts";
 import type {
   AlertDetail,
   AlertList,
@@ -16,7 +16,6 @@ import type {
   QueryResult,
   RuleGroup,
   Session,
-  Silence,
   TargetList,
   Token,
   Topic,
@@ -95,11 +94,6 @@ export function deliveriesQuery(search: NotificationsSearch) {
 export const inboxQuery = queryOptions({
   queryKey: ["inbox"],
   queryFn: ({ signal }) => get<{ messages: InboxMessage[] }>("/inbox", { limit: 100 }, signal),
-});
-
-export const silencesQuery = queryOptions({
-  queryKey: ["silences"],
-  queryFn: ({ signal }) => request<Silence[]>("GET", "/api/v2/silences", undefined, signal),
 });
 
 export const targetsQuery = queryOptions({

@@ -54,6 +54,8 @@ export interface Alert {
   page: PageRef | null;
   rule: { group: string; file: string; expr: string; for_seconds: number } | null;
   generator_url: string;
+  /** It has begun again and again, so its end is put off. */
+  flapping: boolean;
 }
 
 export interface AlertDetail extends Alert {
@@ -160,35 +162,6 @@ export interface SilenceMatcher {
   value: string;
   isRegex: boolean;
   isEqual: boolean;
-}
-
-/** A silence of the Alertmanager API v2. */
-export interface Silence {
-  id: string;
-  matchers: SilenceMatcher[];
-  startsAt: string;
-  endsAt: string;
-  updatedAt: string;
-  createdBy: string;
-  comment: string;
-  status: { state: "active" | "pending" | "expired" };
-}
-
-export interface NewSilence {
-  id?: string;
-  matchers: SilenceMatcher[];
-  startsAt: string;
-  endsAt: string;
-  createdBy: string;
-  comment: string;
-}
-
-export interface SilencePreview {
-  total: number;
-  critical: number;
-  alerts: Alert[];
-  covers_every_critical: boolean;
-  no_equality: boolean;
 }
 
 export type Health = "up" | "down" | "unknown";

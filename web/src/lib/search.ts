@@ -101,10 +101,13 @@ export interface SilencesSearch {
   show?: "all";
   q?: string;
   silence?: string[];
+  /** Id of the silence that is being changed. */
+  change?: string;
 }
 
 export function readSilencesSearch(raw: Record<string, unknown>): SilencesSearch {
-  return filled({ show: oneOf(raw.show, ["all"] as const), q: one(raw.q), silence: silenceSearch(raw.silence) });
+  const change = one(raw.change);
+  return filled({ show: oneOf(raw.show, ["all"] as const), q: one(raw.q), silence: silenceSearch(raw.silence), change: change && ID.test(change) ? change : undefined });
 }
 
 export interface NotificationsSearch {

@@ -163,6 +163,20 @@ export function fromLocalInput(text: string, zone: string): number | null {
   return fits.length > 0 ? Math.min(...fits) : before;
 }
 
+/** Returns the instant from which on the clock of a zone shows a time or a later one: when daylight saving skips it, that of the skip. */
+export function reachesLocal(text: string, zone: string): number | null {
+  const found = fromLocalInput(text, zone);
+  if (found === null || found + offsetAt(found, zone) === Date.parse(`${text}:00Z`)) return found;
+  const offset = offsetAt(found, zone);
+  let [before, after] = [found - DAY, found];
+  while (after - before > SECOND) {
+    const middle = Math.floor((before + after) / 2 / SECOND) * SECOND;
+    if (offsetAt(middle, zone) === offset) after = middle;
+    else before = middle;
+  }
+  return after;
+}
+
 /** Returns the next instant at which the clock of the zone shows the hour. */
 export function nextHour(hour: number, now: number, zone: string): number {
   const local = localTime(now, zone);

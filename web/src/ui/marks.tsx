@@ -60,6 +60,16 @@ export function AlertStateTag({ alert }: { alert: Alert }) {
   );
 }
 
+/** Says that an alert begins again and again. */
+export function FlappingTag({ alert }: { alert: Alert }) {
+  if (!alert.flapping) return null;
+  return (
+    <Tag tone="info" title="It has begun again and again; its end is told once it is quiet">
+      Flapping
+    </Tag>
+  );
+}
+
 /** A label as text; never markup, since anybody who exports a metric can write it. */
 export function LabelChip({ name, value, onPick }: { name: string; value: string; onPick?: ((name: string, value: string) => void) | undefined }) {
   const text = (

@@ -1,18 +1,22 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import { alertQuery, pageQuery, silencesQuery, whyQuery } from "../../api/queries.ts";
+import { alertQuery, pageQuery, whyQuery } from "../../api/queries.ts";
+import { silencesQuery } from "../../api/silences.ts";
 import type { Alert, AlertDetail, Delivery } from "../../api/types.ts";
+import { useNow } from "../../app/clock.ts";
 import { useWhyNotRespond } from "../../app/session.ts";
+import { useZone } from "../../app/settings.ts";
 import { isQuiet } from "../../lib/grouping.ts";
 import { safeLink } from "../../lib/links.ts";
+import { endWords, makerOf } from "../../lib/silences.ts";
 import { formatDuration } from "../../lib/time.ts";
 import { formatValue } from "../../lib/units.ts";
 import { AckButton } from "../../ui/ack-button.tsx";
 import { Button, IconButton } from "../../ui/button.tsx";
 import { CopyButton } from "../../ui/copy.tsx";
 import { Icon } from "../../ui/icons.tsx";
-import { AlertStateTag, LabelList, SeverityMark, Tag, type Tone } from "../../ui/marks.tsx";
+import { AlertStateTag, FlappingTag, LabelList, SeverityMark, Tag, type Tone } from "../../ui/marks.tsx";
 import { Region, Skeleton } from "../../ui/states.tsx";
 import { Time } from "../../ui/time.tsx";
 import { UtcNote, Verdicts } from "../why/verdicts.tsx";
@@ -63,6 +67,7 @@ function Head({ alert }: { alert: Alert }) {
       <div className="line wrap">
         <SeverityMark severity={alert.severity} quiet={isQuiet(alert) || alert.state !== "firing"} />
         <AlertStateTag alert={alert} />
+        <FlappingTag alert={alert} />
         <span className="soft">
           {alert.state === "resolved" ? (
             <>
@@ -263,7 +268,9 @@ function Annotations({ alert }: { alert: Alert }) {
 
 /** Says what keeps the alert from paging or from ending, and why. */
 function Quieted({ alert }: { alert: Alert }) {
-  const silences = useQuery({ ...silencesQuery, enabled: alert.silenced_by.length > 0 }).data;
+  const silences = useQuery({ ...silencesQuery, enabled: alert.silenced_by.length > 0 }).data?.silences;
+  const now = useNow();
+  const zone = useZone();
   if (!isQuiet(alert) && !alert.unseen) return null;
   return (
     <div className="quieted">
@@ -273,12 +280,8 @@ function Quieted({ alert }: { alert: Alert }) {
           <p key={id}>
             <Icon name="bellOff" />
             <span>
-              Silenced{silence && ` by ${silence.createdBy}`}
-              {silence && (
-                <>
-                  , ends <Time at={silence.endsAt} />: {silence.comment}
-                </>
-              )}{" "}
+              Silenced
+              {silence && ` by ${makerOf(silence).name}, ${endWords(silence, now, zone)}: ${silence.comment}`}{" "}
               <Link to="/alerts/silences">Silences</Link>
             </span>
           </p>

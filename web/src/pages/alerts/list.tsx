@@ -6,7 +6,7 @@ import { plural } from "../../lib/units.ts";
 import { AckButton } from "../../ui/ack-button.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icons.tsx";
-import { AlertStateTag, LabelChip, SeverityMark } from "../../ui/marks.tsx";
+import { AlertStateTag, FlappingTag, LabelChip, SeverityMark } from "../../ui/marks.tsx";
 import { Time } from "../../ui/time.tsx";
 
 const narrow = window.matchMedia("(max-width: 719px)");
@@ -157,6 +157,7 @@ const Row = memo(function Row({ alert, group, by, phone, compact, selected, onOp
           >
             {alert.name}
           </button>
+          <FlappingTag alert={alert} />
           {labels.map(([name, value]) => (
             <LabelChip key={name} name={name} value={value} />
           ))}

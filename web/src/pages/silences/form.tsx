@@ -1,79 +1,101 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { useDeferredValue, useState } from "react";
-import { createSilence, endSilence, previewSilence } from "../../api/actions.ts";
-import { wordsOf } from "../../api/client.ts";
-import type { SilencePreview } from "../../api/types.ts";
-import { serverNow } from "../../app/clock.ts";
+import { endSilence, previewQuery, setSilence, type PreviewWish, type Silence } from "../../api/silences.ts";
+import { serverNow, useNow } from "../../app/clock.ts";
 import { useSession, useWhyNotRespond } from "../../app/session.ts";
 import { useZone } from "../../app/settings.ts";
-import { toSilenceMatcher, type Matcher } from "../../lib/matchers.ts";
-import { formatSpan, formatStamp, fromLocalInput, HOUR, nextHour, toInstant, toLocalInput, zoneName } from "../../lib/time.ts";
-import { plural } from "../../lib/units.ts";
+import { fromSilenceMatcher, sameMatcher, toSilenceMatcher, type Matcher } from "../../lib/matchers.ts";
+import { planOf, startDraft, termsOf, type Frame } from "../../lib/plans.ts";
+import { makerOf } from "../../lib/silences.ts";
+import { formatStamp, MINUTE, parseInstant, toInstant } from "../../lib/time.ts";
 import { Button } from "../../ui/button.tsx";
-import { TextArea, TextField } from "../../ui/field.tsx";
-import { AlertStateTag, SeverityMark } from "../../ui/marks.tsx";
-import { Banner, Failure, Skeleton } from "../../ui/states.tsx";
+import { TextArea } from "../../ui/field.tsx";
+import { Banner } from "../../ui/states.tsx";
 import { toast } from "../../ui/toasts.tsx";
+import { isOutdated, refusal, useRefresh } from "./acts.ts";
+import { HowLong } from "./how-long.tsx";
 import { MatcherEditor } from "./matcher-editor.tsx";
+import { Past } from "./past.tsx";
+import { Preview } from "./preview.tsx";
 
-type Length = "1h" | "4h" | "24h" | "8:00" | "exact";
-
-const LENGTHS: readonly { value: Length; label: string }[] = [
-  { value: "1h", label: "1 h" },
-  { value: "4h", label: "4 h" },
-  { value: "24h", label: "24 h" },
-  { value: "8:00", label: "Until 08:00" },
-  { value: "exact", label: "Exact end" },
-];
-
-function endOf(length: Length, exact: string, now: number, zone: string): number | null {
-  switch (length) {
-    case "1h":
-      return now + HOUR;
-    case "4h":
-      return now + 4 * HOUR;
-    case "24h":
-      return now + 24 * HOUR;
-    case "8:00":
-      return nextHour(8, now, zone);
-    case "exact":
-      return fromLocalInput(exact, zone);
-  }
+interface FormProps {
+  /** Matchers of a new silence. */
+  start: readonly Matcher[];
+  /** The silence that is changed, as the reader saw it; null: a new one is made. */
+  changed: Silence | null;
+  onDone: () => void;
+  /** Starts again from what the silence is now. */
+  onAgain?: () => void;
 }
 
-export function SilenceForm({ start, onDone }: { start: readonly Matcher[]; onDone: () => void }) {
-  const client = useQueryClient();
+function sameMatchers(left: readonly Matcher[], right: readonly Matcher[]): boolean {
+  return left.length === right.length && left.every((each) => right.some((other) => sameMatcher(each, other)));
+}
+
+export function SilenceForm({ start, changed, onDone, onAgain }: FormProps) {
+  const refresh = useRefresh();
   const session = useSession();
   const zone = useZone();
   const mayNot = useWhyNotRespond();
-  const [matchers, setMatchers] = useState<Matcher[]>([...start]);
-  const [length, setLength] = useState<Length>("1h");
-  const [exact, setExact] = useState(() => toLocalInput(serverNow() + 2 * HOUR, zone));
-  const [reason, setReason] = useState("");
+  const now = useNow();
+  const before = changed ? changed.matchers.map(fromSilenceMatcher) : start;
+  const [matchers, setMatchers] = useState<Matcher[]>([...before]);
+  const [draft, setDraft] = useState(() => startDraft(changed, serverNow(), zone));
+  const [reason, setReason] = useState(changed?.comment ?? "");
   const [asked, setAsked] = useState(false);
-  const now = serverNow();
-  const end = endOf(length, exact, now, zone);
-  const endFault = end === null ? "Not a date and time" : end <= now ? "The end lies in the past" : undefined;
+  const startsAt = parseInstant(changed?.starts_at);
+  const frame: Frame = { now, startsAt, zone };
+  const plan = planOf(draft, frame);
   const noMatchers = matchers.length === 0;
+
+  // Asked by whole minutes, so that a form that stands open does not ask for each tick of the clock.
+  const minute = planOf(draft, { ...frame, now: now - (now % MINUTE) });
+  const wish: PreviewWish = {
+    matchers: matchers.map(toSilenceMatcher),
+    ...(changed && startsAt !== null && startsAt > now && { starts_at: changed.starts_at }),
+    ...(minute.endsAt !== null && { ends_at: toInstant(minute.endsAt) }),
+    until_resolved: minute.untilResolved,
+    times: minute.times,
+  };
+  const settled = useDeferredValue(JSON.stringify(wish));
+  const preview = useQuery(previewQuery(JSON.parse(settled) as PreviewWish));
+  const firing = noMatchers || !preview.data ? null : preview.data.total;
+  const against = noMatchers ? [] : (preview.data?.faults ?? []);
+  const nothingWaits = plan.untilResolved && firing === 0;
 
   const save = useMutation({
     mutationFn: async () => {
-      const from = serverNow();
-      const until = endOf(length, exact, from, zone);
-      if (until === null) throw new Error("The end is not a date and time");
-      return createSilence({ matchers: matchers.map(toSilenceMatcher), startsAt: toInstant(from), endsAt: toInstant(until), createdBy: session.user.name, comment: reason.trim() });
+      const fresh = planOf(draft, { ...frame, now: serverNow() });
+      const { endsAt } = fresh;
+      if (endsAt === null) throw new Error("The end is not known");
+      const terms = termsOf({ ...fresh, endsAt });
+      const same = changed ? { id: changed.id, seen_at: changed.updated_at, starts_at: changed.starts_at } : {};
+      return { endsAt, made: await setSilence({ ...same, ...terms, matchers: matchers.map(toSilenceMatcher), comment: reason.trim(), created_by: session.user.name }) };
     },
-    onSuccess: async ({ silenceID }) => {
-      const refresh = () => Promise.all(["silences", "alerts", "alert", "overview"].map((name) => client.invalidateQueries({ queryKey: [name] })));
-      toast(`Silenced until ${end === null ? "its end" : formatStamp(end, zone, now)}`, {
-        undo: () => {
-          endSilence(silenceID).then(refresh, (error: unknown) => toast(`Not undone: ${wordsOf(error).title}`, { tone: "critical" }));
-        },
-      });
+    onSuccess: async ({ endsAt, made }) => {
+      const until = `until ${formatStamp(endsAt, zone, now)}`;
+      if (changed) toast(`Changed; it silences ${until}`);
+      else {
+        toast(`Silenced ${until}`, {
+          undo: () => {
+            endSilence(made.id).then(refresh, (error: unknown) => toast(`Not undone: ${refusal(error)}`, { tone: "critical" }));
+          },
+        });
+      }
       onDone();
       await refresh();
     },
+    onError: (error) => {
+      if (isOutdated(error)) void refresh();
+    },
   });
+
+  const blocked =
+    mayNot ??
+    (noMatchers ? "Add a matcher: a silence without one would hide everything" : undefined) ??
+    (against.length > 0 ? `Not allowed here: ${against[0]}` : undefined) ??
+    (nothingWaits ? "Nothing fires that it mutes, so it has nothing to wait for" : undefined);
+  const sound = Object.keys(plan.faults).length === 0;
 
   return (
     <form
@@ -82,32 +104,17 @@ export function SilenceForm({ start, onDone }: { start: readonly Matcher[]; onDo
       onSubmit={(event) => {
         event.preventDefault();
         setAsked(true);
-        if (!noMatchers && !endFault && reason.trim() !== "" && !mayNot && !save.isPending) save.mutate();
+        if (!blocked && sound && reason.trim() !== "" && !save.isPending) save.mutate();
       }}
     >
       <div className="form-scroll">
         {mayNot && <Banner tone="info">{mayNot}.</Banner>}
-        {save.isError && <Banner tone="critical">Not silenced: {wordsOf(save.error).title}</Banner>}
+        {save.isError && <NotSaved error={save.error} changed={changed !== null} onAgain={onAgain} />}
         <MatcherEditor matchers={matchers} onChange={setMatchers} />
-        <Preview matchers={matchers} />
-        <fieldset className="lengths">
-          <legend className="field-label">How long</legend>
-          <div className="toggles">
-            {LENGTHS.map((each) => (
-              <button key={each.value} type="button" className="toggle" aria-pressed={length === each.value} onClick={() => setLength(each.value)}>
-                {each.label}
-              </button>
-            ))}
-          </div>
-          {length === "exact" && (
-            <TextField label={`End, in ${zoneName(end ?? now, zone)}`} type="datetime-local" value={exact} error={endFault} onChange={(event) => setExact(event.target.value)} />
-          )}
-          {end !== null && !endFault && (
-            <p className="field-hint">
-              Ends {formatStamp(end, zone, now)}, in {formatSpan(end - now + 500)}
-            </p>
-          )}
-        </fieldset>
+        {changed && !noMatchers && !sameMatchers(matchers, before) && <p className="field-hint">With other matchers a new silence takes the place of this one.</p>}
+        <Preview query={preview} empty={noMatchers} />
+        <Past matchers={matchers} times={plan.times} open={preview.isSuccess && !noMatchers} />
+        <HowLong draft={draft} plan={plan} frame={frame} firing={firing} refused={against.length > 0} onChange={(part) => setDraft((old) => ({ ...old, ...part }))} />
         <TextArea
           label="Reason"
           required
@@ -116,64 +123,24 @@ export function SilenceForm({ start, onDone }: { start: readonly Matcher[]; onDo
           error={asked && reason.trim() === "" ? "A reason is needed: the next reader was not here" : undefined}
           onChange={(event) => setReason(event.target.value)}
         />
-        <p className="field-hint">Signed {session.user.name}</p>
+        <p className="field-hint">{changed ? `Made by ${makerOf(changed).name}, changed by ${session.user.name}` : `Signed ${session.user.name}`}</p>
       </div>
       <div className="form-foot">
+        {blocked && !mayNot && <p className="form-why">{blocked}</p>}
         <Button onClick={onDone}>Cancel</Button>
-        <Button submit look="solid" icon="bellOff" reason={mayNot ?? (noMatchers ? "Add a matcher: a silence without one would hide everything" : undefined)} busy={save.isPending && "Silencing…"}>
-          Silence
+        <Button submit look="solid" icon="bellOff" reason={blocked} busy={save.isPending && (changed ? "Changing…" : "Silencing…")}>
+          {changed ? "Change" : "Silence"}
         </Button>
       </div>
     </form>
   );
 }
 
-function warnings(preview: SilencePreview): string[] {
-  return [
-    ...(preview.covers_every_critical && preview.critical > 0 ? ["It hides every critical alert that fires now."] : []),
-    ...(preview.no_equality ? ["No matcher asks for one exact value, so it may hide alerts that do not exist yet."] : []),
-  ];
-}
-
-/** Shows what the silence would hide, as it is being written. */
-function Preview({ matchers }: { matchers: readonly Matcher[] }) {
-  const settled = useDeferredValue(matchers);
-  const asked = settled.map(toSilenceMatcher);
-  const query = useQuery({
-    queryKey: ["alerts", "preview", asked],
-    queryFn: ({ signal }) => previewSilence(asked, signal),
-    enabled: asked.length > 0,
-    placeholderData: (before) => before,
-    retry: false,
-  });
-  if (asked.length === 0) return <p className="preview-empty">Add a matcher to see what the silence hides.</p>;
-  if (query.isError) return <Failure error={query.error} retry={() => void query.refetch()} what="the preview" />;
-  if (!query.data) return <Skeleton rows={2} height={44} />;
-  const preview = query.data;
+function NotSaved({ error, changed, onAgain }: { error: unknown; changed: boolean; onAgain: (() => void) | undefined }) {
+  if (!isOutdated(error)) return <Banner tone="critical">{`${changed ? "Not changed" : "Not silenced"}: ${refusal(error)}`}</Banner>;
   return (
-    <section className="preview" aria-label="Preview">
-      <p className="preview-count" role="status">
-        {preview.total === 0 ? "Hides no alert that fires now" : `Hides ${plural(preview.total, "firing alert")}, ${preview.critical} critical`}
-      </p>
-      {warnings(preview).map((words) => (
-        <Banner key={words} tone="warning">
-          {words}
-        </Banner>
-      ))}
-      {preview.alerts.length > 0 && (
-        <ul className="preview-list">
-          {preview.alerts.slice(0, 6).map((alert) => (
-            <li key={alert.fingerprint}>
-              <SeverityMark severity={alert.severity} bare />
-              <span className="clip">
-                {alert.name} <span className="muted">{alert.labels.instance ?? alert.labels.service ?? ""}</span>
-              </span>
-              <AlertStateTag alert={alert} />
-            </li>
-          ))}
-          {preview.total > 6 && <li className="muted">and {preview.total - 6} more</li>}
-        </ul>
-      )}
-    </section>
+    <Banner tone="critical" action={onAgain && <Button onClick={onAgain}>Start from what stands now</Button>}>
+      Not changed: somebody has changed the silence since you opened it.
+    </Banner>
   );
 }
