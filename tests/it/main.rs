@@ -35,6 +35,7 @@ mod rule_lints;
 mod runs;
 mod scraping;
 mod sequences;
+mod silences;
 mod store_faults;
 mod storm;
 mod testing;

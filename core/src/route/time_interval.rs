@@ -234,17 +234,18 @@ mod tests {
             location: Some(Tz::Europe__Berlin),
             ..Default::default()
         };
-        let turn = |intervals: &[TimeInterval], text| next_turn(intervals, at(text)).map(Timestamp::rfc3339);
+        let turn = |interval: &TimeInterval, text| next_turn(std::slice::from_ref(interval), at(text)).map(Timestamp::rfc3339);
         let some = |text: &str| Some(text.to_owned());
         // 2026-11-20 is a Friday; Berlin is an hour ahead.
-        assert_eq!(turn(&[night.clone()], "2026-11-20T20:59:59.999Z"), some("2026-11-20T21:00:00.000Z"));
-        assert_eq!(turn(&[night.clone()], "2026-11-20T21:00:00Z"), some("2026-11-21T05:05:00.000Z"));
-        assert_eq!(turn(&[night.clone()], "2026-11-21T05:05:00Z"), some("2026-11-27T21:00:00.000Z"));
+        assert_eq!(turn(&night, "2026-11-20T20:59:59.999Z"), some("2026-11-20T21:00:00.000Z"));
+        assert_eq!(turn(&night, "2026-11-20T21:00:00Z"), some("2026-11-21T05:05:00.000Z"));
+        assert_eq!(turn(&night, "2026-11-21T05:05:00Z"), some("2026-11-27T21:00:00.000Z"));
         let last_day = TimeInterval { days_of_month: vec![range(-1, -1)], months: vec![range(12, 12)], ..Default::default() };
-        assert_eq!(turn(&[night.clone(), last_day.clone()], "2026-12-19T12:00:00Z"), some("2026-12-25T21:00:00.000Z"));
-        assert_eq!(turn(&[last_day.clone()], "2026-11-20T12:00:30Z"), some("2026-12-31T00:00:00.000Z"));
-        assert_eq!(turn(&[last_day], "2026-02-20T12:00:00Z"), None);
-        assert_eq!(turn(&[TimeInterval::default()], "2026-02-20T12:00:00Z"), None);
+        let either = next_turn(&[night, last_day.clone()], at("2026-12-25T21:30:00Z"));
+        assert_eq!(either.map(Timestamp::rfc3339), some("2026-12-26T05:05:00.000Z"));
+        assert_eq!(turn(&last_day, "2026-11-20T12:00:30Z"), some("2026-12-31T00:00:00.000Z"));
+        assert_eq!(turn(&last_day, "2026-02-20T12:00:00Z"), None);
+        assert_eq!(turn(&TimeInterval::default(), "2026-02-20T12:00:00Z"), None);
     }
 
     #[test]

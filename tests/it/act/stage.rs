@@ -18,6 +18,7 @@ use tocsin::db::Db;
 use tocsin::pipeline::alertmanagers::Reports;
 use tocsin::pipeline::hub::Hub;
 use tocsin::pipeline::pulse::Pulse;
+use tocsin::pipeline::tombstones::Tombstones;
 use tocsin::pipeline::watch::{Parts, Watch};
 use tocsin::telemetry::Metrics;
 use tocsin_core::ledger::{Alerting, Ledger};
@@ -107,6 +108,7 @@ impl Stage {
             metrics: Metrics::new(),
             last_delivery_id: 0,
             pulse: Pulse::new("the watch", std::time::Duration::from_secs(600)),
+            tombstones: Tombstones::open(folder.path(), tocsin::clock::now()).expect("a folder").0,
             opening: Vec::new(),
         };
         let (watch, watching) = Watch::new(Alerting { plane, ledger: Ledger::default() }, parts);

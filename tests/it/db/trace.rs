@@ -61,7 +61,7 @@ fn routes(number: i64, receiver: &str, seconds: i64) -> TraceChange {
         time_intervals,
         resolve_timeout: Span::ZERO,
         flapping: None,
-        silencing: Silencing::default(),
+        silencing: tocsin_core::route::silence::Silencing::default(),
     };
     TraceChange::Add { number, at: at(seconds), entry: Entry::Routes(Box::new(Routes::new(&routing))) }
 }

@@ -4,6 +4,9 @@ use crate::model::matcher::all_match;
 use crate::model::{LabelSet, MatchOp, Matcher};
 use crate::time::Span;
 
+/// Clients reckon the end by their own clocks.
+const GRACE: Span = Span::from_mins(1);
+
 /// How far silences may reach; by default as far as people like, as in Alertmanager.
 #[derive(Clone, Debug, Default)]
 pub struct Silencing {
@@ -45,8 +48,9 @@ impl Silencing {
             true => (self.longest_recurring, "longest_recurring"),
             false => (self.longest, "longest"),
         };
-        if let Some(longest) = longest.filter(|longest| reach.lasts > *longest) {
-            faults.push(format!("it lasts {}, and silences.{key} allows {longest}: let it end earlier", reach.lasts));
+        if let Some(longest) = longest.filter(|longest| reach.lasts > *longest + GRACE) {
+            let minutes = Span::from_mins(reach.lasts.0 / Span::from_mins(1).0);
+            faults.push(format!("it lasts {minutes}, and silences.{key} allows {longest}: let it end earlier"));
         }
         let is_exact =
             |matcher: &Matcher| matcher.op == MatchOp::Equal && !matcher.value.is_empty() && self.needs.contains(&matcher.name);

@@ -114,7 +114,7 @@ impl SilenceRequest {
             return Err(BadSilence::WaitsLater);
         }
         let is_its_time = times.is_empty() || times.iter().any(|interval| interval.contains(starts_at));
-        if !is_its_time && !next_turn(times, starts_at).is_some_and(|turn| turn < self.ends_at) {
+        if !is_its_time && next_turn(times, starts_at).is_none_or(|turn| turn >= self.ends_at) {
             return Err(BadSilence::NeverItsTime);
         }
         Ok(())

@@ -214,6 +214,29 @@ fn flapping_is_read_and_its_faults_are_told() {
 }
 
 #[test]
+fn how_far_silences_reach_is_read_and_its_faults_are_told() {
+    let none = read("").routing.silencing;
+    assert_eq!((none.longest, none.needs.len(), none.most, none.never.len(), none.remind), (None, 0, None, 0, None));
+    let text = "silences:\n  longest: 7d\n  longest_recurring: 90d\n  needs: [service, alertname]\n  most: 200\n  remind: 15m\n  \
+                never: ['alertname=\"Watchdog\"', 'team=~\"sec.*\", severity=\"page\"']\n";
+    let all = read(text).routing.silencing;
+    let days = |days: i64| Some(Span::from_mins(days * 24 * 60));
+    assert_eq!((all.longest, all.longest_recurring, all.remind), (days(7), days(90), Some(Span::from_mins(15))));
+    assert_eq!((all.needs, all.most), (vec!["service".to_owned(), "alertname".to_owned()], Some(200)));
+    assert_eq!(all.never.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
+    let said = faults("silences: {longest: 0s, needs: [''], most: 0, never: ['', 'a=~\"(\"'], remind: 8d, longer: 1d}");
+    assert_eq!(said.len(), 7, "{said:#?}");
+    for key in ["longest", "needs[0]", "most", "never[0]", "never[1]", "remind"] {
+        assert!(said.iter().any(|fault| fault.contains(&format!("silences.{key}: "))), "{key}: {said:#?}");
+    }
+    assert!(said.iter().any(|fault| fault.contains("longer")), "{said:#?}");
+    // Routing in a file of its own leaves the key where it stands.
+    let main = file("tocsin.yml", "alertmanager_config: am.yml\nsilences: {most: 5}\n");
+    let routes = file("am.yml", "route: {receiver: a}\nreceivers: [{name: a}]\n");
+    assert_eq!(config::read(&main, Some(&routes), &|_| None).0.unwrap().routing.silencing.most, Some(5));
+}
+
+#[test]
 fn limits_that_say_nothing_are_told() {
     let said =
         faults("storage:\n  memory_budget: 120%\n  series_limit: 0\n  metric_series_limit: -1\n  metric_series_limits: [a]\n");

@@ -172,21 +172,21 @@ fn the_configuration_says_how_far_silences_reach_and_every_fault_is_told() {
         }),
         &["one", "two", "three", "Watchdog"],
     );
-    let all = refusal(&mut world, "s 0..3601 severity=page");
+    let all = refusal(&mut world, "s 0..3661 severity=page");
     for part in
         ["silences.longest allows 1h", "silences.needs", "alertname or service", "mutes 3 alerts", "silences.most allows 2"]
     {
         assert!(all.contains(part), "{part}: {all}");
     }
     assert_eq!(world.plane.silences().len(), 0);
-    assert!(refusal(&mut world, "s 0..172801 alertname=one within=00:00-06:00").contains("silences.longest_recurring"));
+    assert!(refusal(&mut world, "s 0..172861 alertname=one within=00:00-06:00").contains("silences.longest_recurring"));
     set(&mut world, "s 0..172800 alertname=one within=00:00-06:00");
     // What can be no silence anywhere is said as Alertmanager says it.
     assert_eq!(refusal(&mut world, "t 50..40 severity=page"), "start time must be before end time");
     set(&mut world, "t 0..3600 alertname=two");
     // From now on it may last for as long again, but not longer.
     world.run_until(at(600));
-    assert!(refusal(&mut world, "u =t 0..4201 alertname=two").contains("silences.longest"));
+    assert!(refusal(&mut world, "u =t 0..4261 alertname=two").contains("silences.longest"));
     assert_eq!(world.plane.silence("t").unwrap().ends_at, at(3600));
     set(&mut world, "u =t 0..4200 alertname=two");
     assert_eq!(world.plane.silence("t").unwrap().ends_at, at(4200));
