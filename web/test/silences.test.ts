@@ -33,9 +33,10 @@ function silence(part: Partial<Silence> = {}): Silence {
 describe("how a silence ends", () => {
   test.each<[string, Partial<Silence>]>([
     ["ends in 42 min", {}],
+    ["ends in 1 h", { starts_at: iso(NOW + 4000), ends_at: iso(NOW + HOUR) }],
     ["ends now", { ends_at: iso(NOW) }],
     ["until its alerts are resolved, at the latest in 4 h", { until_resolved: true, ends_at: iso(NOW + 4 * HOUR) }],
-    ["starts in 6 h, for 2 h, until 22 Nov 19:30", { state: "pending", starts_at: iso(NOW + 6 * HOUR), ends_at: iso(NOW + 8 * HOUR) }],
+    ["starts in 6 h, for 2 h, until 22 Nov 19:30 CET", { state: "pending", starts_at: iso(NOW + 6 * HOUR), ends_at: iso(NOW + 8 * HOUR) }],
     ["Sat-Sun 02:00-04:00 Europe/Berlin, next in 3 d, until 28 Feb 2027", { state: "pending", times: [WEEKEND], next_turn_at: iso(NOW + 3 * DAY), ends_at: "2027-02-28T23:00:00.000Z" }],
     ["Sat-Sun 02:00-04:00 Europe/Berlin, now for 20 min, until 1 Dec 12:00", { times: [WEEKEND], next_turn_at: iso(NOW + 20 * MINUTE), ends_at: "2026-12-01T11:00:00Z" }],
     ["Sat-Sun 02:00-04:00 Europe/Berlin, next not within two months, until 1 Dec 12:00", { state: "pending", times: [WEEKEND], ends_at: "2026-12-01T11:00:00Z" }],
@@ -119,7 +120,7 @@ describe("the form", () => {
 
   test("one that is planned lasts from its start", () => {
     expect(planOf(draft({ length: "4h" }), { ...frame, startsAt: NOW + HOUR }).endsAt).toBe(NOW + 5 * HOUR);
-    expect(said({ length: "4h" }, null, { ...frame, startsAt: NOW + HOUR })).toBe("Mutes from 22 Nov 12:30:00 CET for 4 h, until 22 Nov 16:30:00 CET");
+    expect(said({ length: "4h" }, null, { ...frame, startsAt: NOW + HOUR })).toBe("Mutes from 22 Nov 12:30 CET for 4 h, until 22 Nov 16:30 CET");
   });
 
   test("what repeats asks for its days, hours and zone, until the last day is over", () => {
@@ -140,8 +141,8 @@ describe("the form", () => {
   });
 
   test("the sentence says what will happen", () => {
-    expect(said({})).toBe("Mutes from now on, ends in 1 h, 22 Nov 12:30:00 CET");
-    expect(said({ length: "resolved" }, 14)).toBe("Mutes until its 14 alerts are resolved, at the latest in 1 d, 23 Nov 11:30:00 CET");
+    expect(said({})).toBe("Mutes from now on, ends in 1 h, 22 Nov 12:30 CET");
+    expect(said({ length: "resolved" }, 14)).toBe("Mutes until its 14 alerts are resolved, at the latest in 1 d, 23 Nov 11:30 CET");
     expect(said({ length: "resolved" }, 1)).toMatch(/^Mutes until its alert is resolved/);
     expect(said({ length: "repeats", lastDate: "2026-12-22" })).toBe("Mutes Sat and Sun 02:00-04:00 Europe/Berlin, for the first time in 5 d 14 h, until 22 Dec");
     const within = { ...frame, now: Date.parse("2026-11-22T01:30:00Z") };

@@ -1,7 +1,7 @@
 import type { Silence, SilenceWish, Times } from "../api/silences.ts";
 import { endOfDay, firstTurn, fromTimes, isClock, isWholeDay, lastWholeDay, timesWords, toDateInput, toTimes, type Repeat } from "./recurring.ts";
-import { inSpan, lastDay } from "./silences.ts";
-import { DAY, formatSpan, formatStamp, fromLocalInput, HOUR, isZone, nextHour, parseInstant, toInstant, toLocalInput } from "./time.ts";
+import { inSpan, lastDay, minuteWords } from "./silences.ts";
+import { DAY, formatSpan, fromLocalInput, HOUR, isZone, nextHour, parseInstant, toInstant, toLocalInput } from "./time.ts";
 
 export type Length = "1h" | "4h" | "24h" | "8:00" | "exact" | "resolved" | "repeats";
 /** When a silence that waits for its alerts ends at the latest. */
@@ -141,12 +141,12 @@ export function summaryWords(draft: Draft, plan: Plan, { now, startsAt, zone }: 
     const first = turn === null ? "" : turn.start <= now ? ", from now on" : `, for the first time ${inSpan(turn.start, now)}`;
     return `Mutes ${timesWords(plan.times, true)}${first}, until ${lastDay(endsAt, plan.times[0]?.location || "UTC", now)}`;
   }
-  const stamp = formatStamp(endsAt, zone, now);
+  const stamp = minuteWords(endsAt, zone, now);
   if (plan.untilResolved) {
     const alerts = firing === null || firing === 0 ? "its alerts are" : firing === 1 ? "its alert is" : `its ${firing} alerts are`;
     return `Mutes until ${alerts} resolved, at the latest ${inSpan(endsAt, now)}, ${stamp}`;
   }
-  if (startsAt !== null && startsAt > now) return `Mutes from ${formatStamp(startsAt, zone, now)} for ${formatSpan(endsAt - startsAt + 500)}, until ${stamp}`;
+  if (startsAt !== null && startsAt > now) return `Mutes from ${minuteWords(startsAt, zone, now)} for ${formatSpan(endsAt - startsAt + 500)}, until ${stamp}`;
   return `Mutes from now on, ends ${inSpan(endsAt, now)}, ${stamp}`;
 }
 

@@ -1,6 +1,6 @@
 import type { Silence, SilenceHistory } from "../api/silences.ts";
 import { timesWords } from "./recurring.ts";
-import { formatAge, formatClock, formatDay, formatSpan, formatStamp, localTime, MINUTE, parseInstant } from "./time.ts";
+import { formatAge, formatClock, formatDay, formatSpan, formatStamp, localTime, MINUTE, parseInstant, zoneName } from "./time.ts";
 import { plural } from "./units.ts";
 
 /** How long before its end a silence stands out where the configuration says nothing. */
@@ -22,6 +22,12 @@ export function lastDay(at: number, zone: string, now: number): string {
   return midnight ? day : `${day} ${formatClock(at, zone)}`;
 }
 
+/** Returns "22 Nov 12:46 CET", with the year where it is another. */
+export function minuteWords(at: number, zone: string, now: number): string {
+  const year = localTime(at, zone).year;
+  return `${formatDay(at, zone)}${year === localTime(now, zone).year ? "" : ` ${year}`} ${formatClock(at, zone)} ${zoneName(at, zone)}`;
+}
+
 export function isRecurring(silence: Silence): boolean {
   return silence.times.length > 0;
 }
@@ -40,7 +46,8 @@ export function endWords(silence: Silence, now: number, zone: string): string {
     return `${timesWords(silence.times)}, ${turnWords(silence, now)}, until ${lastDay(end, silence.times[0]?.location || "UTC", now)}`;
   }
   if (silence.until_resolved) return `until its alerts are resolved, at the latest ${inSpan(end, now)}`;
-  if (start > now) return `starts ${inSpan(start, now)}, for ${formatSpan(end - start)}, until ${lastDay(end, zone, now)}`;
+  // The server's word on whether it has begun: our clock may lag behind it.
+  if (silence.state === "pending") return `starts ${inSpan(start, now)}, for ${formatSpan(end - start)}, until ${minuteWords(end, zone, now)}`;
   return `ends ${inSpan(end, now)}`;
 }
 

@@ -43,7 +43,7 @@ export function SilenceForm({ start, changed, onDone, onAgain }: FormProps) {
   const [draft, setDraft] = useState(() => startDraft(changed, serverNow(), zone));
   const [reason, setReason] = useState(changed?.comment ?? "");
   const [asked, setAsked] = useState(false);
-  const startsAt = parseInstant(changed?.starts_at);
+  const startsAt = changed?.state === "pending" ? parseInstant(changed.starts_at) : null;
   const frame: Frame = { now, startsAt, zone };
   const plan = planOf(draft, frame);
   const noMatchers = matchers.length === 0;

@@ -69,11 +69,7 @@ export function HowLong({ draft, plan, frame, firing, refused, onChange }: HowLo
         <TextField label={`End, in ${zoneName(plan.endsAt ?? now, zone)}`} type="datetime-local" value={draft.exact} error={plan.faults.exact} onChange={(event) => onChange({ exact: event.target.value, exactAt: null })} />
       )}
       {draft.length === "repeats" && <RepeatFields draft={draft} plan={plan} onChange={onChange} />}
-      {summary && (
-        <p className="lengths-summary" role="status">
-          {summary}
-        </p>
-      )}
+      {summary && <p className="lengths-summary">{summary}</p>}
     </fieldset>
   );
 }

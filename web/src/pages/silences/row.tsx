@@ -89,7 +89,7 @@ export function Row({ silence, remind, onRepeat, onChange }: RowProps) {
         </ul>
         <p className="silence-comment" id={reason}>{silence.comment}</p>
         <p className="silence-facts">
-          <Maker silence={silence} />, {(parseInstant(silence.starts_at) ?? 0) > now ? "from" : "since"} <Time at={silence.starts_at} show="stamp" />
+          <Maker silence={silence} />, {state === "pending" && (parseInstant(silence.starts_at) ?? 0) > now ? "from" : "since"} <Time at={silence.starts_at} show="stamp" />
         </p>
       </div>
       <Fate silence={silence} urgent={urgent} />
