@@ -82,6 +82,12 @@ for (const theme of ["dark", "light"]) {
         await page.goto(under.url + path);
         await look(page, name, found);
       }
+      await page.goto(`${under.url}/alerts/silences?silence=alertname%3D${alert.name}`);
+      for (const length of ["Until resolved", "Repeats"]) {
+        await settled(page);
+        await page.getByRole("button", { name: length }).click();
+        await look(page, `silence ${length}`, found);
+      }
       await page.goto(`${under.url}/alerts`);
       await settled(page);
       await page.getByRole("button", { name: /^Menu of/ }).locator("visible=true").click();

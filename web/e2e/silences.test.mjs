@@ -39,10 +39,10 @@ test("one that ends soon while alerts fire under it is extended with one press",
   const alert = await openAlert(page);
   const silence = await made(page, { matchers: [matcher("alertname", alert.name)], ends_at: new Date(Date.now() + 12.5 * 60_000).toISOString() });
   await page.goto(at(base, silence));
-  await page.getByText(/ends in 12 min; \d+ alerts? fires? under it/).waitFor();
+  await page.getByText(/ends in 12\smin; \d+ alerts? fires? under it/).waitFor();
   await page.getByRole("button", { name: "Extend 1 h" }).click();
   await page.getByText("Extended the silence by 1 h").waitFor();
-  await page.getByText(/^ends in 1 h 1[12] min$/).waitFor();
+  await page.getByText(/^ends in 1\sh 1[12]\smin$/).waitFor();
   await page.getByText(/^mutes \d+ alert/).waitFor();
   assert.equal(Date.parse((await held(page, silence.id)).ends_at), Date.parse(silence.ends_at) + HOUR);
   await page.getByRole("button", { name: "End silence" }).click();
@@ -116,7 +116,7 @@ test("one can wait for its alerts where some fire", async (t) => {
   await page.goto(`${base}/alerts/silences?silence=alertname%3D${alert.name}`);
   await form.getByText(/^Hides \d+ firing alert/).waitFor();
   await wait.click();
-  await form.getByText(/^Mutes until its .*resolved, at the latest in 1 d/).waitFor();
+  await form.getByText(/^Mutes until its .*resolved, at the latest in 1\sd/).waitFor();
   const comment = `e2e waits ${Date.now()}`;
   await form.getByLabel("Reason").fill(comment);
   await form.getByRole("button", { name: "Silence", exact: true }).click();

@@ -149,12 +149,14 @@ export async function cable(target) {
   };
 }
 
-/** Returns the screens that show one thing, for what this server has: objectives, documents, runs that wait in their ways, drills and their reports. */
+/** Returns the screens that show one thing, for what this server has: silences, objectives, documents, runs that wait in their ways, drills and their reports. */
 export async function foundScreens(page) {
   const ask = async (path) => (await api(page, "GET", `/api/tocsin/v1${path}`)).body ?? {};
-  const [{ objectives = [] }, { documents = [] }, { runs = [] }, { drills = [] }, { experiments = [] }] = await Promise.all(["/objectives", "/runbooks", "/runs?state=all&limit=200", "/drills", "/experiments"].map(ask));
+  const [{ objectives = [] }, { documents = [] }, { runs = [] }, { drills = [] }, { experiments = [] }, { silences = [] }] = await Promise.all(["/objectives", "/runbooks", "/runs?state=all&limit=200", "/drills", "/experiments", "/silences"].map(ask));
   const screens = [];
   const add = (name, thing, path) => thing && screens.push([name, path(thing)]);
+  add("silence-change", silences.find((each) => each.state === "active"), (each) => `/alerts/silences?change=${each.id}`);
+  add("silence-change-repeats", silences.find((each) => each.state !== "expired" && each.times.length > 0), (each) => `/alerts/silences?change=${each.id}`);
   add("objective", objectives.find((each) => each.budget.remaining_share < 0.5) ?? objectives[0], (each) => `/objectives/${encodeURIComponent(each.id)}`);
   add("objective-error", objectives.find((each) => each.error !== null), (each) => `/objectives/${encodeURIComponent(each.id)}`);
   add("objective-catching", objectives.find((each) => each.catching_up), (each) => `/objectives/${encodeURIComponent(each.id)}`);

@@ -6,8 +6,13 @@ import { frameOf, isPartOf, lastOf, readSample } from "../src/lib/series.ts";
 import { narrowTargets } from "../src/lib/targets.ts";
 import { splitThreshold } from "../src/lib/threshold.ts";
 import { HOUR } from "../src/lib/time.ts";
-import { formatBytes, formatCount, formatNumber, formatSeconds, formatValue, plural } from "../src/lib/units.ts";
+import { formatBytes, formatCount, formatNumber, formatSeconds, formatValue, keepSpans, plural } from "../src/lib/units.ts";
 import type { Job, Target } from "../src/api/types.ts";
+
+test("no line ends between a number and its unit", () => {
+  expect(keepSpans("ends in 3 h 12 min; 3 alerts fire, in 2 d")).toBe("ends in 3\u00a0h 12\u00a0min; 3 alerts fire, in 2\u00a0d");
+  expect(keepSpans("22 Nov 12:46 CET, 4 have, 5 seconds")).toBe("22 Nov 12:46 CET, 4 have, 5 seconds");
+});
 
 describe("numbers have three digits", () => {
   test.each([

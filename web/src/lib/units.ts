@@ -60,3 +60,8 @@ export function formatValue(text: string): string {
   const value = Number(text);
   return text.trim() === "" || (Number.isNaN(value) && text !== "NaN") ? text : formatNumber(value);
 }
+
+/** Returns the text with its spans held together, so that no line ends between a number and its unit. */
+export function keepSpans(text: string): string {
+  return text.replace(/(\d) (?=(?:s|min|h|d)\b)/g, "$1\u00a0");
+}

@@ -1,20 +1,23 @@
 import type { Draft, Frame, Latest, Plan } from "../../lib/plans.ts";
 import { LATEST, LENGTHS, summaryWords } from "../../lib/plans.ts";
 import { zoneName } from "../../lib/time.ts";
+import { keepSpans } from "../../lib/units.ts";
 import { TextField } from "../../ui/field.tsx";
 import { RepeatFields } from "./repeat-fields.tsx";
 
 interface ChoicesProps<T extends string> {
   all: readonly { value: T; label: string }[];
   chosen: T;
+  /** Names the choice for readers who do not see its place. */
+  label?: string;
   /** Why one cannot be chosen. */
   reasonOf?: (value: T) => string | undefined;
   onChoose: (value: T) => void;
 }
 
-function Choices<T extends string>({ all, chosen, reasonOf, onChoose }: ChoicesProps<T>) {
+function Choices<T extends string>({ all, chosen, label: name, reasonOf, onChoose }: ChoicesProps<T>) {
   return (
-    <div className="toggles">
+    <div className="toggles" role={name && "group"} aria-label={name}>
       {all.map(({ value, label }) => {
         const reason = reasonOf?.(value);
         return (
@@ -62,14 +65,14 @@ export function HowLong({ draft, plan, frame, firing, refused, onChange }: HowLo
       {draft.length === "resolved" && (
         <div className="length-part">
           <p className="field-label">At the latest in</p>
-          <Choices<Latest> all={LATEST} chosen={draft.latest} onChoose={(latest) => onChange({ latest })} />
+          <Choices<Latest> label="At the latest in" all={LATEST} chosen={draft.latest} onChoose={(latest) => onChange({ latest })} />
         </div>
       )}
       {shown && (
         <TextField label={`End, in ${zoneName(plan.endsAt ?? now, zone)}`} type="datetime-local" value={draft.exact} error={plan.faults.exact} onChange={(event) => onChange({ exact: event.target.value, exactAt: null })} />
       )}
       {draft.length === "repeats" && <RepeatFields draft={draft} plan={plan} onChange={onChange} />}
-      {summary && <p className="lengths-summary">{summary}</p>}
+      {summary && <p className="lengths-summary">{keepSpans(summary)}</p>}
     </fieldset>
   );
 }

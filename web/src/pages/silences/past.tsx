@@ -5,7 +5,7 @@ import { useSettled } from "../../app/settled.ts";
 import { useZone } from "../../app/settings.ts";
 import { toSilenceMatcher, type Matcher } from "../../lib/matchers.ts";
 import { pastWords } from "../../lib/silences.ts";
-import { formatCount } from "../../lib/units.ts";
+import { formatCount, keepSpans } from "../../lib/units.ts";
 import { Button } from "../../ui/button.tsx";
 import { Bar } from "../../ui/meter.tsx";
 import { Skeleton } from "../../ui/states.tsx";
@@ -53,7 +53,7 @@ export function Past({ matchers, times, open }: PastProps) {
   const widest = Math.max(1, ...most.map((each) => each.begins));
   return (
     <section className="past" aria-label="The last 30 days">
-      <p className="soft">{pastWords(query.data, now, zone)}</p>
+      <p className="soft">{keepSpans(pastWords(query.data, now, zone))}</p>
       {most.length > 0 && (
         <ul className="past-names" aria-label="How often which alert began to fire">
           {most.map(({ name, begins }) => (

@@ -6,6 +6,7 @@ import { useZone } from "../../app/settings.ts";
 import { formatShort, fromSilenceMatcher } from "../../lib/matchers.ts";
 import { endedWords, endWords, isRecurring, makerOf, mutesWords, urgentWords } from "../../lib/silences.ts";
 import { formatStamp, parseInstant } from "../../lib/time.ts";
+import { keepSpans } from "../../lib/units.ts";
 import { Button } from "../../ui/button.tsx";
 import { SeverityMark, Tag } from "../../ui/marks.tsx";
 import { Time } from "../../ui/time.tsx";
@@ -45,11 +46,11 @@ function Fate({ silence, urgent }: { silence: Silence; urgent: string | null }) 
         </p>
       ) : urgent ? (
         <p className="silence-urgent" data-tone="warning" title={stamp}>
-          <SeverityMark severity="warning" bare /> {urgent}
+          <SeverityMark severity="warning" bare /> {keepSpans(urgent)}
         </p>
       ) : (
         <p className="soft" title={`ends ${stamp}`}>
-          {endWords(silence, now, zone)}
+          {keepSpans(endWords(silence, now, zone))}
         </p>
       )}
       {state === "active" && !urgent && <p className={silence.firing > 0 ? "silence-mutes" : "muted"}>{mutesWords(silence)}</p>}
