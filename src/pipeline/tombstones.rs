@@ -4,7 +4,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use tocsin_core::route::silence::Tombstone;
 use tocsin_core::time::Timestamp;
 
@@ -20,12 +19,12 @@ impl Tombstones {
     /// Opens the file in the data folder, and returns what it holds that can still matter; it is written anew without the rest.
     ///
     /// Errors: the file cannot be read or written. What is no line of ours is left out, and logged.
-    pub fn open(data: &Path, now: Timestamp) -> anyhow::Result<(Tombstones, Vec<Tombstone>)> {
+    pub fn open(data: &Path, now: Timestamp) -> std::io::Result<(Tombstones, Vec<Tombstone>)> {
         let path = data.join(FILE);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) => return Err(error),
         };
         let mut found: Vec<Tombstone> = Vec::new();
         for line in text.lines() {
@@ -39,13 +38,10 @@ impl Tombstones {
         if !text.is_empty() {
             let kept: String = found.iter().map(line).collect();
             let beside = path.with_extension("ended.new");
-            let replace = || {
-                let mut file = std::fs::File::create(&beside)?;
-                file.write_all(kept.as_bytes())?;
-                file.sync_all()?;
-                std::fs::rename(&beside, &path)
-            };
-            replace().with_context(|| format!("cannot write {}", path.display()))?;
+            let mut file = std::fs::File::create(&beside)?;
+            file.write_all(kept.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &path)?;
         }
         Ok((Tombstones { path }, found))
     }

@@ -115,7 +115,8 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let (wake, fresh) = (Arc::new(Notify::new()), Arc::new(Fresh::default()));
 
     let (watch_pulse, outbox_pulse) = (Pulse::new("the watch", STILL), Pulse::new("the outbox", STILL));
-    let (tombstones, ended) = Tombstones::open(&args.data, started_at)?;
+    let (tombstones, ended) =
+        Tombstones::open(&args.data, started_at).context("cannot read or write silences.ended in the data folder")?;
     let (state, opening) = restore(&db, &loaded, &external_url, ended, started_at).await?;
     let (wanted, _) = broadcast::channel(WANTED_MAX);
     let parts = watch_room::Parts {

@@ -49,7 +49,8 @@ impl Silencing {
             false => (self.longest, "longest"),
         };
         if let Some(longest) = longest.filter(|longest| reach.lasts > *longest + GRACE) {
-            let minutes = Span::from_mins(reach.lasts.0 / Span::from_mins(1).0);
+            let minute = Span::from_mins(1).0;
+            let minutes = Span::from_mins((reach.lasts.0 + minute / 2) / minute);
             faults.push(format!("it lasts {minutes}, and silences.{key} allows {longest}: let it end earlier"));
         }
         let is_exact =
