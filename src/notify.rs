@@ -31,6 +31,8 @@ pub enum Outcome {
     Retry { reason: String, after: Option<Span> },
     /// Another try would end the same.
     Rejected(String),
+    /// Somebody has it, and for the others another try would end the same.
+    Partly(String),
 }
 
 impl Outcome {
@@ -47,6 +49,7 @@ impl Outcome {
             Outcome::Delivered(said) => Outcome::Delivered(noted(said)),
             Outcome::Retry { reason, after } => Outcome::Retry { reason: noted(reason), after },
             Outcome::Rejected(reason) => Outcome::Rejected(noted(reason)),
+            Outcome::Partly(reason) => Outcome::Partly(noted(reason)),
         }
     }
 }
@@ -122,8 +125,11 @@ impl Sender {
             Err(reason) => return Outcome::Rejected(reason),
         };
         let mut outcome = Outcome::Delivered(String::new());
-        for request in &requests {
-            outcome = self.exchange(request, posted, &mut words).await.unwrap_or_else(|failed| failed);
+        for (index, request) in requests.iter().enumerate() {
+            outcome = match self.exchange(request, posted, &mut words).await.unwrap_or_else(|failed| failed) {
+                Outcome::Rejected(reason) if index > 0 => Outcome::Partly(reason),
+                other => other,
+            };
             if !matches!(outcome, Outcome::Delivered(_)) {
                 break;
             }

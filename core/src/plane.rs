@@ -3,13 +3,15 @@
 //! The edge feeds events to `accept`, calls `tick` when `next_deadline` has come, stores what `drain` returns in one transaction,
 //! and only then lets deliveries go. After a crash, `restore` goes on from what was stored.
 //!
-//! Deliberately absent: any delivery outcome. A delivery that is stored counts as told; trying until it arrives is the outbox's work.
+//! A delivery that is stored counts as told; trying until it arrives is the outbox's work. Of outcomes the plane hears one: that a delivery
+//! is lost, and what it told has to be told again.
 
 mod change;
 mod duty;
 mod extension;
 mod flap;
 mod flush;
+mod lost;
 mod membership;
 mod people;
 mod silencing;
@@ -28,7 +30,7 @@ use crate::route::inhibition::Inhibitor;
 use crate::route::silence::{BadSilence, SilenceRequest, Silences};
 use crate::route::tree::Routing;
 use crate::time::{Span, Timestamp};
-use crate::trace::{AlertStep, Routes, Tracer};
+use crate::trace::{AlertStep, Lost, Routes, Tracer};
 
 use extension::Extensions;
 use flap::Flaps;
@@ -84,6 +86,8 @@ pub enum Event {
         by: String,
     },
     Reload(Arc<Routing>),
+    /// A delivery has ended, and nobody has heard it: it was refused, or its time is over.
+    Undelivered(Box<Delivery>),
     /// Our own rule groups have all been evaluated since the start.
     Warm,
 }
@@ -101,6 +105,8 @@ pub enum Reply {
         id: String,
     },
     Page(Box<Page>),
+    /// What becomes of what a lost delivery told; None: nothing of it is left to be told.
+    Lost(Option<Box<Lost>>),
     Done,
 }
 
@@ -233,6 +239,13 @@ impl Plane {
             Event::Reload(routing) => {
                 self.reload(routing, now);
                 Ok(Reply::Done)
+            }
+            Event::Undelivered(delivery) => {
+                let lost = self.take_back(&delivery, now).map(Box::new);
+                if let Some(lost) = &lost {
+                    self.tracer.lost(lost.as_ref().clone(), now);
+                }
+                Ok(Reply::Lost(lost))
             }
             Event::Warm => {
                 self.open(now);

@@ -6,6 +6,7 @@
 
 mod flush;
 pub mod history;
+mod lost;
 mod routes;
 mod step;
 pub mod why;
@@ -17,6 +18,7 @@ use crate::route::dispatch::group::{GroupId, Stretch, hex};
 use crate::time::Timestamp;
 
 pub use flush::{Flush, Held, Holder, Said, Told};
+pub use lost::Lost;
 pub use routes::Routes;
 pub use step::{AlertStep, What};
 
@@ -33,6 +35,8 @@ pub enum Entry {
     Alerts(Vec<AlertStep>),
     /// What a group's timer decided.
     Flush(Box<Flush>),
+    /// What becomes of what a delivery told that did not arrive.
+    Lost(Box<Lost>),
     /// The tree that holds from then on.
     Routes(Box<Routes>),
     /// We have started; until then nobody was told of anything, so that what inhibits can be known.
@@ -45,6 +49,7 @@ impl Entry {
         match self {
             Entry::Alerts(_) => ALERTS.to_owned(),
             Entry::Flush(flush) => subject(&flush.group),
+            Entry::Lost(lost) => subject(&lost.group),
             Entry::Routes(_) => ROUTES.to_owned(),
             Entry::Opened { .. } => OPENED.to_owned(),
         }
@@ -162,6 +167,11 @@ impl Tracer {
         self.lasted(stretch.take());
         let record = self.add(now, Entry::Flush(Box::new(flush)));
         *stretch = Some(Stretch { record, digest, until: now, times: 1 });
+    }
+
+    /// Takes down what becomes of what a lost delivery told.
+    pub fn lost(&mut self, lost: Lost, now: Timestamp) {
+        self.add(now, Entry::Lost(Box::new(lost)));
     }
 
     /// Takes down how long a decision held, once another follows or none will.

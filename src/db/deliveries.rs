@@ -90,6 +90,8 @@ pub struct Attempt {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     Finished(DeliveryState),
+    /// It was rejected, and yet somebody has heard it.
+    Partly,
     RetryAt(Timestamp),
 }
 
@@ -183,6 +185,19 @@ pub fn insert_body(key: &str, body: String) -> Write {
     Write::row(&SQL, [key.into(), pack(body).into()])
 }
 
+/// Returns the statement after which nobody has to hear any more that a delivery, by its key, is lost.
+pub fn settle_lost(key: &str) -> Write {
+    let sql = "DELETE FROM lost_delivery WHERE delivery_id IN (SELECT id FROM delivery WHERE delivery_key = $1)";
+    Write::new(sql, [key.into()])
+}
+
+/// Returns the statement that notes a delivery as lost that is about to end so.
+fn note_lost(id: i64) -> Write {
+    let sql = "INSERT INTO lost_delivery (delivery_id) SELECT id FROM delivery WHERE id = $1 AND state = 'pending' \
+               ON CONFLICT (delivery_id) DO NOTHING";
+    Write::new(sql, [id.into()])
+}
+
 impl Db {
     /// Returns the highest id of a delivery, zero when there is none.
     pub async fn last_delivery_id(&self) -> Result<i64, DbError> {
@@ -225,13 +240,24 @@ impl Db {
         rows.first().map(|row| row.json(0).map(Cow::into_owned)).transpose()
     }
 
-    /// Records an attempt and what it means for its delivery, in one step. A delivery that has ended already stays ended.
+    /// Returns the ids of deliveries that ended without arriving, and of which that is not settled, behind one and in order.
+    pub async fn lost_deliveries(&self, behind: i64, limit: i64) -> Result<Vec<i64>, DbError> {
+        let sql = "SELECT delivery_id FROM lost_delivery WHERE delivery_id > $1 ORDER BY delivery_id LIMIT $2";
+        self.rows("lost_delivery", sql, [behind.into(), limit.into()]).await?.iter().map(|row| row.int(0)).collect()
+    }
+
+    /// Records an attempt and what it means for its delivery, in one step. A delivery that has ended already stays ended; one that ends
+    /// without arriving is noted as lost.
     pub async fn record_attempt(&self, attempt: &Attempt, verdict: &Verdict) -> Result<(), DbError> {
         let (state, next_at, finished_at) = match verdict {
             Verdict::Finished(state) => (*state, attempt.at, Some(attempt.at)),
+            Verdict::Partly => (DeliveryState::Rejected, attempt.at, Some(attempt.at)),
             Verdict::RetryAt(at) => (DeliveryState::Pending, *at, None),
         };
-        self.apply(&[
+        let is_lost = matches!(verdict, Verdict::Finished(DeliveryState::Rejected | DeliveryState::Expired));
+        let lost = is_lost.then(|| note_lost(attempt.delivery_id));
+        let mut writes: Vec<Write> = lost.into_iter().collect();
+        writes.extend([
             Write::new(
                 "INSERT INTO attempt (delivery_id, number, at_ms, outcome, detail, duration_ms) VALUES ($1, $2, $3, $4, $5, $6) \
                  ON CONFLICT (delivery_id, number) DO NOTHING",
@@ -248,15 +274,14 @@ impl Db {
                 "UPDATE delivery SET state = $2, next_attempt_at_ms = $3, finished_at_ms = $4, attempts = $5 WHERE id = $1 AND state = 'pending'",
                 [attempt.delivery_id.into(), state.word().into(), next_at.into(), finished_at.into(), attempt.number.into()],
             ),
-        ])
-        .await
-        .map(drop)
+        ]);
+        self.apply(&writes).await.map(drop)
     }
 
-    /// Ends a delivery whose time has run out.
+    /// Ends a delivery whose time has run out, and notes it as lost.
     pub async fn expire_delivery(&self, id: i64, now: Timestamp) -> Result<(), DbError> {
         let sql = "UPDATE delivery SET state = 'expired', finished_at_ms = $2 WHERE id = $1 AND state = 'pending'";
-        self.write(sql, [id.into(), now.into()]).await.map(drop)
+        self.apply(&[note_lost(id), Write::new(sql, [id.into(), now.into()])]).await.map(drop)
     }
 
     /// Returns deliveries, newest first.

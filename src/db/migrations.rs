@@ -3,7 +3,7 @@
 use super::{Db, DbError, LONG_PATIENCE, Write};
 
 /// One SQL text for both databases.
-const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN, EXTENSIONS, BODIES, TRACE, FLAPS];
+const STEPS: &[(i64, &[&str])] = &[FIRST, COUNTERS, TIMES, RUNS, CHAIN, EXTENSIONS, BODIES, TRACE, FLAPS, LOST];
 
 const FIRST: (i64, &[&str]) = (
     1,
@@ -165,3 +165,6 @@ const TRACE: (i64, &[&str]) = (
 
 /// When alerts have begun of late.
 const FLAPS: (i64, &[&str]) = (9, &["CREATE TABLE alert_flap (fingerprint TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)"]);
+
+/// Deliveries that have ended without arriving and that the plane has not heard of yet.
+const LOST: (i64, &[&str]) = (10, &["CREATE TABLE lost_delivery (delivery_id BIGINT NOT NULL PRIMARY KEY)"]);

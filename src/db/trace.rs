@@ -80,7 +80,7 @@ impl Db {
         let newest = self.trace_before(ROUTES, "", Timestamp::MAX, 1).await?;
         let routes = newest.first().and_then(|record| match &record.entry {
             Entry::Routes(routes) => Some(routes.digest()),
-            Entry::Alerts(_) | Entry::Flush(_) | Entry::Opened { .. } => None,
+            Entry::Alerts(_) | Entry::Flush(_) | Entry::Lost(_) | Entry::Opened { .. } => None,
         });
         Ok(Mark { number, routes: routes.unwrap_or_default() })
     }

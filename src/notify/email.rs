@@ -313,6 +313,9 @@ fn outcome(mails: &Mails, delivery: &Delivery, progress: Progress, later: Option
         return Outcome::Delivered(format!("taken for {} {said}", list(&progress.taken)).trim_end().to_owned());
     }
     let refused: Vec<String> = progress.refused.iter().map(|(address, reason)| format!("{address}: {reason}")).collect();
-    let taken = if progress.taken.is_empty() { String::new() } else { format!("; taken for {}", list(&progress.taken)) };
-    Outcome::Rejected(format!("the mail server refuses {}{taken}", refused.join(", ")))
+    let refused = format!("the mail server refuses {}", refused.join(", "));
+    if progress.taken.is_empty() {
+        return Outcome::Rejected(refused);
+    }
+    Outcome::Partly(format!("{refused}; taken for {}", list(&progress.taken)))
 }

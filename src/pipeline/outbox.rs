@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_core::plane::Delivery;
+use tocsin_core::plane::{Delivery, Event, Reply};
 use tocsin_core::route::receiver::{Channel, Receiver};
 use tocsin_core::route::retry::next_attempt;
 use tocsin_core::route::templates::Templates;
@@ -17,10 +17,10 @@ use super::crash;
 use super::fresh::Fresh;
 use super::hub::{Hub, Topic};
 use super::pulse::Pulse;
-use super::watch::give_up;
+use super::watch::{Watch, give_up};
 use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
-use crate::db::deliveries::{Attempt, DeliveryState, InboxMessage, OutboxRow, Verdict};
+use crate::db::deliveries::{Attempt, DeliveryState, InboxMessage, OutboxRow, Verdict, settle_lost};
 use crate::db::{Db, DbError};
 use crate::id;
 use crate::notify::{Outcome, Sender};
@@ -28,6 +28,8 @@ use crate::telemetry::Metrics;
 
 /// Lanes of one place looked at in one go: those under way, and as many again for each that may end meanwhile.
 const LANES_MAX: i64 = 8 * AT_A_PLACE_MAX as i64;
+/// Lost deliveries that are read at once.
+const LOST_AT_ONCE: i64 = 200;
 /// The outbox looks again after this long even when nobody woke it.
 const IDLE: Span = Span::from_secs(30);
 /// After a failure of the database.
@@ -53,6 +55,8 @@ pub struct Addressees {
 #[derive(Clone)]
 pub struct Outbox {
     pub db: Db,
+    /// Hears of deliveries that are lost.
+    pub watch: Watch,
     pub sender: Arc<Sender>,
     pub addressees: watch::Receiver<Addressees>,
     pub hub: Hub,
@@ -90,6 +94,7 @@ impl Outbox {
     /// rest is tried again after the next start, under the same key.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut under_way = UnderWay::default();
+        under_way.tasks.spawn(self.clone().hand_back_all());
         loop {
             self.pulse.beat();
             crash::fault("in-outbox");
@@ -156,8 +161,11 @@ impl Outbox {
         let has_expired = !turns.expired.is_empty();
         for head in turns.expired {
             self.db.expire_delivery(head.id, now).await?;
+            tracing::error!(delivery = head.id, channel = head.place.1, "a delivery has expired");
             self.metrics.delivery_ended(&head.place.1, DeliveryState::Expired);
             self.hub.tell(Topic::Deliveries, Some(&head.id.to_string()));
+            let outbox = self.clone();
+            under_way.tasks.spawn(async move { outbox.hand_back(head.id).await });
         }
         // What expired frees its lane for the next one.
         Ok(if has_expired { Some(now) } else { turns.next })
@@ -188,6 +196,7 @@ impl Outbox {
         let (word, detail, verdict) = match outcome {
             Outcome::Delivered(detail) => ("delivered", detail, Verdict::Finished(DeliveryState::Delivered)),
             Outcome::Rejected(reason) => ("rejected", reason, Verdict::Finished(DeliveryState::Rejected)),
+            Outcome::Partly(reason) => ("rejected", reason, Verdict::Partly),
             Outcome::Retry { reason, after } => {
                 let attempts = u32::try_from(number).unwrap_or(u32::MAX);
                 ("retry", reason, Verdict::RetryAt(next_attempt(clock::now(), attempts, after, id::jitter(1 << 20))))
@@ -197,7 +206,7 @@ impl Outbox {
             Verdict::Finished(DeliveryState::Delivered) => {
                 tracing::info!(delivery = row.id, channel = row.channel, title = row.title, "delivered")
             }
-            Verdict::Finished(_) => {
+            Verdict::Finished(_) | Verdict::Partly => {
                 tracing::error!(delivery = row.id, channel = row.channel, title = row.title, detail, "a delivery was rejected")
             }
             Verdict::RetryAt(at) => {
@@ -205,8 +214,10 @@ impl Outbox {
             }
         }
         self.metrics.attempt(&row.channel, word, watch.seconds());
-        if let Verdict::Finished(state) = verdict {
-            self.metrics.delivery_ended(&row.channel, state);
+        match verdict {
+            Verdict::Finished(state) => self.metrics.delivery_ended(&row.channel, state),
+            Verdict::Partly => self.metrics.delivery_ended(&row.channel, DeliveryState::Rejected),
+            Verdict::RetryAt(_) => {}
         }
         let attempt = Attempt {
             delivery_id: row.id,
@@ -227,6 +238,53 @@ impl Outbox {
         }
         crash::point("after-attempt-record");
         self.hub.tell(Topic::Deliveries, Some(&row.id.to_string()));
+        if matches!(verdict, Verdict::Finished(DeliveryState::Rejected)) {
+            self.hand_back(row.id).await;
+        }
+    }
+
+    /// Hands the watch what was lost and what an earlier process did not come to hand in.
+    async fn hand_back_all(self) {
+        let mut last = 0;
+        loop {
+            let ids = match self.db.lost_deliveries(last, LOST_AT_ONCE).await {
+                Ok(ids) => ids,
+                Err(error) => {
+                    tracing::error!(error = with_causes(&error), "lost deliveries cannot be read; trying again");
+                    tokio::time::sleep(DB_WAIT.to_std()).await;
+                    continue;
+                }
+            };
+            let Some(newest) = ids.last().copied() else { return };
+            last = newest;
+            for id in ids {
+                self.hand_back(id).await;
+            }
+        }
+    }
+
+    /// Tells the watch that a delivery is lost, so that what it told is told again. What cannot be handed in now is at the next start.
+    async fn hand_back(&self, id: i64) {
+        let (row, delivery) = match self.read(id).await {
+            Ok(Some(read)) => read,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(error = with_causes(&error), delivery = id, "a lost delivery cannot be read");
+                return;
+            }
+        };
+        let Ok(delivery) = delivery else {
+            // Nobody can say what it told; that it was lost stands in the log already.
+            if let Err(error) = self.db.apply(&[settle_lost(&row.key)]).await {
+                tracing::error!(error = with_causes(&error), delivery = id, "a lost delivery cannot be settled");
+            }
+            return;
+        };
+        // A stop that comes before leaves the note, and the next start hands it in.
+        if let Ok(Ok(Reply::Lost(Some(lost)))) = self.watch.event(Event::Undelivered(Box::new(delivery))).await {
+            let becomes = lost.words(clock::now());
+            tracing::warn!(delivery = id, channel = row.channel, receiver = row.receiver, "what a lost delivery told: {becomes}");
+        }
     }
 
     async fn send(&self, row: &OutboxRow, delivery: &Delivery) -> Outcome {

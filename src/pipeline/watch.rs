@@ -26,7 +26,7 @@ use super::tombstones::Tombstones;
 use crate::client::answer::with_causes;
 use crate::clock::{self, Stopwatch};
 use crate::db::accounts::{AuditEntry, audit_writes};
-use crate::db::deliveries::{DeliveryState, OutboxRow, insert, insert_body};
+use crate::db::deliveries::{DeliveryState, OutboxRow, insert, insert_body, settle_lost};
 use crate::db::state::{self, Document};
 use crate::db::{Db, Write, trace};
 use crate::telemetry::Metrics;
@@ -274,6 +274,10 @@ fn take(state: &mut Alerting, message: Message, writes: &mut Vec<Write>, reports
         }
         Message::Event(Asked { event, note, room }, reply) => {
             drop(room);
+            if let Event::Undelivered(delivery) = event.as_ref() {
+                // In the transaction of what is taken back: a start hands in again what nobody has heard of.
+                writes.push(settle_lost(&delivery.key));
+            }
             let result = state.plane.accept(*event, now);
             // In the transaction of what it tells of: nothing is done without its line in the audit.
             if let Some(entry) = note.and_then(|note| note(&result)) {

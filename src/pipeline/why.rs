@@ -161,7 +161,7 @@ pub async fn known(db: &Db, watch: &Watch, chosen: &Chosen, when: When) -> Resul
 fn steps(records: &[Record]) -> impl Iterator<Item = &AlertStep> {
     records.iter().flat_map(|record| match &record.entry {
         Entry::Alerts(steps) => steps.as_slice(),
-        Entry::Flush(_) | Entry::Routes(_) | Entry::Opened { .. } => &[],
+        Entry::Flush(_) | Entry::Lost(_) | Entry::Routes(_) | Entry::Opened { .. } => &[],
     })
 }
 
@@ -194,7 +194,12 @@ async fn evidence(db: &Db, live: &Live, records: &[Record], labels: LabelSet, wh
         }
     }
     let alert = labels.fingerprint();
-    flushes.retain(|record| matches!(&record.entry, Entry::Flush(flush) if flush.is_about(alert)));
+    flushes.retain(|record| match &record.entry {
+        Entry::Flush(flush) => flush.is_about(alert),
+        // Which of them matter is known by their deliveries.
+        Entry::Lost(_) => true,
+        Entry::Alerts(_) | Entry::Routes(_) | Entry::Opened { .. } => false,
+    });
     let deliveries = deliveries(db, &flushes).await?;
     let people = people(db, &flushes).await?;
     let opened = db.trace(OPENED, "", since, Timestamp(when.to.0.saturating_add(START_MAX.0))).await?;
@@ -257,7 +262,7 @@ async fn deliveries(db: &Db, flushes: &[Record]) -> Result<Vec<DeliveryFact>, Db
 async fn people(db: &Db, flushes: &[Record]) -> Result<Vec<(Timestamp, String)>, DbError> {
     let page = |record: &Record| match &record.entry {
         Entry::Flush(flush) => flush.page.clone(),
-        Entry::Alerts(_) | Entry::Routes(_) | Entry::Opened { .. } => None,
+        Entry::Alerts(_) | Entry::Lost(_) | Entry::Routes(_) | Entry::Opened { .. } => None,
     };
     let ids: BTreeSet<String> = flushes.iter().filter_map(page).collect();
     let mut done = Vec::new();

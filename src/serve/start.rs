@@ -197,6 +197,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
     let (addressees_sender, addressees) = watch::channel(addressees_of(&loaded));
     let outbox = Outbox {
         db: db.clone(),
+        watch: watch.clone(),
         sender: Arc::new(Sender::default()),
         addressees,
         hub: hub.clone(),

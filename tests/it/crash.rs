@@ -9,8 +9,10 @@ use tocsin::clock::{self, Stopwatch};
 use tocsin::pipeline::crash::POINTS;
 use tocsin_core::time::Span;
 
+use crate::harness::recorder::Recorder;
 use crate::harness::scene::{Scene, Script, rules};
-use crate::harness::soon;
+use crate::harness::service::{Service, Setup};
+use crate::harness::{http, soon};
 
 /// Dies at the `number`-th passing of a point while an alert fires and resolves; then everybody must have been told all the same.
 async fn die_at(point: &str, number: u32) {
@@ -72,6 +74,39 @@ async fn dying_at_any_point_loses_no_page() {
     let cases = POINTS.into_iter().flat_map(|point| [1, 2, 4].map(|number| (point, number)));
     // A few at a time: each has a service of its own.
     futures_util::stream::iter(cases).for_each_concurrent(3, |(point, number)| die_at(point, number)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_just_before_a_crash_is_told_again() {
+    let recorder = Recorder::start().await;
+    let config = format!(
+        "route: {{receiver: hook, group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}\n\
+         receivers: [{{name: hook, webhook_configs: [{{url: 'http://{}/'}}]}}]\n",
+        recorder.address
+    );
+    let mut service = Service::prepare(Setup::new(config));
+    let alert = |ends: Span| json!([{ "labels": { "alertname": "Down" }, "endsAt": (clock::now() + ends).rfc3339() }]);
+    // First its beginning is refused, then its end; each time the refusal is recorded and nobody knows of it yet.
+    for (ends, status) in [(Span::from_mins(60), "firing"), (Span::ZERO, "resolved")] {
+        recorder.answer(400);
+        service.launch(&["--crash-at".to_owned(), "after-attempt-record".to_owned()]);
+        service.wait_until_ready().await;
+        // It may die before it answers.
+        let _ = http().post(service.url("/api/v2/alerts")).json(&alert(ends)).send().await;
+        assert!(!service.ended().await, "it dies");
+        recorder.answer(200);
+        service.restart().await;
+        let told =
+            soon("it is told again", async || recorder.taken().last().filter(|post| post.body["status"] == status).cloned())
+                .await;
+        assert_eq!(told.body["alerts"][0]["labels"]["alertname"], "Down");
+        soon("that is recorded", async || (service.deliveries().await[0]["state"] == "delivered").then_some(())).await;
+        service.kill().await;
+    }
+    service.restart().await;
+    let states: Vec<Value> = service.deliveries().await.iter().map(|one| one["state"].clone()).collect();
+    assert_eq!(states, ["delivered", "rejected", "delivered", "rejected"]);
+    assert_eq!((recorder.count(), recorder.refused()), (2, 2), "each is told once, and refused once");
 }
 
 /// A generator of numbers that gives the same ones for the same seed (xorshift).

@@ -1,4 +1,5 @@
-//! The storm: ten thousand alerts in two hundred groups begin and end while the process is killed again and again.
+//! The storm: ten thousand alerts in two hundred groups begin and end while the process is killed again and again
+//! and the receiver refuses some of what it is told.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,8 @@ const GROUPS: u64 = 200;
 const MOVES: u64 = 300;
 /// As many kills as `TOCSIN_STORM_KILLS` says, or these.
 const KILLS: u64 = 12;
+/// Of so many deliveries the receiver refuses one for good.
+const REFUSED_EACH: u64 = 25;
 const SEED: u64 = 0x5707_0123_4567;
 const CALM: Duration = Duration::from_secs(120);
 
@@ -31,6 +34,8 @@ struct Heard {
     fires: HashMap<String, bool>,
     /// By the key of the delivery: what it said, and how often it came.
     deliveries: BTreeMap<String, (u64, u32)>,
+    /// Posts that were refused for good.
+    refused: usize,
     contradictions: Vec<String>,
     wrong: Vec<String>,
 }
@@ -41,6 +46,12 @@ async fn take(State(sink): State<Sink>, headers: HeaderMap, body: Bytes) -> Stat
     use std::hash::{DefaultHasher, Hash, Hasher};
     let said: Value = serde_json::from_slice(&body).expect("JSON");
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).expect("a key").to_owned();
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    if hasher.finish().is_multiple_of(REFUSED_EACH) {
+        sink.lock().expect("no holder of this lock panics").refused += 1;
+        return StatusCode::BAD_REQUEST;
+    }
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
     let digest = hasher.finish();
@@ -201,9 +212,11 @@ async fn kills_in_a_storm_of_ten_thousand_alerts_lose_nothing() {
     let again = heard.deliveries.values().filter(|(_, times)| *times > 1).count();
     let most = heard.deliveries.values().map(|(_, times)| *times).max().unwrap_or(0);
     println!(
-        "{kills} kills: {} alerts told of, {} deliveries, {again} of them came again under the same key, at most {most} times",
+        "{kills} kills: {} alerts told of, {} deliveries, {again} of them came again under the same key, at most {most} times; {} refused",
         heard.fires.len(),
-        heard.deliveries.len()
+        heard.deliveries.len(),
+        heard.refused
     );
+    assert!(heard.refused > 0, "nothing was refused");
     assert_eq!(heard.fires.len(), told.len());
 }

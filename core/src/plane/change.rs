@@ -1,5 +1,7 @@
 //! What the plane asks the edge to store and to send.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::Fingerprint;
@@ -84,6 +86,9 @@ pub struct Delivery {
     pub dedup_key: String,
     pub data: NotificationData,
     pub title: String,
+    /// Of the ends that it tells and that were said before and did not arrive: when each was said first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ends_since: BTreeMap<Fingerprint, Timestamp>,
     pub created_at: Timestamp,
     /// After this nobody wants to hear it any more.
     pub expires_at: Timestamp,

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::Fingerprint;
 use crate::page::{Page, State};
 use crate::route::alert::Alert;
-use crate::route::dispatch::decision::{LogEntry, Reason, Sight, decide};
+use crate::route::dispatch::decision::{Reason, Sight, decide};
 use crate::route::dispatch::group::{Group, GroupId};
+use crate::route::dispatch::log::{LogEntry, Telling};
 use crate::route::notification::NotificationData;
 use crate::route::silence::Silence;
 use crate::route::time_interval::silent_by;
@@ -72,10 +73,10 @@ impl Plane {
         self.groups.values().map(due).min()
     }
 
-    /// Returns when the last alert of those that are routed elsewhere ends, as far as is known.
+    /// Returns when the last alert of those that are routed elsewhere ends, as far as is known, and may be told.
     fn departed_end(&self, group: &Group) -> Timestamp {
         let ends = group.departed.iter().filter_map(|one| self.alerts.get(one)).map(|alert| alert.ends_at);
-        ends.max().unwrap_or(Timestamp::MIN)
+        ends.chain(group.again_at.filter(|_| !group.departed.is_empty())).max().unwrap_or(Timestamp::MIN)
     }
 
     pub(super) fn flush_due(&mut self, now: Timestamp) {
@@ -135,6 +136,7 @@ impl Plane {
     /// Speaks for a group that no route feeds any more: once the last of its alerts has ended, receivers hear of it.
     fn flush_leftover(&mut self, id: &GroupId, now: Timestamp) {
         let Some(mut group) = self.groups.remove(id) else { return };
+        group.again_at = None;
         let survey = Survey { visible: BTreeSet::new(), held: BTreeMap::new(), ended: group.departed.clone() };
         let page = self.open_pages.get(id).cloned();
         let around = Circumstances { told_at: now, now, repeat_interval: None, page: page.clone() };
@@ -227,7 +229,7 @@ impl Plane {
             let sight = Sight { visible: &survey.visible, ended: &ended, departed_fires, send_resolved, repeat_due };
             let decision = decide(entry.as_ref(), sight);
             let repeats = !taken && !survey.visible.is_empty();
-            let heard_at = entry.as_ref().map(|entry| entry.at);
+            let heard_at = entry.as_ref().and_then(LogEntry::heard_at);
             let last = if decision.is_some() { Some(flush.told_at) } else { heard_at };
             let repeat_at = last.zip(flush.repeat_interval).filter(|_| repeats).map(|(at, repeat)| at + repeat);
             heard.push(Said { integration: name.clone(), told: None, heard_at, repeat_at });
@@ -241,19 +243,21 @@ impl Plane {
             if send_resolved {
                 shown.extend(&ended);
             }
-            let mut sequence = entry.as_ref().map_or(0, |entry| entry.sequence);
-            let mut delivery = None;
+            let (mut sequence, mut delivery) = (None, None);
             if !shown.is_empty() {
-                sequence = now.0.max(sequence.saturating_add(1));
+                let next = now.0.max(entry.as_ref().map_or(0, |entry| entry.sequence).saturating_add(1));
+                sequence = Some(next);
                 let action = Action::on(&integration.channel, !survey.visible.is_empty());
                 said.push((integration.channel.kind(), reason));
-                let message = Message { integration: &name, action, reason, sequence, channel: integration.channel.kind() };
+                let unheard = entry.as_ref().map(|entry| entry.unheard.clone()).unwrap_or_default();
+                let ends_since = unheard.into_iter().filter(|(one, _)| ended.contains(one)).collect();
+                let channel = integration.channel.kind();
+                let message = Message { integration: &name, action, reason, sequence: next, channel, ends_since };
                 delivery = Some(self.deliver(group, &shown, message, flush.page.clone(), now));
             }
             heard.last_mut().expect("it was put in just now").told = Some(Told { reason, delivery });
-            let still_owed = owed.union(&survey.visible).filter(|one| !ended.contains(one)).copied().collect();
-            let entry = LogEntry { at: flush.told_at, reason, firing: survey.visible.clone(), owed: still_owed, sequence };
-            group.log.insert(name, entry);
+            let telling = Telling { at: flush.told_at, reason, firing: &survey.visible, ended: &ended, sequence };
+            group.log.insert(name, LogEntry::told(entry, telling, DELIVERY_LIFE));
         }
         if let (Some(id), Some((_, reason))) = (&flush.page, said.first())
             && let Some(page) = self.pages.get_mut(id)
@@ -293,6 +297,7 @@ impl Plane {
             dedup_key,
             title: data.title(),
             data,
+            ends_since: message.ends_since,
             created_at: now,
             expires_at: now + DELIVERY_LIFE,
         });
@@ -345,11 +350,13 @@ impl Plane {
 }
 
 /// What distinguishes one message of a group from the others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Message<'a> {
     pub integration: &'a str,
     pub action: Action,
     pub reason: Reason,
     pub sequence: i64,
     pub channel: &'a str,
+    /// Of the ends that were said before and did not arrive: when each was said first.
+    pub ends_since: BTreeMap<Fingerprint, Timestamp>,
 }

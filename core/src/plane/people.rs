@@ -1,6 +1,6 @@
 //! What people do with pages: take them, and give them back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Fingerprint;
 use crate::page::{Page, State};
@@ -73,6 +73,7 @@ impl Plane {
                 reason: Reason::Acknowledged,
                 sequence: entry.sequence,
                 channel: integration.channel.kind(),
+                ends_since: BTreeMap::new(),
             };
             self.deliver(&group, &firing, message, Some(page.id.clone()), now);
             self.unsaved.groups.insert(group.id.clone());

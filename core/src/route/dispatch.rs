@@ -3,6 +3,7 @@
 pub mod decision;
 pub mod explain;
 pub mod group;
+pub mod log;
 
 use crate::model::labels::quote;
 use crate::model::matcher::all_match;

@@ -63,7 +63,7 @@ impl History {
                 }
             }
             Entry::Flush(flush) if self.is_its_time(record.at) => self.flush(flush),
-            Entry::Flush(_) | Entry::Routes(_) | Entry::Opened { .. } => {}
+            Entry::Flush(_) | Entry::Routes(_) | Entry::Opened { .. } | Entry::Lost(_) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use crate::route::dispatch::explain::Step;
 use crate::route::dispatch::group::GroupId;
 use crate::time::{Span, Timestamp};
 
-use super::{AlertStep, Entry, Flush, Record, Routes, Said, What, moment};
+use super::{AlertStep, Entry, Flush, Lost, Record, Routes, Said, What, moment};
 
 mod verdict;
 
@@ -45,6 +45,18 @@ pub struct DeliveryFact {
     pub state: String,
     pub next_attempt_at: Timestamp,
     pub attempts: Vec<AttemptFact>,
+}
+
+impl DeliveryFact {
+    /// Says why it did not arrive.
+    fn refusal(&self) -> String {
+        let last = self.attempts.last().map_or("it was never tried", |attempt| &attempt.detail);
+        if self.state == "rejected" {
+            format!("was refused by the provider: {last}")
+        } else {
+            format!("was tried until its time was over: {last}")
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -142,7 +154,7 @@ impl Evidence {
         let alert = self.fingerprint();
         self.records.iter().filter_map(move |record| match &record.entry {
             Entry::Flush(flush) if flush.is_about(alert) => Some((record, flush.as_ref())),
-            Entry::Flush(_) | Entry::Alerts(_) | Entry::Routes(_) | Entry::Opened { .. } => None,
+            Entry::Flush(_) | Entry::Lost(_) | Entry::Alerts(_) | Entry::Routes(_) | Entry::Opened { .. } => None,
         })
     }
 
@@ -150,7 +162,7 @@ impl Evidence {
     fn routes_at(&self, at: Timestamp) -> Option<&Routes> {
         let all = self.records.iter().filter_map(|record| match &record.entry {
             Entry::Routes(routes) => Some((record.at, routes.as_ref())),
-            Entry::Alerts(_) | Entry::Flush(_) | Entry::Opened { .. } => None,
+            Entry::Alerts(_) | Entry::Flush(_) | Entry::Lost(_) | Entry::Opened { .. } => None,
         });
         let (before, behind): (Vec<_>, Vec<_>) = all.partition(|(from, _)| *from <= at);
         before.last().or(behind.first()).map(|(_, routes)| *routes)
@@ -160,7 +172,7 @@ impl Evidence {
     fn closed_at(&self, at: Timestamp) -> Option<(Timestamp, Timestamp)> {
         self.records.iter().find_map(|record| match record.entry {
             Entry::Opened { started_at } if started_at <= at && at < record.at => Some((started_at, record.at)),
-            Entry::Opened { .. } | Entry::Alerts(_) | Entry::Flush(_) | Entry::Routes(_) => None,
+            Entry::Opened { .. } | Entry::Alerts(_) | Entry::Flush(_) | Entry::Lost(_) | Entry::Routes(_) => None,
         })
     }
 
@@ -168,6 +180,14 @@ impl Evidence {
     fn before_in_lane(&self, delivery: &DeliveryFact) -> Option<&DeliveryFact> {
         let same = |other: &&DeliveryFact| other.lane == delivery.lane && other.id < delivery.id && other.state == "pending";
         self.deliveries.iter().find(same)
+    }
+
+    /// Returns what became of what a delivery told that did not arrive.
+    fn lost(&self, key: &str) -> Option<(&Record, &Lost)> {
+        self.records.iter().find_map(|record| match &record.entry {
+            Entry::Lost(lost) if lost.delivery == key => Some((record, lost.as_ref())),
+            Entry::Lost(_) | Entry::Alerts(_) | Entry::Flush(_) | Entry::Routes(_) | Entry::Opened { .. } => None,
+        })
     }
 
     fn delivery(&self, key: &str) -> Option<&DeliveryFact> {
@@ -256,6 +276,10 @@ fn lines(evidence: &Evidence) -> Vec<Line> {
             );
             lines.push(once(attempt.at, Stage::Delivery, text));
         }
+        if let Some((record, lost)) = evidence.lost(&delivery.key) {
+            let text = format!("delivery {} {}; {}", delivery.id, delivery.refusal(), lost.words(record.at));
+            lines.push(once(record.at, Stage::Delivery, text));
+        }
     }
     lines.extend(evidence.people.iter().map(|(at, text)| once(*at, Stage::Person, text.clone())));
     let mut routed = false;
@@ -272,7 +296,7 @@ fn lines(evidence: &Evidence) -> Vec<Line> {
                 lines.push(once(record.at, Stage::Service, "the routes are others from here on".to_owned()));
             }
             Entry::Routes(_) => routed = true,
-            Entry::Alerts(_) | Entry::Flush(_) => {}
+            Entry::Alerts(_) | Entry::Flush(_) | Entry::Lost(_) => {}
         }
     }
     lines.retain(|line| line.until >= evidence.from && line.at <= evidence.to);

@@ -2,6 +2,7 @@
 
 mod duty;
 mod flapping;
+mod lost;
 mod promises;
 mod script;
 mod silencing;

@@ -1,7 +1,9 @@
 //! Deliveries, attempts and the inbox.
 
 use tocsin::db::Db;
-use tocsin::db::deliveries::{Attempt, DeliveryFilter, DeliveryState, InboxMessage, OutboxRow, Verdict, insert, insert_body};
+use tocsin::db::deliveries::{
+    Attempt, DeliveryFilter, DeliveryState, InboxMessage, OutboxRow, Verdict, insert, insert_body, settle_lost,
+};
 
 use super::{Place, at};
 
@@ -142,6 +144,28 @@ pub async fn an_expired_delivery_frees_its_lane(place: Place) {
     db.expire_delivery(2, at(5)).await.expect("a write");
     db.expire_delivery(2, at(6)).await.expect("expiring twice is no fault");
     assert_eq!(heads(&db).await, [0; 0]);
+    db.close().await;
+}
+
+pub async fn what_is_lost_is_known_until_it_is_settled(place: Place) {
+    let db = place.open().await;
+    put(&db, &(1..=6).map(|id| row(id, &format!("lane {id}"))).collect::<Vec<_>>()).await;
+    db.record_attempt(&attempt(1, 1, "delivered"), &Verdict::Finished(DeliveryState::Delivered)).await.expect("a write");
+    db.record_attempt(&attempt(2, 1, "retry"), &Verdict::RetryAt(at(70))).await.expect("a write");
+    db.record_attempt(&attempt(5, 1, "rejected"), &Verdict::Finished(DeliveryState::Rejected)).await.expect("a write");
+    db.record_attempt(&attempt(4, 1, "rejected"), &Verdict::Finished(DeliveryState::Rejected)).await.expect("a write");
+    db.expire_delivery(3, at(80)).await.expect("a write");
+    db.record_attempt(&attempt(6, 1, "rejected"), &Verdict::Partly).await.expect("a write");
+    assert_eq!(db.delivery(6).await.expect("an answer").map(|row| row.state), Some(DeliveryState::Rejected), "some have it");
+    let lost = async |behind| db.lost_deliveries(behind, 2).await.expect("ids");
+    assert_eq!((lost(0).await, lost(4).await), (vec![3, 4], vec![5]));
+    db.apply(&[settle_lost("key 4"), settle_lost("nothing")]).await.expect("writes");
+    assert_eq!(lost(0).await, [3, 5]);
+    // Whatever is recorded again, it is settled once.
+    db.record_attempt(&attempt(4, 1, "rejected"), &Verdict::Finished(DeliveryState::Rejected)).await.expect("a write");
+    db.expire_delivery(4, at(90)).await.expect("a write");
+    db.expire_delivery(1, at(90)).await.expect("a write");
+    assert_eq!(lost(0).await, [3, 5]);
     db.close().await;
 }
 

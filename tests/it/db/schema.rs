@@ -97,7 +97,7 @@ pub async fn concurrent_writers_all_get_through(place: Place) {
 }
 
 /// The tables that the newest step makes, those first that others refer to.
-const NEWEST: [&str; 18] = [
+const NEWEST: [&str; 19] = [
     "document_version",
     "run",
     "step_attempt",
@@ -116,6 +116,7 @@ const NEWEST: [&str; 18] = [
     "delivery_body",
     "trace",
     "alert_flap",
+    "lost_delivery",
 ];
 
 pub async fn a_database_of_the_version_before_is_brought_forward(place: Place) {

@@ -23,7 +23,7 @@ pub struct Post {
 
 struct Inner {
     taken: Vec<Post>,
-    refused: usize,
+    refused: Vec<Timestamp>,
     begun: usize,
     status: StatusCode,
     delay: Duration,
@@ -40,7 +40,7 @@ impl Recorder {
     pub async fn start() -> Recorder {
         let inner = Arc::new(Mutex::new(Inner {
             taken: Vec::new(),
-            refused: 0,
+            refused: Vec::new(),
             begun: 0,
             status: StatusCode::OK,
             delay: Duration::ZERO,
@@ -82,7 +82,12 @@ impl Recorder {
 
     /// Returns how many posts were answered with an error.
     pub fn refused(&self) -> usize {
-        self.lock().refused
+        self.lock().refused.len()
+    }
+
+    /// Returns when each post came that was answered with an error.
+    pub fn refused_at(&self) -> Vec<Timestamp> {
+        self.lock().refused.clone()
     }
 }
 
@@ -101,7 +106,7 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request) -> Sta
     if inner.status == StatusCode::OK {
         inner.taken.push(Post { at, path, headers, body });
     } else {
-        inner.refused += 1;
+        inner.refused.push(at);
     }
     inner.status
 }

@@ -166,3 +166,43 @@ async fn trouble_reloads_and_restarts_are_met_as_by_alertmanager() {
         assert_eq!(stage.told(seq)[1].values().map(Vec::len).sum::<usize>(), times, "{seq}");
     }
 }
+
+/// Returns how many intervals lie between each of some instants and the first of them.
+fn intervals(all: &[Timestamp]) -> Vec<i64> {
+    all.iter().map(|at| ((*at - all[0]).seconds() / 2.0).round() as i64).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_receiver_refuses_is_told_again_when_alertmanager_tells_it_again() {
+    let mut stage = Stage::start().await;
+    // Both news and ends are refused twice, and then taken.
+    for (round, is_end) in [false, true].into_iter().enumerate() {
+        let before = stage.recorders.each_ref().map(Recorder::refused);
+        stage.recorders.iter().for_each(|recorder| recorder.answer(400));
+        if is_end {
+            stage.end("refused").await;
+        } else {
+            stage.fire("refused").await;
+        }
+        soon("both are refused twice", async || {
+            let is_done = |(recorder, before): (&Recorder, usize)| recorder.refused() >= before + 2;
+            stage.recorders.iter().zip(before).all(is_done).then_some(())
+        })
+        .await;
+        stage.recorders.iter().for_each(|recorder| recorder.answer(200));
+        stage.until_told("refused", round + 1).await;
+        stage.assert_same("refused");
+        let told_at = |side: usize| {
+            let recorder = &stage.recorders[side];
+            let taken = recorder.taken().last().expect("a post").at;
+            intervals(&[recorder.refused_at().split_off(before[side]), vec![taken]].concat())
+        };
+        assert_eq!(told_at(0), [0, 1, 2], "Alertmanager tells it at each interval");
+        assert_eq!(told_at(1), [0, 1, 2]);
+    }
+    let deliveries = stage.service.deliveries().await;
+    let states: Vec<&Value> = deliveries.iter().rev().map(|delivery| &delivery["state"]).collect();
+    assert_eq!(states, ["rejected", "rejected", "delivered", "rejected", "rejected", "delivered"]);
+    let keys: std::collections::BTreeSet<String> = deliveries.iter().map(|delivery| delivery["key"].to_string()).collect();
+    assert_eq!(keys.len(), 6, "each is a delivery of its own");
+}

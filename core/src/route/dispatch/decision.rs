@@ -5,21 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Fingerprint;
-use crate::time::Timestamp;
 
-/// What one integration was told of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogEntry {
-    /// When it was last told anything.
-    pub at: Timestamp,
-    pub reason: Reason,
-    /// The alerts that the last notification called firing, less those that have ended since.
-    pub firing: BTreeSet<Fingerprint>,
-    /// All alerts that some notification called firing and whose end it has not heard of.
-    pub owed: BTreeSet<Fingerprint>,
-    /// The number of the last delivery in this lane: its time in milliseconds, or one more than the number before it.
-    pub sequence: i64,
-}
+use super::log::LogEntry;
 
 /// Why a notification is sent; the texts are those of Alertmanager's webhook field `notification_reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -120,12 +107,10 @@ mod tests {
         for (index, (firing, visible, ended, departed_fires, send_resolved, repeat_due, expected)) in
             cases.into_iter().enumerate()
         {
-            let entry = firing.map(|firing| LogEntry {
-                at: Timestamp(0),
-                reason: First,
-                firing: set(firing),
-                owed: set(firing),
-                sequence: 0,
+            let entry = firing.map(|firing| {
+                let mut entry = LogEntry::silent(Timestamp(0), 0);
+                (entry.firing, entry.owed) = (set(firing), set(firing));
+                entry
             });
             let (visible, ended) = (set(visible), set(ended));
             let sight = Sight { visible: &visible, ended: &ended, departed_fires, send_resolved, repeat_due };

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::model::{Fingerprint, LabelSet};
 use crate::time::Timestamp;
 
-use super::decision::LogEntry;
 use super::group_labels_text;
+use super::log::LogEntry;
 
 /// What tells groups apart: the key of Alertmanager, and who hears of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub struct Group {
     /// What each integration of the receiver was told, by the name that `Receiver::named` gives it.
     #[serde(default)]
     pub log: BTreeMap<String, LogEntry>,
+    /// Where no route feeds the group: before this nobody is told of an end that was said and did not arrive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_at: Option<Timestamp>,
 }
 
 /// The alerts that one node of the tree brings to a group, and the group's timer there.
@@ -77,7 +80,7 @@ pub struct Stretch {
 
 impl Group {
     pub fn new(id: GroupId, labels: LabelSet) -> Group {
-        Group { id, labels, strands: BTreeMap::new(), departed: BTreeSet::new(), log: BTreeMap::new() }
+        Group { id, labels, strands: BTreeMap::new(), departed: BTreeSet::new(), log: BTreeMap::new(), again_at: None }
     }
 
     /// Returns the path of matchers that the group's key begins with; None when the key does not end in the group's labels.

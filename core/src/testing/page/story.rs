@@ -129,7 +129,10 @@ impl Story<'_> {
                 Some((_, bad)) => Err(What::Refused { what: what.to_owned(), at, reason: bad.to_string() }),
                 None => Ok(()),
             },
-            crate::plane::Reply::Silence { .. } | crate::plane::Reply::Page(_) | crate::plane::Reply::Done => Ok(()),
+            crate::plane::Reply::Silence { .. }
+            | crate::plane::Reply::Page(_)
+            | crate::plane::Reply::Lost(_)
+            | crate::plane::Reply::Done => Ok(()),
         }
     }
 

@@ -250,6 +250,9 @@ fn of_deliveries(
             None => format!("it is tried again at {}", moment(delivery.next_attempt_at, at)),
         },
         "delivered" => "it arrived later".to_owned(),
+        "rejected" | "expired" if let Some((record, lost)) = evidence.lost(&delivery.key) => {
+            format!("{channel} taking it; it {}; {}", delivery.refusal(), lost.words(record.at.min(at)))
+        }
         state => format!("{channel} taking it; it is {state} now"),
     };
     verdict(false, Stage::Delivery, why, Some(otherwise))

@@ -198,7 +198,7 @@ fn it_is_seen_by_those_who_look_and_by_those_who_ask_why() {
     assert_eq!(world.plane.alerts(world.now), []);
     let steps = world.store.trace.iter().filter_map(|record| match &record.entry {
         Entry::Alerts(steps) => Some(steps),
-        Entry::Flush(_) | Entry::Routes(_) | Entry::Opened { .. } => None,
+        Entry::Flush(_) | Entry::Lost(_) | Entry::Routes(_) | Entry::Opened { .. } => None,
     });
     let of_flapping = steps.flatten().filter(|step| step.at >= Timestamp(20_000));
     let of_flapping = of_flapping.filter(|step| !matches!(step.what, What::Received { .. } | What::Ended));

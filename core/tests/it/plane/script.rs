@@ -33,10 +33,10 @@ fn seconds(at: Timestamp) -> String {
 ///
 /// Script lines are `time verb words`, in order of time:
 /// `fire name {label=value} [@start] [..end] ["note"]` · `silence id [=old] from..to label=value [until-resolved] [within=22:00-06:00]` · `expire id` · `ack who` · `unack who` ·
-/// `reload number` (of `others`) · `restart [number]` · `outage seconds` · `cold` · `warm` · `end`
+/// `lose receiver/integration [back]` (its last delivery, or one before that many others) · `reload number` (of `others`) · `restart [number]` · `outage seconds` · `cold` · `warm` · `end`
 ///
-/// Lines that come out are `time receiver/integration action (reason) firing alerts - resolved alerts` (those that flap say so), `time page state …`, and
-/// `time refused why`.
+/// Lines that come out are `time receiver/integration action (reason) firing alerts - resolved alerts` (those that flap say so), `time page state …`,
+/// `time lost, what becomes of it`, and `time refused why`.
 pub fn check(routing: Routing, others: &[Routing], script: &str, expected: &str) {
     let out = play(routing, others, script);
     let tidy = |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
@@ -106,6 +106,10 @@ impl Story {
                 self.world.restart(Some(alive_at));
                 Ok(Reply::Done)
             }
+            "lose" => {
+                let delivery = self.delivery(words[0], words.get(1).map_or(0, |back| back.parse::<usize>().unwrap()));
+                self.world.accept(Event::Undelivered(Box::new(delivery)))
+            }
             "warm" => self.world.accept(Event::Warm),
             "end" => Ok(Reply::Done),
             other => panic!("no verb is called {other}"),
@@ -114,9 +118,23 @@ impl Story {
             Ok(Reply::Alerts { refused, .. }) => {
                 self.out.extend(refused.iter().map(|(_, bad)| format!("{} refused {bad}", seconds(self.world.now))));
             }
+            Ok(Reply::Lost(lost)) => {
+                let words = lost.map_or("nothing to take back".to_owned(), |lost| match lost.again_at {
+                    Some(at) => format!("again at {}", seconds(at)),
+                    None if lost.given_up.is_empty() => "nothing is left to tell".to_owned(),
+                    None => format!("{} ends given up", lost.given_up.len()),
+                });
+                self.out.push(format!("{} lost, {words}", seconds(self.world.now)));
+            }
             Ok(Reply::Silence { .. } | Reply::Page(_) | Reply::Done) => {}
             Err(refused) => self.out.push(format!("{} refused {}", seconds(self.world.now), plain(&refused))),
         }
+    }
+
+    /// Returns a delivery to an integration, told as `receiver/place`, that stands before so many others to it.
+    fn delivery(&self, place: &str, back: usize) -> Delivery {
+        let is_meant = |delivery: &&Delivery| delivery_text(delivery, &self.world.routing).starts_with(&format!("{place} "));
+        self.world.store.deliveries.iter().rev().filter(is_meant).nth(back).expect("such a delivery").clone()
     }
 
     fn open_page(&self) -> String {

@@ -371,3 +371,27 @@ fn an_end_that_was_said_just_before_a_crash_stands() {
         .filter(|delivery| delivery.data.alerts.iter().all(|alert| alert.labels.get("alertname") == "Slow"));
     assert_eq!(ends.next_back().unwrap().data.status.word(), "resolved");
 }
+
+#[test]
+fn what_was_refused_says_by_whom_and_when_it_is_told_again() {
+    let mut world = world();
+    world.at(1.0).fire("Slow", None);
+    world.at(2.0);
+    let refused = world.store.deliveries.iter().find(|delivery| delivery.channel == "webhook").unwrap().clone();
+    world.at(2.5).accept(Event::Undelivered(Box::new(refused))).unwrap();
+    let verdict = "team false delivery: delivery 1 by webhook was decided at 00:00:02 and has not arrived: 1 attempts, the last: the \
+                   answer | webhook taking it; it was refused by the provider: the answer; told again at the next interval, 00:00:12";
+    assert_eq!(world.verdicts("Slow", 3.0, "rejected"), [verdict]);
+    world.at(20.0);
+    let lines = world.why("Slow", 20.0, "rejected").lines;
+    let told: Vec<&str> = lines.iter().filter(|line| line.text.contains("told again")).map(|line| line.text.as_str()).collect();
+    assert_eq!(told, ["delivery 1 was refused by the provider: the answer; told again at the next interval, 00:00:12"]);
+    let again = lines.iter().filter(|line| line.at == at(12.0)).flat_map(|line| &line.more);
+    assert_eq!(
+        again.collect::<Vec<_>>(),
+        [
+            "webhook is told: first notification, delivery 3",
+            "pagerduty: no news; it heard of the group at 00:00:02 and hears again at 01:00:02"
+        ]
+    );
+}

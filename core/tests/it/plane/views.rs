@@ -123,7 +123,7 @@ fn limits_refuse_clearly_and_hold_what_was_there() {
         Reply::Alerts { accepted, refused } => {
             (accepted, refused.iter().map(|(_, bad)| BadAlert::to_string(bad)).collect::<Vec<_>>())
         }
-        Reply::Silence { .. } | Reply::Page(_) | Reply::Done => panic!("a post of alerts is answered as one"),
+        Reply::Silence { .. } | Reply::Page(_) | Reply::Lost(_) | Reply::Done => panic!("a post of alerts is answered as one"),
     };
     assert_eq!(refused(fire(&mut world, &[("alertname", "A")])), (1, vec![]));
     assert_eq!(refused(fire(&mut world, &[("alertname", "B")])), (1, vec![]));

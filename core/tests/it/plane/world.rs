@@ -94,7 +94,7 @@ impl Store {
 fn routes_digest(record: &Record) -> Option<String> {
     match &record.entry {
         Entry::Routes(routes) => Some(routes.digest()),
-        Entry::Alerts(_) | Entry::Flush(_) | Entry::Opened { .. } => None,
+        Entry::Alerts(_) | Entry::Flush(_) | Entry::Lost(_) | Entry::Opened { .. } => None,
     }
 }
 
