@@ -94,7 +94,7 @@ describe("what it would have muted", () => {
 });
 
 describe("the form", () => {
-  const frame: Frame = { now: NOW, startsAt: null, zone: BERLIN };
+  const frame: Frame = { now: NOW, startsAt: null, begun: false, zone: BERLIN };
   const draft = (part: Partial<Draft> = {}): Draft => ({ ...startDraft(null, NOW, BERLIN), ...part });
   const said = (part: Partial<Draft>, firing: number | null = null, where = frame) => summaryWords(draft(part), planOf(draft(part), where), where, firing);
 
@@ -145,6 +145,7 @@ describe("the form", () => {
     expect(said({ length: "resolved" }, 14)).toBe("Mutes until its 14 alerts are resolved, at the latest in 1 d, 23 Nov 11:30 CET");
     expect(said({ length: "resolved" }, 1)).toMatch(/^Mutes until its alert is resolved/);
     expect(said({ length: "repeats", lastDate: "2026-12-22" })).toBe("Mutes Sat and Sun 02:00-04:00 Europe/Berlin, for the first time in 5 d 14 h, until 22 Dec");
+    expect(said({ length: "repeats", lastDate: "2026-12-22" }, null, { ...frame, begun: true })).toMatch(/Berlin, next in 5 d 14 h, until/);
     const within = { ...frame, now: Date.parse("2026-11-22T01:30:00Z") };
     expect(said({ length: "repeats", lastDate: "2026-12-22" }, null, within)).toBe("Mutes Sat and Sun 02:00-04:00 Europe/Berlin, from now on, until 22 Dec");
     expect(said({ length: "exact", exact: "" })).toBeNull();

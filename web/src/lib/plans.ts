@@ -56,6 +56,8 @@ export interface Frame {
   now: number;
   /** When it begins; null: at once. */
   startsAt: number | null;
+  /** Whether it is a silence that is changed after it has begun. */
+  begun: boolean;
   /** The reader's. */
   zone: string;
 }
@@ -133,12 +135,12 @@ export function planOf(draft: Draft, frame: Frame): Plan {
 }
 
 /** Returns a sentence that says what will happen; null while something is wrong. */
-export function summaryWords(draft: Draft, plan: Plan, { now, startsAt, zone }: Frame, firing: number | null): string | null {
+export function summaryWords(draft: Draft, plan: Plan, { now, startsAt, begun, zone }: Frame, firing: number | null): string | null {
   const { endsAt } = plan;
   if (endsAt === null || Object.keys(plan.faults).length > 0) return null;
   if (draft.length === "repeats") {
     const turn = draft.kept ? null : firstTurn(draft.repeat, Math.max(now, startsAt ?? now));
-    const first = turn === null ? "" : turn.start <= now ? ", from now on" : `, for the first time ${inSpan(turn.start, now)}`;
+    const first = turn === null ? "" : turn.start <= now ? ", from now on" : `, ${begun ? "next" : "for the first time"} ${inSpan(turn.start, now)}`;
     return `Mutes ${timesWords(plan.times, true)}${first}, until ${lastDay(endsAt, plan.times[0]?.location || "UTC", now)}`;
   }
   const stamp = minuteWords(endsAt, zone, now);

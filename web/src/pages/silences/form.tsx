@@ -44,7 +44,7 @@ export function SilenceForm({ start, changed, onDone, onAgain }: FormProps) {
   const [reason, setReason] = useState(changed?.comment ?? "");
   const [asked, setAsked] = useState(false);
   const startsAt = changed?.state === "pending" ? parseInstant(changed.starts_at) : null;
-  const frame: Frame = { now, startsAt, zone };
+  const frame: Frame = { now, startsAt, begun: changed !== null && (startsAt === null || startsAt <= now), zone };
   const plan = planOf(draft, frame);
   const noMatchers = matchers.length === 0;
 
@@ -114,7 +114,7 @@ export function SilenceForm({ start, changed, onDone, onAgain }: FormProps) {
         {changed && !noMatchers && !sameMatchers(matchers, before) && <p className="field-hint">With other matchers a new silence takes the place of this one.</p>}
         <Preview query={preview} empty={noMatchers} />
         <Past matchers={matchers} times={plan.times} open={preview.isSuccess && !noMatchers} />
-        <HowLong draft={draft} plan={plan} frame={frame} firing={firing} refused={against.length > 0} onChange={(part) => setDraft((old) => ({ ...old, ...part }))} />
+        <HowLong draft={draft} plan={plan} frame={frame} firing={firing} refused={noMatchers || against.length > 0} onChange={(part) => setDraft((old) => ({ ...old, ...part }))} />
         <TextArea
           label="Reason"
           required

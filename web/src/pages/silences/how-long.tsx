@@ -46,7 +46,7 @@ interface HowLongProps {
   frame: Frame;
   /** Alerts that fire and that the matchers mute; null: not known. */
   firing: number | null;
-  /** Whether it would be refused: then nothing will happen. */
+  /** Whether it would be refused as it stands: then nothing will happen. */
   refused: boolean;
   onChange: (part: Partial<Draft>) => void;
 }
