@@ -11,6 +11,7 @@ pub mod journeys;
 pub mod objectives;
 pub mod openapi;
 pub mod overview;
+pub mod prefix;
 pub mod problem;
 pub mod prometheus;
 pub mod runs;
@@ -78,6 +79,8 @@ pub struct Front {
     pub routing: watch::Receiver<RoutingView>,
     pub platform: Option<Arc<Platform>>,
     pub external_url: String,
+    /// Below which path all is served; empty: the root.
+    pub prefix: String,
     pub started_at: Timestamp,
     pub retention: Span,
     pub retention_bytes: Option<u64>,
@@ -117,10 +120,11 @@ pub fn starting() -> Router {
     Router::new().route("/-/healthy", routing::get(healthy)).fallback(wait)
 }
 
-/// Returns every route behind the guard.
+/// Returns every route behind the guard, below the prefix.
 pub fn router(front: Front) -> Router {
+    let prefix = front.prefix.clone();
     let acting_watch = front.watch.clone();
-    let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url);
+    let session = session::SessionState::new(front.guard.clone(), front.platform.is_some(), &front.external_url, &front.prefix);
     let readers = Arc::new(Semaphore::new(1));
     let alerts = alerts::AlertsState { watch: front.watch.clone(), db: front.db.clone(), readers };
     let why = alerts::why::WhyState { alerts: alerts.clone(), rules: front.rules.clone(), queries: front.queries.clone() };
@@ -148,6 +152,7 @@ pub fn router(front: Front) -> Router {
         queries: front.queries.clone(),
         metrics: front.metrics.clone(),
         external_url: front.external_url.clone(),
+        prefix: front.prefix.clone(),
         started_at: front.started_at,
         retention: front.retention,
         retention_bytes: front.retention_bytes,
@@ -164,7 +169,7 @@ pub fn router(front: Front) -> Router {
     };
     let tsdb = tsdb::TsdbState { stored: front.stored, guard: front.guard.clone() };
     let runs = runs::RunsState { desk: front.desk, watch: acting_watch, guard: front.guard.clone() };
-    Router::new()
+    let routes = Router::new()
         .merge(service::routes(service))
         .merge(runs::routes(runs))
         .merge(session::routes(session))
@@ -192,5 +197,6 @@ pub fn router(front: Front) -> Router {
         .layer(middleware::from_fn(accept::hurry_body))
         .layer(middleware::from_fn(add_headers))
         // Event streams stay as they are: a compressor would hold their events back.
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
+    prefix::under(&prefix, routes)
 }

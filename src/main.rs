@@ -174,6 +174,13 @@ struct ServeArgs {
     /// Where to listen, repeatable. Default: web.listen of the configuration, else 127.0.0.1:9190.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
+    /// Where people reach the service from outside, for links in notifications. Default: web.external_url of the configuration.
+    #[arg(long = "web.external-url", value_name = "URL")]
+    external_url: Option<String>,
+    /// Below which path all is served, the APIs, the page and /metrics. Default: web.route_prefix of the configuration, else the path
+    /// of the external URL.
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    route_prefix: Option<String>,
     /// Trust every caller. Refused unless every listener is loopback.
     #[arg(long)]
     no_auth: bool,
@@ -308,6 +315,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 sources: Sources { config: args.config, alertmanager: args.alertmanager_config },
                 data: args.data,
                 listen: args.listen,
+                external_url: args.external_url,
+                route_prefix: args.route_prefix,
                 auth: !args.no_auth,
                 platform: None,
                 remote_write_receiver: args.remote_write_receiver,
@@ -381,6 +390,8 @@ async fn run_demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
         sources: Sources { config, alertmanager: None },
         data: args.data,
         listen: vec![args.listen],
+        external_url: None,
+        route_prefix: None,
         auth: !args.no_auth,
         platform: Some(platform.clone()),
         remote_write_receiver: false,

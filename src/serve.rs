@@ -28,6 +28,10 @@ pub struct Args {
     pub data: PathBuf,
     /// Empty: what the configuration says, else `DEFAULT_LISTEN`.
     pub listen: Vec<SocketAddr>,
+    /// Where people reach us from outside, whatever the configuration says.
+    pub external_url: Option<String>,
+    /// Below which path all is served, whatever the configuration says.
+    pub route_prefix: Option<String>,
     pub auth: bool,
     pub platform: Option<Arc<Platform>>,
     /// Other servers may write samples, whatever the configuration says.

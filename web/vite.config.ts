@@ -5,7 +5,8 @@ const server = process.env.TOCSIN_URL ?? "http://127.0.0.1:9911";
 
 export default defineConfig({
   plugins: [react()],
-  base: "/",
+  // Whatever is referred to is so from where it stands: the server knows how far up that is for the page, and where it is mounted.
+  base: "./",
   // The server replaces this word by a fresh nonce in every answer with index.html.
   html: { cspNonce: "__CSP_NONCE__" },
   build: {

@@ -41,7 +41,7 @@ use place::Folder;
 
 pub use global::Global;
 pub use masked::{masked, masked_routing, without_password};
-pub use place::pattern_matches;
+pub use place::{check_url, path_of, pattern_matches, route_prefix};
 pub use sections::{Language, Tocsin, Web, database_fault};
 pub use storage::{Limits, MemoryBudget, Retention, RetentionClass, Storage};
 

@@ -20,6 +20,9 @@ use crate::id;
 #[allow_missing = true]
 struct Dist;
 
+/// Where the page reads what is the root to it.
+const BASE: &str = "name=\"tocsin-base\" content=\"/\"";
+
 /// Shown when the binary was built without the page.
 const NO_PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Tocsin</title>\
 <p>This binary was built without the web page. Run <code>make build</code>, which builds both; the API works as it is.";
@@ -31,11 +34,22 @@ fn policy(nonce: &str) -> String {
     )
 }
 
-/// Answers with the page's frame, with a nonce of its own; the page itself then reads the path.
-fn index() -> Response {
-    let nonce = id::secret();
+/// Returns how a browser gets from a path of ours up to the root: whoever passes requests on to us may have it under another path.
+fn way_up(path: &str) -> String {
+    match path.matches('/').count() {
+        0 | 1 => "./".to_owned(),
+        depth => "../".repeat(depth - 1),
+    }
+}
+
+/// Answers with the page's frame at a path, with a nonce of its own; the page itself then reads the path.
+fn index(path: &str) -> Response {
+    let (nonce, up) = (id::secret(), way_up(path));
     let html = match Dist::get("index.html") {
-        Some(file) => String::from_utf8_lossy(&file.data).replace("__CSP_NONCE__", &nonce),
+        Some(file) => String::from_utf8_lossy(&file.data)
+            .replace("__CSP_NONCE__", &nonce)
+            .replace("=\"./", &format!("=\"{up}"))
+            .replace(BASE, &format!("name=\"tocsin-base\" content=\"{up}\"")),
         None => NO_PAGE.to_owned(),
     };
     let mut response = html.into_response();
@@ -96,10 +110,10 @@ async fn asset(State(()): State<()>, uri: Uri, asked: HeaderMap) -> Response {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
             response
         }
-        Some(_) => index(),
+        Some(_) => index(uri.path()),
         // A file that is not there is an error; a place of the page is not.
         None if path.rsplit('/').next().is_some_and(|name| name.contains('.')) => StatusCode::NOT_FOUND.into_response(),
-        None => index(),
+        None => index(uri.path()),
     }
 }
 
@@ -112,6 +126,11 @@ pub fn routes() -> Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_root_is_found_from_everywhere() {
+        assert_eq!(["/", "/alerts", "/alerts/why", "/runs/documents/x"].map(way_up), ["./", "./", "../", "../../"]);
+    }
 
     #[test]
     fn gzip_is_sent_to_those_who_take_it() {

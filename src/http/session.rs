@@ -68,6 +68,8 @@ pub struct SessionState {
     pub guard: Arc<Guard>,
     pub demo: bool,
     pub external_url: Arc<str>,
+    /// Below which path all is served; empty: the root.
+    prefix: Arc<str>,
     attempts: Arc<Mutex<Attempts>>,
 }
 
@@ -113,8 +115,9 @@ async fn verify_password(password: String, hash: String) -> Result<bool, Problem
 }
 
 impl SessionState {
-    pub fn new(guard: Arc<Guard>, demo: bool, external_url: &str) -> SessionState {
-        SessionState { guard, demo, external_url: Arc::from(external_url), attempts: Arc::default() }
+    pub fn new(guard: Arc<Guard>, demo: bool, external_url: &str, prefix: &str) -> SessionState {
+        let (external_url, prefix) = (Arc::from(external_url), Arc::from(prefix));
+        SessionState { guard, demo, external_url, prefix, attempts: Arc::default() }
     }
 
     fn session(&self, login: Option<(SessionUser, String)>) -> Session {
@@ -133,7 +136,8 @@ impl SessionState {
 
     fn cookie(&self, value: &str, seconds: i64) -> Result<HeaderValue, Problem> {
         let secure = if self.external_url.starts_with("https://") { "; Secure" } else { "" };
-        HeaderValue::from_str(&format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"))
+        let prefix = &self.prefix;
+        HeaderValue::from_str(&format!("{COOKIE}={value}; Path={prefix}/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"))
             .map_err(|_| Problem::bad_request("the cookie cannot be written"))
     }
 

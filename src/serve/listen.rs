@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use axum::Router;
+use tocsin_core::config::{check_url, path_of, route_prefix};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -12,6 +13,7 @@ use super::Args;
 use super::tasks::Tasks;
 use crate::config::Loaded;
 use crate::http::accept::{CONNECTIONS_MAX, Door, accept};
+use crate::http::prefix::under;
 use crate::http::starting;
 
 /// Where we listen when nobody says otherwise: this machine alone can reach it.
@@ -53,9 +55,9 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// Begins to accept connections. Until there is another router they are told that the service starts.
-    pub fn open(listeners: Vec<TcpListener>, tasks: &mut Tasks) -> anyhow::Result<Doors> {
-        let (router, routers) = watch::channel(starting());
+    /// Begins to accept connections. Until there is another router they are told, below the prefix, that the service starts.
+    pub fn open(listeners: Vec<TcpListener>, prefix: &str, tasks: &mut Tasks) -> anyhow::Result<Doors> {
+        let (router, routers) = watch::channel(under(prefix, starting()));
         let (stop, stopped) = watch::channel(false);
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
         for listener in listeners {
@@ -67,11 +69,34 @@ impl Doors {
     }
 }
 
-/// Returns the URL that people reach us by.
-pub fn external_url(loaded: &Loaded, listeners: &[TcpListener]) -> anyhow::Result<String> {
-    if let Some(url) = &loaded.config.tocsin.web.external_url {
-        return Ok(url.clone());
+/// By what name and below which path people reach us.
+pub struct Place {
+    /// Without a slash at its end.
+    pub external_url: String,
+    /// Below which path all is served; empty: the root.
+    pub prefix: String,
+}
+
+/// Returns where people reach us.
+///
+/// Errors: a URL that is none, and a path that cannot be a prefix.
+pub fn place(args: &Args, loaded: &Loaded, listeners: &[TcpListener]) -> anyhow::Result<Place> {
+    let web = &loaded.config.tocsin.web;
+    let told = args.external_url.as_ref().or(web.external_url.as_ref()).map(|url| url.trim_end_matches('/').to_owned());
+    if let Some(fault) = args.external_url.as_deref().and_then(|url| check_url(url).err()) {
+        bail!("--web.external-url: {fault}");
     }
+    let asked = args.route_prefix.as_deref().or(web.route_prefix.as_deref());
+    let path = asked.unwrap_or_else(|| told.as_deref().map_or("", path_of));
+    let prefix = route_prefix(path).map_err(|fault| anyhow::anyhow!("--web.route-prefix: {fault}"))?;
+    Ok(match told {
+        Some(external_url) => Place { external_url, prefix },
+        None => Place { external_url: address_of(listeners)? + &prefix, prefix },
+    })
+}
+
+/// Returns the URL of our own address.
+fn address_of(listeners: &[TcpListener]) -> anyhow::Result<String> {
     let address = listeners.first().context("nothing to listen on")?.local_addr().context("a listener without an address")?;
     let url = own_url(address, host_name().as_deref());
     if address.ip().is_unspecified() {

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::acting::{self, Acting};
 use super::chores::{Chores, MAINTENANCE_STILL};
-use super::listen::{Doors, external_url, listen};
+use super::listen::{Doors, Place, listen, place};
 use super::open::{make_first_account, open_db, open_store, restore, retention};
 use super::reload::{Live, addressees_of, classes, documents_of, routing_of, stand};
 use super::tasks::Tasks;
@@ -85,12 +85,12 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         tracing::warn!("{warning}");
     }
     let listeners = listen(&args, &loaded).await?;
-    let external_url = external_url(&loaded, &listeners)?;
+    let Place { external_url, prefix } = place(&args, &loaded, &listeners)?;
     let started_at = clock::now();
 
     // Whoever looks whether we are well gets an answer from here on, however long the log of samples is.
     let mut tasks = Tasks::default();
-    let Doors { router, stop, room } = Doors::open(listeners, &mut tasks)?;
+    let Doors { router, stop, room } = Doors::open(listeners, &prefix, &mut tasks)?;
 
     let storage = loaded.config.storage;
     let (store, disk) = open_store(&args.data, &storage).await?;
@@ -285,6 +285,7 @@ pub async fn start(args: Args) -> anyhow::Result<Service> {
         routing,
         platform: args.platform.clone(),
         external_url: external_url.clone(),
+        prefix: prefix.clone(),
         started_at,
         retention: retention(&storage),
         retention_bytes: storage.retention_bytes,

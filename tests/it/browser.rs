@@ -1,12 +1,13 @@
 //! The web page in a real browser, against the real binary and its demo platform.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::harness::service::binary;
+use crate::harness::service::{Service, Setup, binary};
 use crate::harness::{free_port, http, repository, set_up, within};
 
 /// One browser at a time: its waits are short, as a person's are.
@@ -45,28 +46,33 @@ impl Demo {
 
     /// Runs the page's own tests against the demo.
     async fn run(&self, arguments: &[&str]) {
-        set_up("web/node_modules");
-        let tests = Command::new("node")
-            .args(["--test", "--test-concurrency=1", "--test-timeout=300000", "--test-force-exit", "--test-reporter=tap"])
-            .args(arguments)
-            .current_dir(repository().join("web"))
-            .env("TOCSIN_URL", format!("http://{}", self.address))
-            .env("TOCSIN_USER", "admin")
-            .env("TOCSIN_PASSWORD", &self.password)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .expect("node is not installed; `make setup` installs it");
-        let said = String::from_utf8_lossy(&tests.stdout).into_owned() + &String::from_utf8_lossy(&tests.stderr);
-        let is_news = |line: &&str| {
-            ["not ok ", "error:", "- waiting", "Error", "    + ", ".test.mjs:"].iter().any(|word| line.contains(word))
-        };
-        let failed: Vec<&str> = said.lines().filter(is_news).collect();
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        assert!(tests.status.success(), "{}\n--- the service's last words\n{log}", failed.join("\n"));
-        assert!(said.contains("# pass ") && !said.contains("# pass 0"), "no test ran: {said}");
+        let log = self.folder.path().join("log");
+        play(&format!("http://{}", self.address), &self.password, &log, arguments).await;
     }
+}
+
+/// Runs the page's own tests against a service.
+async fn play(url: &str, password: &str, log: &Path, arguments: &[&str]) {
+    set_up("web/node_modules");
+    let tests = Command::new("node")
+        .args(["--test", "--test-concurrency=1", "--test-timeout=300000", "--test-force-exit", "--test-reporter=tap"])
+        .args(arguments)
+        .current_dir(repository().join("web"))
+        .env("TOCSIN_URL", url)
+        .env("TOCSIN_USER", "admin")
+        .env("TOCSIN_PASSWORD", password)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("node is not installed; `make setup` installs it");
+    let said = String::from_utf8_lossy(&tests.stdout).into_owned() + &String::from_utf8_lossy(&tests.stderr);
+    let is_news =
+        |line: &&str| ["not ok ", "error:", "- waiting", "Error", "    + ", ".test.mjs:"].iter().any(|word| line.contains(word));
+    let failed: Vec<&str> = said.lines().filter(is_news).collect();
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    assert!(tests.status.success(), "{}\n--- the service's last words\n{log}", failed.join("\n"));
+    assert!(said.contains("# pass ") && !said.contains("# pass 0"), "no test ran: {said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,4 +101,22 @@ async fn a_person_finds_who_grows() {
 async fn a_person_learns_why_nobody_was_told() {
     let _turn = BROWSER.lock().await;
     Demo::start().await.run(&["e2e/why.test.mjs"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_silences_with_care() {
+    let _turn = BROWSER.lock().await;
+    Demo::start().await.run(&["e2e/silences.test.mjs"]).await;
+}
+
+/// The page stands below a path, and is looked at by somebody who logs in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_works_below_a_path() {
+    let _turn = BROWSER.lock().await;
+    let config = "web: {external_url: 'http://watch.test/deep/tocsin'}\nrule_files: [rules.yml]\n";
+    let rules = "groups: [{name: g, interval: 1s, rules: [{alert: Below, expr: vector(1)}]}]\n";
+    let setup = Setup::new(config).with_file("rules.yml", rules).with_auth().with_prefix("/deep/tocsin");
+    let service = Service::start(setup).await;
+    let password = service.first_password();
+    play(&service.url(""), &password, &service.path("log"), &["e2e/prefix.test.mjs"]).await;
 }

@@ -27,6 +27,7 @@ mod operation;
 mod paging;
 mod parity;
 mod postgres;
+mod prefix;
 mod prometheus_api;
 mod receivers;
 mod reloading;

@@ -71,17 +71,17 @@ export async function logIn(page, under, path = "/", base = under.url) {
 }
 
 /** Asks the API from inside the page, with its session. */
-export function api(page, method, path, body) {
+export function api(page, method, path, body, root = "") {
   return page.evaluate(
-    async ([how, where, what]) => {
-      const session = await (await fetch("/api/tocsin/v1/session")).json();
+    async ([how, where, what, above]) => {
+      const session = await (await fetch(`${above}/api/tocsin/v1/session`)).json();
       const asked = { method: how, headers: { "content-type": "application/json", "x-tocsin-csrf": session.csrf ?? "" } };
       if (what !== null) asked.body = JSON.stringify(what);
       const response = await fetch(where, asked);
       const text = await response.text();
       return { status: response.status, body: text === "" ? null : JSON.parse(text) };
     },
-    [method, path, body ?? null],
+    [method, path, body ?? null, root],
   );
 }
 

@@ -38,7 +38,8 @@ async function file(path, response) {
   const nonce = randomBytes(16).toString("base64");
   const page = await readFile(join(DIST, "index.html"), "utf8").catch(() => "run npm run build first");
   response.writeHead(200, { "content-type": TYPES[".html"], "cache-control": "no-store", "content-security-policy": policy(nonce) });
-  return response.end(page.replaceAll("__CSP_NONCE__", nonce));
+  const up = "../".repeat(path.split("/").length - 2) || "./";
+  return response.end(page.replaceAll("__CSP_NONCE__", nonce).replaceAll('="./', `="${up}`).replace('content="/"', `content="${up}"`));
 }
 
 /** Starts a mock server; returns its address and how to stop it. */

@@ -20,7 +20,7 @@ impl Folder {
 }
 
 /// Checks that a text is an absolute URL of HTTP. The message never repeats it, since URLs hold secrets.
-pub(super) fn check_url(url: &str) -> Result<(), &'static str> {
+pub fn check_url(url: &str) -> Result<(), &'static str> {
     let scheme = url.split_once("://").map(|(scheme, _)| scheme).or_else(|| url.split_once(':').map(|(scheme, _)| scheme));
     if !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")) {
         return Err("URL scheme must be 'http' or 'https'");
@@ -34,6 +34,32 @@ pub(super) fn check_url(url: &str) -> Result<(), &'static str> {
         return Err("a URL holds no spaces and no control characters; write them as %20 and the like");
     }
     Ok(())
+}
+
+/// Returns the path below which all is served: empty for the root, else as `/tocsin`, however many slashes stand around it.
+///
+/// Errors: what no path of a URL holds, or what would be another path to those who read it.
+/// Source: Prometheus and Alertmanager, `--web.route-prefix`.
+pub fn route_prefix(text: &str) -> Result<String, &'static str> {
+    let path = text.trim_matches('/');
+    if path.is_empty() {
+        return Ok(String::new());
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(c);
+    if !path.chars().all(is_plain) {
+        return Err("a prefix holds letters, digits, slashes and - . _ ~ only; write it as /tocsin");
+    }
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err("a prefix has no empty parts, and none that is . or ..");
+    }
+    Ok(format!("/{path}"))
+}
+
+/// Returns the path of a URL, which is where people find what is served below it.
+pub fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("", |start| &rest[start..]);
+    path.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// Returns whether a path has at most one pattern, in its last part; so reading a folder once finds all files.
@@ -108,6 +134,18 @@ fn one(pattern: &[char], at: usize, c: char) -> Option<(usize, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_is_a_plain_path_without_its_slashes() {
+        for (text, prefix) in [("", ""), ("/", ""), ("tocsin", "/tocsin"), ("/a/b-1/", "/a/b-1"), ("//x", "/x")] {
+            assert_eq!(route_prefix(text).as_deref(), Ok(prefix), "{text}");
+        }
+        for bad in ["/a//b", "/a/../b", "/a b", "/%2e", "/a?b", "/\"x", "/ä"] {
+            assert!(route_prefix(bad).is_err(), "{bad}");
+        }
+        let paths = ["http://x:1/a/b", "https://x", "http://x/", "http://x/a?b=/c"].map(path_of);
+        assert_eq!(paths, ["/a/b", "", "/", "/a"]);
+    }
 
     #[test]
     fn names_fit_patterns_as_in_go() {

@@ -10,7 +10,7 @@ use crate::yaml::{Table, Value};
 
 use super::client;
 use super::global::Global;
-use super::place::{Folder, check_url};
+use super::place::{Folder, check_url, route_prefix};
 use super::remote::quietly;
 
 /// What queries and rules may say beyond what Prometheus 3.5 takes without flags. Objectives and runbooks speak the stable language.
@@ -60,13 +60,15 @@ pub struct Web {
     pub listen: Vec<String>,
     /// Where people reach us from outside, for links in notifications; no slash at the end.
     pub external_url: Option<String>,
+    /// Below which path all is served, such as `/tocsin`; None: that of `external_url`.
+    pub route_prefix: Option<String>,
     /// Whether other servers may write samples.
     pub remote_write_receiver: bool,
 }
 
 impl Default for Web {
     fn default() -> Web {
-        Web { listen: Vec::new(), external_url: None, remote_write_receiver: true }
+        Web { listen: Vec::new(), external_url: None, route_prefix: None, remote_write_receiver: true }
     }
 }
 
@@ -242,6 +244,14 @@ fn web(mut table: Table<'_, '_>) -> Web {
             url.error(message);
         }
         web.external_url = Some(text.trim_end_matches('/').to_owned());
+    }
+    if let Some(prefix) = table.value("route_prefix")
+        && let Some(text) = prefix.text()
+    {
+        if let Err(message) = route_prefix(&text) {
+            prefix.error(message);
+        }
+        web.route_prefix = Some(text);
     }
     web.remote_write_receiver = table.boolean("remote_write_receiver").unwrap_or(true);
     table.finish();

@@ -30,6 +30,7 @@ pub struct StatusState {
     pub retention: Span,
     pub retention_bytes: Option<u64>,
     pub external_url: String,
+    pub prefix: String,
     pub queries: Queries,
     pub metrics: Arc<Metrics>,
     /// The configuration as YAML, secrets masked.
@@ -147,6 +148,7 @@ async fn flags(State(state): State<StatusState>) -> Response {
         "web.enable-admin-api": "true",
         "web.enable-lifecycle": "true",
         "web.external-url": state.external_url,
+        "web.route-prefix": if state.prefix.is_empty() { "/" } else { state.prefix.as_str() },
     }))
 }
 

@@ -85,16 +85,22 @@ pub async fn alertmanager(folder: &Path, config: &str) -> Peer {
 
 /// As `alertmanager`, on a port of its own.
 pub async fn alertmanager_at(folder: &Path, config: &str, port: u16) -> Peer {
+    alertmanager_with(folder, config, &[], port, "").await
+}
+
+/// As `alertmanager_at`, with more arguments, which have it serve below a path.
+pub async fn alertmanager_with(folder: &Path, config: &str, more: &[&str], port: u16, prefix: &str) -> Peer {
     let address = format!("127.0.0.1:{port}");
     let file = folder.join("alertmanager.yml");
     std::fs::write(&file, config).expect("the folder takes files");
-    let arguments = [
+    let mut arguments = vec![
         format!("--config.file={}", file.display()),
         format!("--storage.path={}", folder.join("alertmanager").display()),
         format!("--web.listen-address={address}"),
         "--cluster.listen-address=".to_owned(),
     ];
-    start("prometheus-alertmanager", &arguments, address, "/-/ready").await
+    arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+    start("prometheus-alertmanager", &arguments, address, &format!("{prefix}/-/ready")).await
 }
 
 /// Starts a Prometheus with a configuration, which it keeps with its data in `folder`.

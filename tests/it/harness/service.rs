@@ -23,6 +23,8 @@ pub struct Setup {
     pub files: Vec<(String, String)>,
     /// Ask callers who they are.
     pub auth: bool,
+    /// Below which path it is asked; empty: the root.
+    pub prefix: &'static str,
 }
 
 impl Setup {
@@ -32,6 +34,11 @@ impl Setup {
 
     pub fn with_file(mut self, name: &str, text: impl Into<String>) -> Setup {
         self.files.push((name.to_owned(), text.into()));
+        self
+    }
+
+    pub fn with_prefix(mut self, prefix: &'static str) -> Setup {
+        self.prefix = prefix;
         self
     }
 
@@ -128,7 +135,7 @@ impl Service {
     }
 
     pub async fn wait_until_ready(&mut self) {
-        let (log, client) = (self.path("log"), self.client.clone());
+        let (log, client, prefix) = (self.path("log"), self.client.clone(), self.setup.prefix);
         let child = self.child.as_mut().expect("it was started");
         let address = within(START_MAX, "the service is ready", async || {
             if let Some(status) = child.try_wait().expect("a child of ours") {
@@ -137,7 +144,7 @@ impl Service {
             let text = fs::read_to_string(&log).unwrap_or_default();
             let address = text.rsplit("Listening on address=").next().filter(|rest| rest.len() < text.len())?;
             let address = address.lines().next()?.trim().to_owned();
-            let answer = client.get(format!("http://{address}/-/ready")).send().await.ok()?;
+            let answer = client.get(format!("http://{address}{prefix}/-/ready")).send().await.ok()?;
             answer.status().is_success().then_some(address)
         })
         .await;
@@ -149,7 +156,7 @@ impl Service {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{}{path}", self.address, self.setup.prefix)
     }
 
     /// Returns what it has logged over all its lives.

@@ -1,3 +1,4 @@
+import { PREFIX } from "../lib/prefix.ts";
 import type { Problem, PrometheusAnswer } from "./types.ts";
 
 /** What went wrong between the page and the server; status 0 means that no answer came. */
@@ -49,7 +50,7 @@ async function send(method: Method, path: string, body: unknown, signal: AbortSi
   if (method !== "GET" && csrf !== "") headers["x-tocsin-csrf"] = csrf;
   const limit = AbortSignal.timeout(PATIENCE);
   try {
-    return await fetch(path, {
+    return await fetch(PREFIX + path, {
       method,
       headers,
       credentials: "same-origin",

@@ -1,4 +1,5 @@
 import { queryOptions } from "@tanstack/react-query";
+import { PREFIX } from "../lib/prefix.ts";
 import { get } from "./client.ts";
 import type { Run, RunDocument } from "./runs.ts";
 
@@ -96,7 +97,7 @@ export const experimentsQuery = queryOptions({
 });
 
 /** Where the report of a run is served, as a page that stands alone or as data. */
-export const reportAddress = (run: string, form: "html" | "json") => `/api/tocsin/v1/runs/${encodeURIComponent(run)}/report${form === "html" ? ".html" : ""}`;
+export const reportAddress = (run: string, form: "html" | "json") => `${PREFIX}/api/tocsin/v1/runs/${encodeURIComponent(run)}/report${form === "html" ? ".html" : ""}`;
 
 export function reportQuery(run: string) {
   return queryOptions({

@@ -1,6 +1,7 @@
+import { PREFIX } from "../lib/prefix.ts";
 import { retryDelay } from "../lib/stream.ts";
 
-const STREAM_URL = "/api/tocsin/v1/stream";
+const STREAM_URL = `${PREFIX}/api/tocsin/v1/stream`;
 const EVENTS = ["heartbeat", "change", "resync"] as const;
 
 /** What passes between the tab that holds the stream and the others. */

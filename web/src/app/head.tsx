@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useEffect, type ReactNode } from "react";
 import { overviewQuery } from "../api/queries.ts";
+import { PREFIX } from "../lib/prefix.ts";
 import { useIsLead, useMayAudit } from "./session.ts";
 
 export interface Place {
@@ -60,7 +61,7 @@ export function PageHead({ title, note, places, always = false, children }: Head
   useEffect(() => {
     document.title = `${firing > 0 ? `${firing} firing, ` : ""}${title}, Tocsin`;
     const icon = document.getElementById("favicon");
-    icon?.setAttribute("href", critical ? "/favicon-firing.svg" : "/favicon.svg");
+    icon?.setAttribute("href", `${PREFIX}/favicon${critical ? "-firing" : ""}.svg`);
   }, [title, firing, critical]);
 
   return (

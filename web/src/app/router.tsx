@@ -17,6 +17,7 @@ import {
   readWhySearch,
   stringifySearch,
 } from "../lib/search.ts";
+import { PREFIX } from "../lib/prefix.ts";
 import { AlertsScreen } from "../pages/alerts/screen.tsx";
 import { OverviewScreen } from "../pages/overview/screen.tsx";
 import { Broken, NotFound } from "./fallbacks.tsx";
@@ -103,6 +104,7 @@ const audit = createRoute({ ...at("/settings/audit"), component: lazyRouteCompon
 
 export const router = createRouter({
   routeTree: root.addChildren([overview, alerts, silences, notifications, why, rules, inbox, objectives, objective, runs, run, documents, document, safety, drills, report, explore, targets, series, settings, users, tokens, audit]),
+  basepath: PREFIX === "" ? "/" : PREFIX,
   parseSearch,
   stringifySearch,
   defaultPreload: "intent",

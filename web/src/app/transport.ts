@@ -1,9 +1,13 @@
 import { openStream, type Hear, type Relay } from "./event-source.ts";
+import { PREFIX } from "../lib/prefix.ts";
 import workerUrl from "./stream-worker.ts?sharedworker&url";
+
+/** Another service on the same host, below another path, has a stream of its own. */
+const NAME = `tocsin.stream${PREFIX}`;
 
 /** Shares one stream among all tabs of the browser: the tab that holds the lock reads it and tells the others. */
 function shareByLock(hear: Hear): () => void {
-  const channel = new BroadcastChannel("tocsin.stream");
+  const channel = new BroadcastChannel(NAME);
   const stop = new AbortController();
   let last: Relay | null = null;
   let leading = false;
@@ -28,7 +32,7 @@ function shareByLock(hear: Hear): () => void {
         resolve();
       });
     });
-  navigator.locks.request("tocsin.stream", { signal: stop.signal }, lead).catch(() => {
+  navigator.locks.request(NAME, { signal: stop.signal }, lead).catch(() => {
     // The wait for the lock ends this way when the page stops it; there is nothing to undo.
   });
   return () => {
@@ -46,7 +50,7 @@ function shareByWorker(hear: Hear): () => void {
     },
   });
   const url = trusted ? (trusted.createScriptURL(workerUrl) as unknown as string) : workerUrl;
-  const worker = new SharedWorker(url, { name: "tocsin.stream", type: "module" });
+  const worker = new SharedWorker(url, { name: NAME, type: "module" });
   worker.port.addEventListener("message", (message: MessageEvent<Relay>) => hear(message.data));
   worker.port.start();
   return () => worker.port.close();

@@ -7,6 +7,7 @@ import { EditorView, keymap, placeholder } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { PromQLExtension } from "@prometheus-io/codemirror-promql";
 import { useEffect, useRef } from "react";
+import { PREFIX } from "../lib/prefix.ts";
 import type { Span } from "../lib/position.ts";
 
 export interface EditorProps {
@@ -67,7 +68,7 @@ function promql() {
   return new PromQLExtension()
     .activateCompletion(true)
     .activateLinter(true)
-    .setComplete({ remote: { url: "", apiPrefix: "/api/v1", httpMethod: "GET", cache: { maxAge: 120_000 } }, maxMetricsMetadata: 10_000 })
+    .setComplete({ remote: { url: "", apiPrefix: `${PREFIX}/api/v1`, httpMethod: "GET", cache: { maxAge: 120_000 } }, maxMetricsMetadata: 10_000 })
     .asExtension();
 }
 
