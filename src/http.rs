@@ -158,9 +158,14 @@ pub fn router(front: Front) -> Router {
         retention_bytes: front.retention_bytes,
         config: front.config,
     };
-    let alertmanager =
-        alertmanager::AlertmanagerState { watch: front.watch, started_at: front.started_at, routing: front.routing };
+    let alertmanager = alertmanager::AlertmanagerState {
+        watch: front.watch,
+        started_at: front.started_at,
+        routing: front.routing,
+        metrics: front.metrics.clone(),
+    };
     let service = service::ServiceState {
+        watch: acting_watch.clone(),
         ready: front.ready,
         pulses: front.pulses,
         metrics: front.metrics,

@@ -2,6 +2,7 @@
 
 pub mod alertmanagers;
 pub mod limits;
+pub mod notifications;
 pub mod remote;
 pub mod stored;
 
@@ -21,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 use crate::db::deliveries::DeliveryState;
 use alertmanagers::Alertmanagers;
 use limits::Limits;
+use notifications::Notifications;
 use remote::Sending;
 use stored::Stored;
 
@@ -123,6 +125,8 @@ pub struct Metrics {
     /// What is sent to other servers.
     pub sending: Sending,
     pub alertmanagers: Alertmanagers,
+    /// What Alertmanager tells of itself.
+    pub notifications: Notifications,
     /// What limits have refused, and how memory stands.
     pub limits: Limits,
     /// What is stored.
@@ -173,6 +177,7 @@ impl Metrics {
             writes_refused: Family::default(),
             sending: Sending::register(&mut registry),
             alertmanagers: Alertmanagers::register(&mut registry),
+            notifications: Notifications::register(&mut registry),
             limits: Limits::register(&mut registry),
             stored: Stored::register(&mut registry),
             remote_queue_errors: Counter::default(),

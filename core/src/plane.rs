@@ -43,7 +43,7 @@ pub use duty::{Duties, Duty};
 pub use extension::Extension;
 pub use flap::{FLAPPING, Flap};
 pub use silencing::Reminder;
-pub use view::{AlertState, AlertView, GroupView};
+pub use view::{AlertState, AlertView, Counts, GroupView};
 pub use witness::ANSWERS_MAX;
 
 /// After a start, notifications wait at most this long for our own rules to be evaluated once, so that inhibitors exist.

@@ -22,13 +22,13 @@ use tokio::sync::watch;
 
 use super::prometheus::Parameters;
 use crate::pipeline::watch::Watch;
+use crate::telemetry::Metrics;
+use crate::telemetry::notifications::ALERTMANAGER_VERSION;
 
 use fault::V2Error;
 
 /// One post may hold this much.
 const POST_BYTES_MAX: usize = 16 << 20;
-/// What we say we are: clients choose their dialect by it.
-const VERSION: &str = "0.33.0";
 /// The label that every receiver has.
 const RECEIVER_NAME: &str = "name";
 
@@ -38,6 +38,7 @@ pub struct AlertmanagerState {
     pub started_at: Timestamp,
     /// The routing part of the configuration as clients see it.
     pub routing: watch::Receiver<RoutingView>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl AlertmanagerState {
@@ -85,7 +86,7 @@ async fn status(State(state): State<AlertmanagerState>) -> Response {
     Json(json!({
         "cluster": { "name": "tocsin", "status": "ready", "peers": [{ "name": "tocsin", "address": "127.0.0.1:0" }] },
         "versionInfo": {
-            "version": VERSION, "revision": env!("CARGO_PKG_VERSION"), "branch": "tocsin", "buildUser": "", "buildDate": "", "goVersion": ""
+            "version": ALERTMANAGER_VERSION, "revision": env!("CARGO_PKG_VERSION"), "branch": "tocsin", "buildUser": "", "buildDate": "", "goVersion": ""
         },
         "config": { "original": &*routing.yaml },
         "uptime": state.started_at.rfc3339(),

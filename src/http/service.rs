@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router, routing};
 use tocsin_core::problem::Problem as ConfigProblem;
@@ -12,11 +12,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::access::{Caller, Guard};
 use super::problem::Problem;
+use crate::clock;
 use crate::pipeline::pulse::Pulse;
+use crate::pipeline::watch::Watch;
 use crate::telemetry::Metrics;
+use crate::telemetry::notifications::plain;
 
 #[derive(Clone)]
 pub struct ServiceState {
+    pub watch: Watch,
     pub ready: Arc<AtomicBool>,
     pub pulses: Arc<[Pulse]>,
     pub metrics: Arc<Metrics>,
@@ -40,9 +44,21 @@ async fn ready(State(state): State<ServiceState>) -> (StatusCode, &'static str) 
     }
 }
 
-async fn metrics(State(state): State<ServiceState>) -> Response {
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], state.metrics.encode())
-        .into_response()
+const OPENMETRICS: &str = "application/openmetrics-text";
+
+/// Answers in the form of OpenMetrics where it is asked for, else in the older one, which more programs read.
+async fn metrics(State(state): State<ServiceState>, headers: HeaderMap) -> Response {
+    let now = clock::now();
+    // When it is too busy to be asked, what was counted last stands.
+    if let Ok(counts) = state.watch.ask(move |alerting| alerting.plane.counts(now)).await {
+        state.metrics.notifications.count(&counts);
+    }
+    let text = state.metrics.encode();
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if accepted.into_iter().any(|accepted| accepted.contains(OPENMETRICS)) {
+        return ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response();
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], plain(&text)).into_response()
 }
 
 async fn reload(State(state): State<ServiceState>, Extension(caller): Extension<Caller>) -> Result<String, Problem> {

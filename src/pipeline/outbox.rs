@@ -25,6 +25,7 @@ use crate::db::{Db, DbError};
 use crate::id;
 use crate::notify::{Outcome, Sender};
 use crate::telemetry::Metrics;
+use crate::telemetry::notifications::Attempted;
 
 /// Lanes of one place looked at in one go: those under way, and as many again for each that may end meanwhile.
 const LANES_MAX: i64 = 8 * AT_A_PLACE_MAX as i64;
@@ -163,6 +164,7 @@ impl Outbox {
             self.db.expire_delivery(head.id, now).await?;
             tracing::error!(delivery = head.id, channel = head.place.1, "a delivery has expired");
             self.metrics.delivery_ended(&head.place.1, DeliveryState::Expired);
+            self.metrics.notifications.expired(&head.place.1);
             self.hub.tell(Topic::Deliveries, Some(&head.id.to_string()));
             let outbox = self.clone();
             under_way.tasks.spawn(async move { outbox.hand_back(head.id).await });
@@ -214,6 +216,18 @@ impl Outbox {
             }
         }
         self.metrics.attempt(&row.channel, word, watch.seconds());
+        self.metrics.notifications.attempted(Attempted {
+            channel: &row.channel,
+            number,
+            decided_at: row.created_at,
+            at: started_at,
+            seconds: watch.seconds(),
+            failure: (verdict != Verdict::Finished(DeliveryState::Delivered)).then_some(&detail),
+            again_at: match verdict {
+                Verdict::RetryAt(at) => Some(at),
+                Verdict::Finished(_) | Verdict::Partly => None,
+            },
+        });
         match verdict {
             Verdict::Finished(state) => self.metrics.delivery_ended(&row.channel, state),
             Verdict::Partly => self.metrics.delivery_ended(&row.channel, DeliveryState::Rejected),

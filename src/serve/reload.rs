@@ -1,6 +1,6 @@
 //! The reload: a configuration that is sound goes into force whole, any other one changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_core::config::{Config, Limits, MemoryBudget, RetentionClass, Storage};
@@ -11,6 +11,7 @@ use tocsin_core::problem::{Position, Problem, Severity};
 use tocsin_core::promql::evaluate::Options;
 use tocsin_core::promql::parse::Syntax;
 use tocsin_core::route::receiver::Receiver;
+use tocsin_core::route::tree::{Route, Routing};
 use tocsin_core::rule::{Environment, named};
 use tocsin_core::run::settings::Settings;
 use tocsin_core::store::{Class, Classes, EXEMPLARS_MAX, SERIES_MAX, SeriesLimits, Store};
@@ -34,6 +35,7 @@ use crate::pipeline::rules::{self, Rules};
 use crate::pipeline::scrapes::Scrapes;
 use crate::pipeline::watch::Watch;
 use crate::telemetry::Metrics;
+use crate::telemetry::notifications::Size;
 
 /// The parts that a reload reaches.
 pub struct Live {
@@ -115,6 +117,22 @@ pub fn routing_of(loaded: &Loaded) -> RoutingView {
     }
 }
 
+/// Returns how much of a routing is in use: receivers that no route leads to do not count.
+fn size_of(routing: &Routing) -> Size {
+    fn used<'r>(route: &'r Route, names: &mut BTreeSet<&'r str>) {
+        names.insert(&route.receiver);
+        route.routes.iter().for_each(|child| used(child, names));
+    }
+    let mut names = BTreeSet::new();
+    used(&routing.root, &mut names);
+    let receivers = names.iter().filter_map(|name| routing.receivers.get(*name));
+    Size {
+        integrations: receivers.map(|receiver| receiver.integrations.len()).sum(),
+        receivers: names.len(),
+        inhibition_rules: routing.inhibitions.len(),
+    }
+}
+
 impl Live {
     /// Reads the configuration anew and puts it into force; returns its warnings.
     ///
@@ -142,6 +160,7 @@ impl Live {
             }
             Err(problems) => {
                 self.metrics.config_reload_successful.set(0);
+                self.metrics.notifications.config_successful.set(0);
                 tracing::error!("the new configuration cannot be used, the old one stays\n{}", lines(&problems));
                 Err(problems)
             }
@@ -168,6 +187,8 @@ impl Live {
         self.routing.send_replace(routing_of(&loaded));
         self.settings.send_replace(Arc::new(loaded.config.act.clone()));
         self.documents.send_replace(documents_of(&loaded));
+        let size = size_of(&loaded.config.routing);
+        self.metrics.notifications.configured(&loaded.routing_yaml, size, clock::now());
         let Loaded { config, groups, objectives, .. } = loaded;
         // Routing first: alerts of new rules must meet the routes that were written for them.
         if self.watch.event(Event::Reload(Arc::new(config.routing))).await.is_err() {

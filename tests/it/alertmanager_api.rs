@@ -1,6 +1,8 @@
 //! Alertmanager's API v2: the same requests to a real Alertmanager and to us, one after the other, and the answers side by side.
 
 mod asked;
+mod configured;
+mod metrics;
 
 use reqwest::{Method, header};
 use serde_json::{Map, Value};

@@ -7,7 +7,7 @@ use crate::model::{Fingerprint, LabelSet, Matcher};
 use crate::page::Page;
 use crate::route::alert::Alert;
 use crate::route::dispatch::group::{Group, Stretch};
-use crate::route::silence::Silence;
+use crate::route::silence::{Silence, SilenceState};
 use crate::route::time_interval::silent_by;
 use crate::time::Timestamp;
 
@@ -52,7 +52,50 @@ pub struct GroupView {
     pub next_flush_at: Option<Timestamp>,
 }
 
+/// How much the plane holds, by the states that Alertmanager counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Firing alerts that no silence and no other alert holds back.
+    pub active: usize,
+    pub suppressed: usize,
+    /// Firing alerts for which no group has room.
+    pub unprocessed: usize,
+    /// Groups that some route feeds.
+    pub groups: usize,
+    pub silences_pending: usize,
+    pub silences_active: usize,
+    pub silences_expired: usize,
+}
+
 impl Plane {
+    /// Returns how much is held at an instant.
+    pub fn counts(&self, now: Timestamp) -> Counts {
+        let silences = self.silences.active(now);
+        let mut counts = Counts::default();
+        for alert in self.firing(now) {
+            let is_held = || {
+                silences.iter().any(|silence| silence.mutes(&alert.labels, now))
+                    || !self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now)).is_empty()
+            };
+            if self.loose.contains(&alert.fingerprint) {
+                counts.unprocessed += 1;
+            } else if is_held() {
+                counts.suppressed += 1;
+            } else {
+                counts.active += 1;
+            }
+        }
+        for silence in self.silences.iter() {
+            match silence.state(now) {
+                SilenceState::Pending => counts.silences_pending += 1,
+                SilenceState::Active => counts.silences_active += 1,
+                SilenceState::Expired => counts.silences_expired += 1,
+            }
+        }
+        counts.groups = self.groups.values().filter(|group| !group.strands.is_empty()).count();
+        counts
+    }
+
     /// Returns every firing alert in order of fingerprint.
     pub fn alerts(&self, now: Timestamp) -> Vec<AlertView> {
         self.preview(&[], now)

@@ -222,6 +222,9 @@ pub(super) async fn post_alerts(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, V2Error> {
     let (alerts, mut faults) = read(&json_body(&headers, body, "alerts")?)?;
+    let (now, invalid) = (clock::now(), faults.len());
+    let resolved = alerts.iter().filter(|alert| alert.ends_at.is_some_and(|end| end <= now)).count();
+    let firing = alerts.len() - resolved;
     if !alerts.is_empty() {
         match state.watch.request(Event::Alerts(alerts), None).await? {
             Ok(Reply::Alerts { refused, .. }) => {
@@ -231,6 +234,8 @@ pub(super) async fn post_alerts(
             Err(refused) => faults.push(V2Error::bad(refused.to_string())),
         }
     }
+    let refused = faults.len() - invalid;
+    state.metrics.notifications.posted(firing, resolved, invalid + refused);
     V2Error::of_all(faults).map_or(Ok(StatusCode::OK), Err)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tocsin_core::model::{LabelSet, Matcher};
-use tocsin_core::plane::{Action, AlertState, Event, Limits, Plane, Records, Refused, Reply};
+use tocsin_core::plane::{Action, AlertState, Counts, Event, Limits, Plane, Records, Refused, Reply};
 use tocsin_core::route::alert::{BadAlert, IncomingAlert};
 use tocsin_core::route::silence::SilenceRequest;
 use tocsin_core::route::time_interval::TimeInterval;
@@ -112,6 +112,24 @@ fn alerts_say_what_becomes_of_them() {
     );
     assert_eq!(world.plane.preview(&[Matcher::equal("alertname", "Slow")], world.now).len(), 2);
     assert_eq!((world.plane.silences().len(), world.plane.pages().len()), (1, 1));
+}
+
+#[test]
+fn what_is_held_is_counted_by_state() {
+    let mut world = world();
+    let limits = Limits { groups: 3, ..Limits::default() };
+    world.plane = Plane::restore(world.routing.clone(), "", world.store.records(None)).with_limits(limits);
+    world.accept(silence("s1", "Full")).unwrap();
+    world.accept(silence("s2", "Other")).unwrap();
+    world.accept(Event::SilenceExpire { id: "s2".to_owned() }).unwrap();
+    assert_eq!(world.plane.counts(world.now), Counts { silences_active: 1, silences_expired: 1, ..Counts::default() });
+    for name in ["Down", "Slow", "Full", "NoRoom"] {
+        fire(&mut world, &[("alertname", name), ("zone", "a")]);
+    }
+    let counts = world.plane.counts(world.now);
+    assert_eq!((counts.active, counts.suppressed, counts.unprocessed, counts.groups), (1, 2, 1, 3));
+    let later = world.now + Span::from_mins(61);
+    assert_eq!(world.plane.counts(later).silences_expired, 2);
 }
 
 #[test]
