@@ -10,6 +10,7 @@ mod duty;
 mod extension;
 mod flap;
 mod flush;
+mod homes;
 mod membership;
 mod people;
 mod view;
@@ -31,6 +32,7 @@ use crate::trace::{AlertStep, Routes, Tracer};
 
 use extension::Extensions;
 use flap::Flaps;
+use homes::Homes;
 use witness::Witnesses;
 
 pub use crate::route::message::Action;
@@ -125,8 +127,7 @@ pub struct Plane {
     alerts: BTreeMap<Fingerprint, Alert>,
     extensions: Extensions,
     flaps: Flaps,
-    /// Which groups each alert belongs to; follows from `groups`.
-    homes: BTreeMap<Fingerprint, BTreeSet<GroupId>>,
+    homes: Homes,
     /// Alerts that no group has room for.
     loose: BTreeSet<Fingerprint>,
     groups: BTreeMap<GroupId, Group>,
@@ -140,6 +141,8 @@ pub struct Plane {
     generation: u64,
     witnesses: Witnesses,
     tracer: Tracer,
+    /// The last instant at which anything was said or ticked.
+    heard_at: Timestamp,
     unsaved: Unsaved,
 }
 
@@ -182,7 +185,7 @@ impl Plane {
             alerts: BTreeMap::new(),
             extensions: Extensions::default(),
             flaps: Flaps::restore(records.flaps),
-            homes: BTreeMap::new(),
+            homes: Homes::default(),
             loose: BTreeSet::new(),
             groups: records.groups.into_iter().map(|group| (group.id.clone(), group)).collect(),
             silences: Silences::from_records(records.silences),
@@ -192,6 +195,7 @@ impl Plane {
             generation: 0,
             witnesses: Witnesses::default(),
             tracer: Tracer::new(records.trace),
+            heard_at: Timestamp::MIN,
             unsaved: Unsaved::default(),
         };
         for alert in records.alerts {
@@ -199,6 +203,7 @@ impl Plane {
             plane.alerts.insert(alert.fingerprint, alert);
         }
         plane.extensions = Extensions::restore(records.extensions, &mut plane.alerts);
+        plane.rejoin();
         plane.index_homes();
         let open = plane.pages.values().filter(|page| page.is_open());
         plane.open_pages = open.map(|page| (page.group.clone(), page.id.clone())).collect();
@@ -289,8 +294,11 @@ impl Plane {
             });
         }
         for id in unsaved.groups {
-            changes.push(match self.groups.get(&id) {
-                Some(group) => Change::PutGroup(group.clone()),
+            changes.push(match self.groups.get_mut(&id) {
+                Some(group) => {
+                    group.recorded_at = self.heard_at;
+                    Change::PutGroup(group.clone())
+                }
                 None => Change::DropGroup(id),
             });
         }
@@ -327,6 +335,7 @@ impl Plane {
 
     /// Learns the time of the start from the first event.
     fn wake(&mut self, now: Timestamp) {
+        self.heard_at = now;
         let Gate::Fresh { alive_at } = self.gate else { return };
         self.gate = Gate::Cold { since: now, until: now + WARM_UP_MAX };
         self.tracer.routes(Routes::new(&self.routing), now);

@@ -34,7 +34,8 @@ impl GroupId {
 
 /// Writes bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// A group and its notification log.
@@ -50,6 +51,9 @@ pub struct Group {
     /// What each integration of the receiver was told, by the name that `Receiver::named` gives it.
     #[serde(default)]
     pub log: BTreeMap<String, LogEntry>,
+    /// When it was last written down. Alerts that have joined since then say so themselves.
+    #[serde(default)]
+    pub recorded_at: Timestamp,
 }
 
 /// The alerts that one node of the tree brings to a group, and the group's timer there.
@@ -77,7 +81,14 @@ pub struct Stretch {
 
 impl Group {
     pub fn new(id: GroupId, labels: LabelSet) -> Group {
-        Group { id, labels, strands: BTreeMap::new(), departed: BTreeSet::new(), log: BTreeMap::new() }
+        Group {
+            id,
+            labels,
+            strands: BTreeMap::new(),
+            departed: BTreeSet::new(),
+            log: BTreeMap::new(),
+            recorded_at: Timestamp::default(),
+        }
     }
 
     /// Returns the path of matchers that the group's key begins with; None when the key does not end in the group's labels.
