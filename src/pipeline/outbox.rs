@@ -8,7 +8,7 @@ use tocsin_core::plane::Delivery;
 use tocsin_core::route::receiver::{Channel, Receiver};
 use tocsin_core::route::retry::next_attempt;
 use tocsin_core::route::templates::Templates;
-use tocsin_core::route::turn::{AT_A_PLACE_MAX, Head, turns};
+use tocsin_core::route::turn::{self, AT_A_PLACE_MAX, Head};
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -30,6 +30,8 @@ use crate::telemetry::Metrics;
 const LANES_MAX: i64 = 8 * AT_A_PLACE_MAX as i64;
 /// The outbox looks again after this long even when nobody woke it.
 const IDLE: Span = Span::from_secs(30);
+/// As long as this, what ends makes room for what was read already. In a storm the queue would be read with each attempt.
+const READ_LASTS: Span = Span(250);
 /// After a failure of the database.
 const DB_WAIT: Span = Span::from_secs(1);
 /// Failures of recording an attempt, each of which would come again, after which the process ends.
@@ -67,6 +69,9 @@ pub struct Outbox {
 struct UnderWay {
     tasks: JoinSet<()>,
     heads: HashMap<Id, Head>,
+    /// Those for which there was no room when the queue was last read, which was at `read_at`.
+    waiting: Vec<Head>,
+    read_at: Timestamp,
 }
 
 impl UnderWay {
@@ -102,9 +107,9 @@ impl Outbox {
                 }
             };
             tokio::select! {
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => under_way.waiting.clear(),
                 Some(joined) = under_way.tasks.join_next_with_id() => self.note_end(&mut under_way, joined).await,
-                () = tokio::time::sleep(wait.to_std()) => {}
+                () = tokio::time::sleep(wait.to_std()) => under_way.waiting.clear(),
                 () = stopped(&mut stop) => break,
             }
             while let Some(joined) = under_way.tasks.try_join_next_with_id() {
@@ -138,11 +143,20 @@ impl Outbox {
 
     /// Starts every delivery whose turn it is; returns when the next one falls due.
     async fn start_due(&self, under_way: &mut UnderWay, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
-        let turns = turns(self.db.lane_heads(LANES_MAX).await?, under_way.heads.values(), now);
+        let waiting = std::mem::take(&mut under_way.waiting);
+        let mut turns = turn::turns(waiting, under_way.heads.values(), now);
+        let read_until = under_way.read_at + READ_LASTS;
+        if turns.start.is_empty() || now < under_way.read_at || now >= read_until {
+            turns = turn::turns(self.db.lane_heads(LANES_MAX).await?, under_way.heads.values(), now);
+            under_way.read_at = now;
+        } else {
+            turns.next = Some(read_until);
+        }
+        under_way.waiting = turns.waiting;
         for head in turns.start {
-            let (outbox, id) = (self.clone(), head.id);
+            let (outbox, id, attempts) = (self.clone(), head.id, head.attempts);
             let task = under_way.tasks.spawn(async move {
-                match outbox.read(id).await {
+                match outbox.read(id, attempts).await {
                     Ok(Some((row, delivery))) => outbox.attempt(row, delivery).await,
                     Ok(None) => {}
                     Err(error) => {
@@ -164,11 +178,12 @@ impl Outbox {
     }
 
     /// Returns a delivery as it stands, and what it says, or why that cannot be understood; None when it is gone.
-    async fn read(&self, id: i64) -> Result<Option<(OutboxRow, Result<Delivery, String>)>, DbError> {
-        let Some(row) = self.db.delivery(id).await? else { return Ok(None) };
-        if let Some(delivery) = self.fresh.take(&row.key) {
+    async fn read(&self, id: i64, attempts: i64) -> Result<Option<(OutboxRow, Result<Delivery, String>)>, DbError> {
+        // What was never tried stands as it was put in.
+        if let Some((row, delivery)) = self.fresh.take(id).filter(|(row, _)| row.attempts == attempts) {
             return Ok(Some((row, Ok(delivery))));
         }
+        let Some(row) = self.db.delivery(id).await? else { return Ok(None) };
         let Some(body) = self.db.delivery_body(id).await? else { return Ok(None) };
         let read = serde_json::from_str(&body).map_err(|error| format!("the stored delivery cannot be read: {error}"));
         Ok(Some((row, read)))
