@@ -225,34 +225,6 @@ impl Db {
         rows.first().map(|row| row.json(0).map(Cow::into_owned)).transpose()
     }
 
-    /// Records an attempt and what it means for its delivery, in one step. A delivery that has ended already stays ended.
-    pub async fn record_attempt(&self, attempt: &Attempt, verdict: &Verdict) -> Result<(), DbError> {
-        let (state, next_at, finished_at) = match verdict {
-            Verdict::Finished(state) => (*state, attempt.at, Some(attempt.at)),
-            Verdict::RetryAt(at) => (DeliveryState::Pending, *at, None),
-        };
-        self.apply(&[
-            Write::new(
-                "INSERT INTO attempt (delivery_id, number, at_ms, outcome, detail, duration_ms) VALUES ($1, $2, $3, $4, $5, $6) \
-                 ON CONFLICT (delivery_id, number) DO NOTHING",
-                [
-                    attempt.delivery_id.into(),
-                    attempt.number.into(),
-                    attempt.at.into(),
-                    attempt.outcome.as_str().into(),
-                    attempt.detail.as_str().into(),
-                    attempt.duration_ms.into(),
-                ],
-            ),
-            Write::new(
-                "UPDATE delivery SET state = $2, next_attempt_at_ms = $3, finished_at_ms = $4, attempts = $5 WHERE id = $1 AND state = 'pending'",
-                [attempt.delivery_id.into(), state.word().into(), next_at.into(), finished_at.into(), attempt.number.into()],
-            ),
-        ])
-        .await
-        .map(drop)
-    }
-
     /// Ends a delivery whose time has run out.
     pub async fn expire_delivery(&self, id: i64, now: Timestamp) -> Result<(), DbError> {
         let sql = "UPDATE delivery SET state = 'expired', finished_at_ms = $2 WHERE id = $1 AND state = 'pending'";
