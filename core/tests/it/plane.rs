@@ -2,6 +2,7 @@
 
 mod duty;
 mod flapping;
+mod joining;
 mod promises;
 mod script;
 mod simulation;
