@@ -5,6 +5,7 @@
 
 pub mod accounts;
 mod alone;
+mod attempts;
 pub mod audit;
 mod ballast;
 pub mod deliveries;
@@ -28,6 +29,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row as _, TypeInfo, ValueRef};
 
 use alone::Alone;
+use attempts::Waiting;
 use ballast::Ballast;
 pub use error::DbError;
 pub use write::{RowSql, Write};
@@ -51,11 +53,13 @@ pub enum Db {
         writer: SqlitePool,
         readers: SqlitePool,
         ballast: Arc<Ballast>,
+        attempts: Arc<Waiting>,
     },
     Pg {
         writers: PgPool,
         readers: PgPool,
         alone: Arc<Alone>,
+        attempts: Arc<Waiting>,
     },
 }
 
@@ -272,12 +276,14 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             // Each commit reaches the disk before it is answered: what was announced survives a power cut.
             .synchronous(SqliteSynchronous::Full)
+            // A storm writes the same pages again and again, and folding them into the file less often costs less.
+            .pragma("wal_autocheckpoint", "4000")
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true);
         let open = |cause| DbError::Open { name: name.clone(), cause };
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
         let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.map_err(open)?;
-        let db = Db::Lite { writer, readers, ballast: Arc::new(Ballast::load(path)) };
+        let db = Db::Lite { writer, readers, ballast: Arc::new(Ballast::load(path)), attempts: Arc::default() };
         db.migrate().await?;
         Ok(db)
     }
@@ -298,7 +304,8 @@ impl Db {
                 .acquire_timeout(Duration::from_secs(10))
                 .connect_with(options.clone())
         };
-        let db = Db::Pg { writers: pool(4).await.map_err(open)?, readers: pool(8).await.map_err(open)?, alone };
+        let (writers, readers) = (pool(4).await.map_err(open)?, pool(8).await.map_err(open)?);
+        let db = Db::Pg { writers, readers, alone, attempts: Arc::default() };
         db.migrate().await?;
         Ok(db)
     }
@@ -451,7 +458,7 @@ impl Db {
                 readers.close().await;
                 writer.close().await;
             }
-            Db::Pg { writers, readers, alone } => {
+            Db::Pg { writers, readers, alone, attempts: _ } => {
                 let pools = async { tokio::join!(readers.close(), writers.close()) };
                 // A server that has vanished does not say goodbye.
                 let _ = tokio::time::timeout(CLOSE_MAX, pools).await;

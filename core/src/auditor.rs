@@ -33,7 +33,7 @@ pub struct Missing {
     pub since: Timestamp,
 }
 
-type Key = (Fingerprint, String);
+type Key = (Fingerprint, Arc<str>);
 
 /// Remembers what it has seen from one round to the next.
 #[derive(Debug, Default)]
@@ -48,6 +48,8 @@ pub struct Auditor {
     /// The duties of the round under way, and alerts about which all stays settled.
     seen: BTreeMap<Key, Timestamp>,
     still: BTreeSet<Fingerprint>,
+    /// Each lane once: many alerts stand in one.
+    lanes: BTreeSet<Arc<str>>,
     generation: u64,
 }
 
@@ -67,7 +69,11 @@ impl Auditor {
         }
         let mut asked = Vec::new();
         for duty in found.duties {
-            let key = (duty.alert, duty.lane.clone());
+            if !self.lanes.contains(&duty.lane) {
+                self.lanes.insert(duty.lane.clone());
+            }
+            let lane = self.lanes.get(&duty.lane).expect("it was put in just now").clone();
+            let key = (duty.alert, lane);
             self.seen.insert(key.clone(), duty.fired_at);
             if self.done.get(&key).is_some_and(|fired_at| *fired_at == duty.fired_at) {
                 continue;
@@ -112,6 +118,8 @@ impl Auditor {
         }
         self.done.retain(|key, _| seen.contains_key(key) && !settled.contains_key(&key.0));
         self.settled = Arc::new(settled);
+        drop(seen);
+        self.lanes.retain(|lane| Arc::strong_count(lane) > 1);
     }
 
     /// Returns who has not heard of what, in order of alert and lane.
@@ -129,7 +137,7 @@ mod tests {
             alert: Fingerprint(alert),
             fired_at: at(fired_at),
             receiver: "team".to_owned(),
-            lane: "lane".to_owned(),
+            lane: "lane".into(),
             patience: Span::from_secs(30),
         }
     }
@@ -178,7 +186,7 @@ mod tests {
     #[test]
     fn what_is_settled_is_not_looked_at_again_until_the_routes_change() {
         let mut auditor = Auditor::default();
-        let (email, chat) = (duty(1, 0), Duty { lane: "chat".to_owned(), ..duty(1, 0) });
+        let (email, chat) = (duty(1, 0), Duty { lane: "chat".into(), ..duty(1, 0) });
         let both = [email, chat];
         assert_eq!(round(&mut auditor, 0, &both, Evidence::Nothing), (0, 0));
         let asked = auditor.ask(Duties { duties: both.to_vec(), ..Duties::default() }, at(200));
@@ -195,6 +203,6 @@ mod tests {
         assert_eq!(round_of(&mut auditor, 1, 700, &both, Evidence::Nothing), (2, 2));
         // It ends, and nothing is remembered of it.
         assert_eq!(round_of(&mut auditor, 1, 715, &[], Evidence::Nothing), (0, 0));
-        assert!(auditor.due.is_empty() && auditor.done.is_empty());
+        assert!(auditor.due.is_empty() && auditor.done.is_empty() && auditor.lanes.is_empty());
     }
 }

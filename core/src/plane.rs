@@ -11,6 +11,7 @@ mod duty;
 mod extension;
 mod flap;
 mod flush;
+mod homes;
 mod lost;
 mod membership;
 mod people;
@@ -34,6 +35,7 @@ use crate::trace::{AlertStep, Lost, Routes, Tracer};
 
 use extension::Extensions;
 use flap::Flaps;
+use homes::Homes;
 use silencing::Waiting;
 use witness::Witnesses;
 
@@ -136,8 +138,7 @@ pub struct Plane {
     alerts: BTreeMap<Fingerprint, Alert>,
     extensions: Extensions,
     flaps: Flaps,
-    /// Which groups each alert belongs to; follows from `groups`.
-    homes: BTreeMap<Fingerprint, BTreeSet<GroupId>>,
+    homes: Homes,
     /// Alerts that no group has room for.
     loose: BTreeSet<Fingerprint>,
     groups: BTreeMap<GroupId, Group>,
@@ -152,6 +153,8 @@ pub struct Plane {
     generation: u64,
     witnesses: Witnesses,
     tracer: Tracer,
+    /// The last instant at which anything was said or ticked.
+    heard_at: Timestamp,
     unsaved: Unsaved,
 }
 
@@ -195,7 +198,7 @@ impl Plane {
             alerts: BTreeMap::new(),
             extensions: Extensions::default(),
             flaps: Flaps::restore(records.flaps),
-            homes: BTreeMap::new(),
+            homes: Homes::default(),
             loose: BTreeSet::new(),
             groups: records.groups.into_iter().map(|group| (group.id.clone(), group)).collect(),
             silences,
@@ -206,6 +209,7 @@ impl Plane {
             generation: 0,
             witnesses: Witnesses::default(),
             tracer: Tracer::new(records.trace),
+            heard_at: Timestamp::MIN,
             unsaved: Unsaved { silences: ended.into_iter().collect(), ..Unsaved::default() },
         };
         for alert in records.alerts {
@@ -213,6 +217,7 @@ impl Plane {
             plane.alerts.insert(alert.fingerprint, alert);
         }
         plane.extensions = Extensions::restore(records.extensions, &mut plane.alerts);
+        plane.rejoin();
         plane.index_homes();
         let open = plane.pages.values().filter(|page| page.is_open());
         plane.open_pages = open.map(|page| (page.group.clone(), page.id.clone())).collect();
@@ -313,8 +318,11 @@ impl Plane {
             });
         }
         for id in unsaved.groups {
-            changes.push(match self.groups.get(&id) {
-                Some(group) => Change::PutGroup(group.clone()),
+            changes.push(match self.groups.get_mut(&id) {
+                Some(group) => {
+                    group.recorded_at = self.heard_at;
+                    Change::PutGroup(group.clone())
+                }
                 None => Change::DropGroup(id),
             });
         }
@@ -351,6 +359,7 @@ impl Plane {
 
     /// Learns the time of the start from the first event.
     fn wake(&mut self, now: Timestamp) {
+        self.heard_at = now;
         let Gate::Fresh { alive_at } = self.gate else { return };
         self.gate = Gate::Cold { since: now, until: now + WARM_UP_MAX };
         self.tracer.routes(Routes::new(&self.routing), now);

@@ -192,7 +192,7 @@ pub fn settle_lost(key: &str) -> Write {
 }
 
 /// Returns the statement that notes a delivery as lost that is about to end so.
-fn note_lost(id: i64) -> Write {
+pub(super) fn note_lost(id: i64) -> Write {
     let sql = "INSERT INTO lost_delivery (delivery_id) SELECT id FROM delivery WHERE id = $1 AND state = 'pending' \
                ON CONFLICT (delivery_id) DO NOTHING";
     Write::new(sql, [id.into()])
@@ -244,38 +244,6 @@ impl Db {
     pub async fn lost_deliveries(&self, behind: i64, limit: i64) -> Result<Vec<i64>, DbError> {
         let sql = "SELECT delivery_id FROM lost_delivery WHERE delivery_id > $1 ORDER BY delivery_id LIMIT $2";
         self.rows("lost_delivery", sql, [behind.into(), limit.into()]).await?.iter().map(|row| row.int(0)).collect()
-    }
-
-    /// Records an attempt and what it means for its delivery, in one step. A delivery that has ended already stays ended; one that ends
-    /// without arriving is noted as lost.
-    pub async fn record_attempt(&self, attempt: &Attempt, verdict: &Verdict) -> Result<(), DbError> {
-        let (state, next_at, finished_at) = match verdict {
-            Verdict::Finished(state) => (*state, attempt.at, Some(attempt.at)),
-            Verdict::Partly => (DeliveryState::Rejected, attempt.at, Some(attempt.at)),
-            Verdict::RetryAt(at) => (DeliveryState::Pending, *at, None),
-        };
-        let is_lost = matches!(verdict, Verdict::Finished(DeliveryState::Rejected | DeliveryState::Expired));
-        let lost = is_lost.then(|| note_lost(attempt.delivery_id));
-        let mut writes: Vec<Write> = lost.into_iter().collect();
-        writes.extend([
-            Write::new(
-                "INSERT INTO attempt (delivery_id, number, at_ms, outcome, detail, duration_ms) VALUES ($1, $2, $3, $4, $5, $6) \
-                 ON CONFLICT (delivery_id, number) DO NOTHING",
-                [
-                    attempt.delivery_id.into(),
-                    attempt.number.into(),
-                    attempt.at.into(),
-                    attempt.outcome.as_str().into(),
-                    attempt.detail.as_str().into(),
-                    attempt.duration_ms.into(),
-                ],
-            ),
-            Write::new(
-                "UPDATE delivery SET state = $2, next_attempt_at_ms = $3, finished_at_ms = $4, attempts = $5 WHERE id = $1 AND state = 'pending'",
-                [attempt.delivery_id.into(), state.word().into(), next_at.into(), finished_at.into(), attempt.number.into()],
-            ),
-        ]);
-        self.apply(&writes).await.map(drop)
     }
 
     /// Ends a delivery whose time has run out, and notes it as lost.

@@ -1,9 +1,11 @@
 //! Long documents in columns of text: packed, for what a storm writes again and again says nearly the same in every line.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use zstd::bulk::Compressor;
 
 /// Shorter ones stay readable.
 const PLAIN_BYTES_MAX: usize = 4 << 10;
@@ -14,12 +16,21 @@ const LEVEL: i32 = 1;
 /// What a packed text may be at most, against bytes that are no text of ours.
 const BYTES_MAX: usize = 256 << 20;
 
+thread_local! {
+    /// To make one takes as long as to pack a document.
+    static PACKER: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
 /// Returns a document as its column holds it.
 pub fn pack(json: String) -> String {
     if json.len() <= PLAIN_BYTES_MAX {
         return json;
     }
-    match zstd::bulk::compress(json.as_bytes(), LEVEL) {
+    let packed = PACKER.with_borrow_mut(|packer| match packer {
+        Some(packer) => packer.compress(json.as_bytes()),
+        None => packer.insert(Compressor::new(LEVEL)?).compress(json.as_bytes()),
+    });
+    match packed {
         Ok(packed) => format!("{MARK}{}:{}", json.len(), STANDARD_NO_PAD.encode(packed)),
         // It is as good as it is.
         Err(_) => json,

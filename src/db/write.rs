@@ -1,5 +1,7 @@
 //! Statements on their way into a transaction.
 
+use std::collections::BTreeSet;
+
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::Cell;
@@ -76,13 +78,23 @@ pub(super) fn together(writes: &[Write]) -> impl Iterator<Item = &[Write]> {
     })
 }
 
+/// Returns what makes a row unique. Keys are text and whole numbers; what is taken for the same though it is not goes out alone.
+fn key<'a>(write: &'a Write, row: &RowSql) -> Vec<(&'a str, i64)> {
+    let part = |cell: &'a Cell| match cell {
+        Cell::Text(text) => (text.as_str(), 0),
+        Cell::Int(number) => ("", *number),
+        Cell::Null | Cell::NullInt | Cell::NullReal | Cell::Real(_) => ("", 0),
+    };
+    write.cells[..row.keys].iter().map(part).collect()
+}
+
 fn first_together(writes: &[Write]) -> usize {
     let Some(row) = writes.first().and_then(Write::row_sql) else { return writes.len().min(1) };
     let most = VALUES_MAX[0] / row.columns;
+    let mut seen = BTreeSet::new();
     let is_next = |place: &usize| {
-        let write = &writes[*place];
-        let is_same = write.row_sql().is_some_and(|own| std::ptr::eq(own, row));
-        is_same && !writes[..*place].iter().any(|other| other.cells[..row.keys] == write.cells[..row.keys])
+        let is_same = writes[*place].row_sql().is_some_and(|own| std::ptr::eq(own, row));
+        is_same && seen.insert(key(&writes[*place], row))
     };
     let count = (0..writes.len().min(most)).take_while(is_next).count();
     VALUES_MAX.into_iter().map(|values| values / row.columns).find(|shape| *shape <= count).unwrap_or(1).max(1)

@@ -8,7 +8,7 @@ use tocsin_core::plane::{Delivery, Event, Reply};
 use tocsin_core::route::receiver::{Channel, Receiver};
 use tocsin_core::route::retry::next_attempt;
 use tocsin_core::route::templates::Templates;
-use tocsin_core::route::turn::{AT_A_PLACE_MAX, Head, turns};
+use tocsin_core::route::turn::{self, AT_A_PLACE_MAX, Head};
 use tocsin_core::time::{Span, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -33,6 +33,8 @@ const LANES_MAX: i64 = 8 * AT_A_PLACE_MAX as i64;
 const LOST_AT_ONCE: i64 = 200;
 /// The outbox looks again after this long even when nobody woke it.
 const IDLE: Span = Span::from_secs(30);
+/// As long as this, what ends makes room for what was read already. In a storm the queue would be read with each attempt.
+const READ_LASTS: Span = Span(250);
 /// After a failure of the database.
 const DB_WAIT: Span = Span::from_secs(1);
 /// Failures of recording an attempt, each of which would come again, after which the process ends.
@@ -72,6 +74,9 @@ pub struct Outbox {
 struct UnderWay {
     tasks: JoinSet<()>,
     heads: HashMap<Id, Head>,
+    /// Those for which there was no room when the queue was last read, which was at `read_at`.
+    waiting: Vec<Head>,
+    read_at: Timestamp,
 }
 
 impl UnderWay {
@@ -108,9 +113,9 @@ impl Outbox {
                 }
             };
             tokio::select! {
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => under_way.waiting.clear(),
                 Some(joined) = under_way.tasks.join_next_with_id() => self.note_end(&mut under_way, joined).await,
-                () = tokio::time::sleep(wait.to_std()) => {}
+                () = tokio::time::sleep(wait.to_std()) => under_way.waiting.clear(),
                 () = stopped(&mut stop) => break,
             }
             while let Some(joined) = under_way.tasks.try_join_next_with_id() {
@@ -144,11 +149,20 @@ impl Outbox {
 
     /// Starts every delivery whose turn it is; returns when the next one falls due.
     async fn start_due(&self, under_way: &mut UnderWay, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
-        let turns = turns(self.db.lane_heads(LANES_MAX).await?, under_way.heads.values(), now);
+        let waiting = std::mem::take(&mut under_way.waiting);
+        let mut turns = turn::turns(waiting, under_way.heads.values(), now);
+        let read_until = under_way.read_at + READ_LASTS;
+        if turns.start.is_empty() || now < under_way.read_at || now >= read_until {
+            turns = turn::turns(self.db.lane_heads(LANES_MAX).await?, under_way.heads.values(), now);
+            under_way.read_at = now;
+        } else {
+            turns.next = Some(read_until);
+        }
+        under_way.waiting = turns.waiting;
         for head in turns.start {
-            let (outbox, id) = (self.clone(), head.id);
+            let (outbox, id, attempts) = (self.clone(), head.id, head.attempts);
             let task = under_way.tasks.spawn(async move {
-                match outbox.read(id).await {
+                match outbox.read(id, attempts).await {
                     Ok(Some((row, delivery))) => outbox.attempt(row, delivery).await,
                     Ok(None) => {}
                     Err(error) => {
@@ -174,11 +188,16 @@ impl Outbox {
     }
 
     /// Returns a delivery as it stands, and what it says, or why that cannot be understood; None when it is gone.
-    async fn read(&self, id: i64) -> Result<Option<(OutboxRow, Result<Delivery, String>)>, DbError> {
-        let Some(row) = self.db.delivery(id).await? else { return Ok(None) };
-        if let Some(delivery) = self.fresh.take(&row.key) {
+    async fn read(&self, id: i64, attempts: i64) -> Result<Option<(OutboxRow, Result<Delivery, String>)>, DbError> {
+        // What was never tried stands as it was put in.
+        if let Some((row, delivery)) = self.fresh.take(id).filter(|(row, _)| row.attempts == attempts) {
             return Ok(Some((row, Ok(delivery))));
         }
+        self.read_stored(id).await
+    }
+
+    async fn read_stored(&self, id: i64) -> Result<Option<(OutboxRow, Result<Delivery, String>)>, DbError> {
+        let Some(row) = self.db.delivery(id).await? else { return Ok(None) };
         let Some(body) = self.db.delivery_body(id).await? else { return Ok(None) };
         let read = serde_json::from_str(&body).map_err(|error| format!("the stored delivery cannot be read: {error}"));
         Ok(Some((row, read)))
@@ -279,7 +298,7 @@ impl Outbox {
 
     /// Tells the watch that a delivery is lost, so that what it told is told again. What cannot be handed in now is at the next start.
     async fn hand_back(&self, id: i64) {
-        let (row, delivery) = match self.read(id).await {
+        let (row, delivery) = match self.read_stored(id).await {
             Ok(Some(read)) => read,
             Ok(None) => return,
             Err(error) => {

@@ -303,7 +303,7 @@ impl GroupWork {
                     let Ok(ids) = ids else { continue };
                     let due: Vec<usize> = (0..self.ids.len()).filter(|index| ids.contains(&self.ids[*index])).collect();
                     tokio::select! {
-                        () = self.look(due, true) => {}
+                        _ = self.look(due, true) => {}
                         () = asked(stop) => return,
                     }
                 }
@@ -315,12 +315,11 @@ impl GroupWork {
                     }
                     let due = self.due_looks(&batch);
                     if !due.is_empty() && since_look.elapsed() >= rest {
-                        let watch = Stopwatch::start();
-                        tokio::select! {
-                            () = self.look(due, false) => {}
+                        let spent = tokio::select! {
+                            spent = self.look(due, false) => spent,
                             () = asked(stop) => return,
-                        }
-                        (since_look, rest) = (Stopwatch::start(), watch.elapsed() * LOOK_REST);
+                        };
+                        (since_look, rest) = (Stopwatch::start(), spent * LOOK_REST);
                     }
                 }
             }
@@ -431,12 +430,14 @@ impl GroupWork {
         }
     }
 
-    /// Looks at some rules between slots. `wanted`: somebody waits for the answer, also where nothing is found.
-    async fn look(&mut self, due: Vec<usize>, wanted: bool) {
-        let at = clock::now();
+    /// Looks at some rules between slots. `wanted`: somebody waits for the answer, also where nothing is found. Returns
+    /// how long the rules took: what was found waits for its record besides, which costs no one else.
+    async fn look(&mut self, due: Vec<usize>, wanted: bool) -> Duration {
+        let (at, mut spent) = (clock::now(), 0.0);
         for index in due {
             // A look ends nothing.
-            let (result, _) = self.ask(index, at, BTreeSet::new()).await;
+            let (result, seconds) = self.ask(index, at, BTreeSet::new()).await;
+            spent += seconds;
             self.parts.metrics.early_looks.inc();
             // A failed look changes nothing; the slot reports what is wrong.
             let Ok((Evaluated::Active(active), unseen)) = result else { continue };
@@ -451,5 +452,6 @@ impl GroupWork {
                 self.active[index] = standing.active;
             }
         }
+        Duration::from_secs_f64(spent)
     }
 }

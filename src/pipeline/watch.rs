@@ -366,10 +366,11 @@ fn collect(
             Change::DropPage(_) => Topic::Pages,
             Change::Deliver(delivery) => {
                 parts.last_delivery_id += 1;
-                writes.push(insert(&outbox_row(parts.last_delivery_id, &delivery, now)));
+                let row = outbox_row(parts.last_delivery_id, &delivery, now);
+                writes.push(insert(&row));
                 bodies.push(insert_body(&delivery.key, json(&delivery)));
                 // It is asked for once it is recorded.
-                parts.fresh.put(delivery);
+                parts.fresh.put(row, delivery);
                 Topic::Deliveries
             }
             Change::Trace(change) => {
@@ -390,7 +391,8 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 fn outbox_row(id: i64, delivery: &Delivery, now: Timestamp) -> OutboxRow {
     let mut fingerprints = " ".to_owned();
     for alert in &delivery.data.alerts {
-        fingerprints.push_str(&format!("{} ", alert.fingerprint));
+        alert.fingerprint.write_to(&mut fingerprints);
+        fingerprints.push(' ');
     }
     OutboxRow {
         id,

@@ -62,8 +62,8 @@ async fn hold(mut place: impl FnMut(&str) -> Place) {
             a_person_changes_their_own_password, the_audit_is_read_newest_first, audit_lines_of_many_callers_all_land,
             the_lines_of_the_audit_are_linked;
         outbox: a_delivery_comes_back_as_it_went, the_same_key_is_taken_once, a_lane_offers_its_first_pending_delivery,
-            an_attempt_is_recorded_once_and_never_revives, an_expired_delivery_frees_its_lane,
-            what_is_lost_is_known_until_it_is_settled, filters_choose_deliveries,
+            an_attempt_is_recorded_once_and_never_revives, attempts_that_end_together_are_all_recorded,
+            an_expired_delivery_frees_its_lane, what_is_lost_is_known_until_it_is_settled, filters_choose_deliveries,
             counts_are_of_pending_ones_and_of_recent_ones, the_inbox_takes_a_message_once, a_value_that_no_column_takes_holds_up_nothing;
         records: documents_are_put_replaced_and_removed, instances_belong_to_their_rule, pages_are_listed_newest_first,
             an_alerts_history_is_read_newest_first, the_sign_of_life_is_the_last_one, the_sweep_takes_what_ended_and_is_old,

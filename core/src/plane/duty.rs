@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::model::Fingerprint;
 use crate::route::dispatch::group::GroupId;
@@ -19,7 +20,7 @@ pub struct Duty {
     pub fired_at: Timestamp,
     pub receiver: String,
     /// Deliveries to this integration about this group stand in this lane.
-    pub lane: String,
+    pub lane: Arc<str>,
     /// How long after the alert fires, or ceases to be held back, it may be until the group is told.
     pub patience: Span,
 }
@@ -51,6 +52,7 @@ impl Plane {
         let silences: Vec<&Silence> = self.silences.active(now);
         let mut found = Duties { generation: self.generation, ..Duties::default() };
         let (duties, mut count) = (&mut found.duties, 0);
+        let mut lanes: BTreeMap<GroupId, Vec<Arc<str>>> = BTreeMap::new();
         let rest = behind.map_or(Bound::Unbounded, Bound::Excluded);
         for alert in self.alerts.range((rest, Bound::Unbounded)).map(|(_, alert)| alert) {
             if settled.get(&alert.fingerprint) == Some(&alert.starts_at) && alert.is_firing(now) {
@@ -74,11 +76,14 @@ impl Plane {
                 let silent = silent_by(intervals, &node.mute_time_intervals, &node.active_time_intervals, now);
                 let Some(receiver) = self.routing.receivers.get(&node.receiver).filter(|_| silent.is_empty()) else { continue };
                 let group = GroupId { key: node.group_key(&node.group_labels(&alert.labels)), receiver: node.receiver.clone() };
-                duties.extend(receiver.named().into_iter().map(|(integration, _)| Duty {
+                let lanes = lanes.entry(group).or_insert_with_key(|group| {
+                    receiver.named().into_iter().map(|(integration, _)| group.lane(&integration).into()).collect()
+                });
+                duties.extend(lanes.iter().map(|lane| Duty {
                     alert: alert.fingerprint,
                     fired_at: alert.starts_at,
                     receiver: node.receiver.clone(),
-                    lane: group.lane(&integration),
+                    lane: lane.clone(),
                     patience: node.group_wait + node.group_interval,
                 }));
             }

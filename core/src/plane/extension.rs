@@ -22,13 +22,13 @@ pub struct Extension {
 
 /// Returns whether news that made `after` of `before` has only pushed the end of an alert that fires.
 pub(super) fn is_extended(before: &Alert, after: &Alert, now: Timestamp) -> bool {
-    let Alert { fingerprint, labels, annotations, starts_at, ends_at: _, updated_at: _, timeout_derived, generator_url, source } =
-        before;
+    let Alert { fingerprint, labels, annotations, starts_at, ends_at: _, updated_at: _, timeout_derived, .. } = before;
+    let Alert { generator_url, source, joined_at, .. } = before;
     before.is_firing(now)
         && after.is_firing(now)
         && (fingerprint, starts_at, timeout_derived) == (&after.fingerprint, &after.starts_at, &after.timeout_derived)
-        && (labels, annotations, generator_url, source)
-            == (&after.labels, &after.annotations, &after.generator_url, &after.source)
+        && (labels, annotations, generator_url, source, joined_at)
+            == (&after.labels, &after.annotations, &after.generator_url, &after.source, &after.joined_at)
 }
 
 /// So many entries beyond twice those that count may be noted before all are noted anew.

@@ -150,13 +150,15 @@ impl Plane {
 
     fn survey(&self, group: &Group, twin: u32, silences: &[Silence], now: Timestamp) -> Survey {
         let strand = group.strands.get(&twin).map(|strand| &strand.alerts);
-        let (firing, ended): (BTreeSet<_>, BTreeSet<_>) =
-            strand.into_iter().flatten().copied().partition(|fingerprint| self.is_firing(*fingerprint, now));
         let departed_ended = group.departed.iter().filter(|fingerprint| !self.is_firing(**fingerprint, now));
-        let ended = ended.into_iter().chain(departed_ended.copied()).collect();
+        let mut ended: BTreeSet<Fingerprint> = departed_ended.copied().collect();
         let (mut visible, mut held) = (BTreeSet::new(), BTreeMap::<Holder, BTreeSet<Fingerprint>>::new());
-        for fingerprint in firing {
-            let holders = self.holders(&self.alerts[&fingerprint], silences, now);
+        for fingerprint in strand.into_iter().flatten().copied() {
+            let Some(alert) = self.alerts.get(&fingerprint).filter(|alert| alert.is_firing(now)) else {
+                ended.insert(fingerprint);
+                continue;
+            };
+            let holders = self.holders(alert, silences, now);
             if holders.is_empty() {
                 visible.insert(fingerprint);
             }
@@ -306,15 +308,14 @@ impl Plane {
 
     /// Lets go of what has ended and is no longer owed to anyone, and puts the group back unless nothing is left of it.
     fn finish(&mut self, mut group: Group, ended: &BTreeSet<Fingerprint>, now: Timestamp) {
-        let before = group.alerts();
         for entry in group.log.values_mut() {
             // An ended alert that comes back is news, also where a mute timing kept its end from being told.
-            entry.firing.retain(|one| !ended.contains(one));
+            ended.iter().for_each(|one| _ = entry.firing.remove(one));
         }
         self.settle_page(&group.id, now);
         let over: BTreeSet<Fingerprint> = ended.iter().filter(|one| !group.owes(**one)).copied().collect();
         for strand in group.strands.values_mut() {
-            strand.alerts.retain(|one| !over.contains(one));
+            over.iter().for_each(|one| _ = strand.alerts.remove(one));
         }
         group.strands.retain(|_, strand| {
             if strand.alerts.is_empty() {
@@ -322,9 +323,9 @@ impl Plane {
             }
             !strand.alerts.is_empty()
         });
-        group.departed.retain(|one| !over.contains(one));
-        for fingerprint in before.difference(&group.alerts()) {
-            self.leave(*fingerprint, &group.id, now);
+        for fingerprint in over {
+            group.departed.remove(&fingerprint);
+            self.leave(fingerprint, &group.id, now);
         }
         self.unsaved.groups.insert(group.id.clone());
         if !group.is_empty() || group.replaceable_at() > now {

@@ -96,6 +96,7 @@ impl Plane {
             timeout_derived: false,
             generator_url: told.generator_url.clone(),
             source: String::new(),
+            joined_at: None,
         };
         self.inhibitor.add(&alert);
         self.unsaved.alerts.insert(alert.fingerprint);
@@ -123,7 +124,7 @@ impl Plane {
                 group.again_at = Some(now.max(told_at + self.routing.root.group_interval));
             }
         }
-        self.homes.entry(alert).or_default().insert(group.id.clone());
+        self.homes.add(alert, &group.id);
         self.loose.remove(&alert);
     }
 }

@@ -71,6 +71,7 @@ impl Plane {
                 news
             }
         };
+        let joined_at = known.as_deref().and_then(|known| known.joined_at);
         let before = known.as_deref().map(|known| Before { fired: known.is_firing(now), starts_at: known.starts_at });
         // What becomes of alerts of our rules is taken down with what their rules found.
         let fired = before.is_some_and(|before| before.fired);
@@ -78,7 +79,8 @@ impl Plane {
             let what = if fired { What::Ended } else { What::Received { ends_at: alert.ends_at } };
             self.step(&alert, what, now);
         }
-        let alert = self.put_off(alert, before, now);
+        let mut alert = self.put_off(alert, before, now);
+        alert.joined_at = joined_at;
         let fires = alert.is_firing(now);
         let before = self.alerts.insert(fingerprint, alert);
         let alert = &self.alerts[&fingerprint];
@@ -96,10 +98,11 @@ impl Plane {
     /// Puts a firing alert into every group that the tree sends it to. Groups above the limit are not made, and then the answer is
     /// false; the alert is held all the same and finds its place with later news, once there is room.
     ///
-    /// News of an alert can hurry a group's first flush; that it is merely looked at again cannot.
+    /// News of an alert can hurry a group's first flush; that it is merely looked at again cannot. A group that has only been joined is
+    /// not written down anew: in a storm it would be with each of its alerts, and with all of them each time.
     fn join_groups(&mut self, fingerprint: Fingerprint, is_news: bool, now: Timestamp) -> bool {
         let alert = &self.alerts[&fingerprint];
-        let mut has_room = true;
+        let (mut has_room, mut has_joined) = (true, false);
         for index in self.tree.matching(&alert.labels) {
             let node = self.tree.node(index);
             let labels = node.group_labels(&alert.labels);
@@ -110,24 +113,33 @@ impl Plane {
             }
             let group = self.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone(), labels));
             let due = first_flush(node, alert, now);
-            let strand = group.strands.entry(node.twin).or_insert_with(|| Strand {
-                alerts: BTreeSet::new(),
-                next_flush_at: now + node.group_wait,
-                flushed: false,
-                stretch: None,
+            let mut changed = group.departed.remove(&fingerprint);
+            let strand = group.strands.entry(node.twin).or_insert_with(|| {
+                changed = true;
+                Strand { alerts: BTreeSet::new(), next_flush_at: now + node.group_wait, flushed: false, stretch: None }
             });
             let joins = strand.alerts.insert(fingerprint);
-            let mut changed = group.departed.remove(&fingerprint) || joins;
             if (is_news || joins) && !strand.flushed && due < strand.next_flush_at {
                 strand.next_flush_at = due;
                 changed = true;
             }
+            if joins || changed {
+                self.homes.add(fingerprint, &id);
+            }
             if changed {
-                self.homes.entry(fingerprint).or_default().insert(id.clone());
                 self.unsaved.groups.insert(id);
             }
+            has_joined |= joins;
         }
-        if self.homes.contains_key(&fingerprint) {
+        // What is looked at again is looked at with all groups, which are written down then.
+        if has_joined
+            && is_news
+            && let Some(alert) = self.alerts.get_mut(&fingerprint)
+        {
+            alert.joined_at = Some(now);
+            self.unsaved.alerts.insert(fingerprint);
+        }
+        if self.homes.has(fingerprint) {
             self.loose.remove(&fingerprint);
         } else {
             self.loose.insert(fingerprint);
@@ -205,26 +217,36 @@ impl Plane {
         }
     }
 
+    /// Puts alerts into the groups that they have joined since these were written down.
+    pub(super) fn rejoin(&mut self) {
+        for alert in self.alerts.values() {
+            let Some(joined_at) = alert.joined_at else { continue };
+            for index in self.tree.matching(&alert.labels) {
+                let node = self.tree.node(index);
+                let id = GroupId { key: node.group_key(&node.group_labels(&alert.labels)), receiver: node.receiver.clone() };
+                let group = self.groups.get_mut(&id).filter(|group| group.recorded_at <= joined_at);
+                if let Some(strand) = group.and_then(|group| group.strands.get_mut(&node.twin)) {
+                    strand.alerts.insert(alert.fingerprint);
+                }
+            }
+        }
+    }
+
     /// Works out `homes` and `loose` from the groups.
     pub(super) fn index_homes(&mut self) {
         self.homes.clear();
         for group in self.groups.values() {
             for fingerprint in group.alerts() {
-                self.homes.entry(fingerprint).or_default().insert(group.id.clone());
+                self.homes.add(fingerprint, &group.id);
             }
         }
-        self.loose = self.alerts.keys().filter(|fingerprint| !self.homes.contains_key(fingerprint)).copied().collect();
+        self.loose = self.alerts.keys().filter(|fingerprint| !self.homes.has(**fingerprint)).copied().collect();
     }
 
     /// Forgets that a group holds an alert, and the alert itself once it has ended and no group holds it.
     pub(super) fn leave(&mut self, fingerprint: Fingerprint, id: &GroupId, now: Timestamp) {
-        if let Some(homes) = self.homes.get_mut(&fingerprint) {
-            homes.remove(id);
-            if homes.is_empty() {
-                self.homes.remove(&fingerprint);
-            }
-        }
-        if !self.homes.contains_key(&fingerprint) && !self.is_firing(fingerprint, now) {
+        self.homes.remove(fingerprint, id);
+        if !self.homes.has(fingerprint) && !self.is_firing(fingerprint, now) {
             self.forget_alert(fingerprint);
         }
     }

@@ -180,9 +180,7 @@ impl Plane {
     fn view(&self, alert: &Alert, within: Option<&Group>, silences: &[&Silence], now: Timestamp) -> AlertView {
         let homes: Vec<&Group> = self
             .homes
-            .get(&alert.fingerprint)
-            .into_iter()
-            .flatten()
+            .of(alert.fingerprint)
             .filter_map(|id| self.groups.get(id))
             .filter(|group| group.strands.values().any(|strand| strand.alerts.contains(&alert.fingerprint)))
             .collect();

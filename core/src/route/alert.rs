@@ -37,6 +37,9 @@ pub struct Alert {
     /// Who told us: `rule/<file>/<group>` for our own rules, `api` for what came from outside.
     #[serde(default)]
     pub source: String,
+    /// When it last joined a group, whose own record may be older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_at: Option<Timestamp>,
 }
 
 /// News of one alert, as a sender words it.
@@ -128,6 +131,7 @@ impl IncomingAlert {
             timeout_derived: self.ends_at.is_none(),
             generator_url: self.generator_url,
             source: self.source,
+            joined_at: None,
         })
     }
 }

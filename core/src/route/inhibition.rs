@@ -14,7 +14,7 @@ use super::tree::Inhibition;
 pub struct Inhibitor {
     rules: Vec<Rule>,
     /// For each held alert the rules that could mute it, so that their matchers are asked once in its life.
-    targets: BTreeMap<Fingerprint, Vec<Target>>,
+    targets: BTreeMap<Fingerprint, Box<[Target]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Inhibitor {
             }
         }
         if !targets.is_empty() {
-            self.targets.insert(alert.fingerprint, targets);
+            self.targets.insert(alert.fingerprint, targets.into_boxed_slice());
         }
     }
 

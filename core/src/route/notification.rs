@@ -82,7 +82,7 @@ impl NotificationData {
         external_url: &str,
         now: Timestamp,
     ) -> NotificationData {
-        alerts.sort_by(|one, other| order(one, other));
+        alerts.sort_by_cached_key(|alert| Place::of(*alert));
         let fires = alerts.iter().any(|alert| alert.is_firing(now));
         NotificationData {
             version: "4".to_owned(),
@@ -150,11 +150,38 @@ fn shared<'a>(mut texts: impl Iterator<Item = &'a str>) -> &'a str {
 
 /// Alertmanager's order of alerts: by job, by instance, those without last; then by all their labels.
 pub fn order(one: &Alert, other: &Alert) -> Ordering {
-    let by = |name: &str| {
-        let (own, their) = (one.labels.get(name), other.labels.get(name));
-        (own.is_empty(), own).cmp(&(their.is_empty(), their))
-    };
-    by("job").then_with(|| by("instance")).then_with(|| label_order(&one.labels, &other.labels))
+    Place::of(one).cmp(&Place::of(other))
+}
+
+/// Where an alert stands in that order.
+#[derive(PartialEq, Eq)]
+struct Place<'a> {
+    job: (bool, &'a str),
+    instance: (bool, &'a str),
+    labels: &'a LabelSet,
+}
+
+impl<'a> Place<'a> {
+    fn of(alert: &'a Alert) -> Place<'a> {
+        let by = |name: &str| {
+            let value = alert.labels.get(name);
+            (value.is_empty(), value)
+        };
+        Place { job: by("job"), instance: by("instance"), labels: &alert.labels }
+    }
+}
+
+impl PartialOrd for Place<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Place<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by = (self.job, self.instance).cmp(&(other.job, other.instance));
+        by.then_with(|| label_order(self.labels, other.labels))
+    }
 }
 
 /// Alertmanager's order of label sets: fewer labels first, then label by label, where the set that lacks a label comes first.
@@ -180,9 +207,13 @@ mod time_text {
     use serde::de::{Deserialize, Deserializer, Error};
     use serde::ser::Serializer;
 
-    use super::{SecondsFormat, Timestamp};
+    use super::{NO_TIME, SecondsFormat, Timestamp};
 
     pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        if *at == NO_TIME {
+            // An alert that fires has no end yet, and most of those that are told fire.
+            return serializer.serialize_str("0001-01-01T00:00:00Z");
+        }
         match at.to_utc() {
             Some(utc) => serializer.serialize_str(&utc.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
             None => serializer.serialize_str(&at.rfc3339()),

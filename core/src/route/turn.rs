@@ -31,6 +31,8 @@ pub struct Head {
 pub struct Turns {
     pub expired: Vec<Head>,
     pub start: Vec<Head>,
+    /// Those that are due and for which there is no room.
+    pub waiting: Vec<Head>,
     /// When the next delivery falls due or expires; those that wait for room are not counted.
     pub next: Option<Timestamp>,
 }
@@ -66,6 +68,8 @@ pub fn turns<'a>(mut heads: Vec<Head>, under_way: impl Iterator<Item = &'a Head>
             all += 1;
             again += usize::from(is_again);
             turns.start.push(head);
+        } else {
+            turns.waiting.push(head);
         }
     }
     turns

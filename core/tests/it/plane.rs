@@ -2,6 +2,7 @@
 
 mod duty;
 mod flapping;
+mod joining;
 mod lost;
 mod promises;
 mod script;

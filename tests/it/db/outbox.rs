@@ -131,6 +131,27 @@ pub async fn an_attempt_is_recorded_once_and_never_revives(place: Place) {
     db.close().await;
 }
 
+pub async fn attempts_that_end_together_are_all_recorded(place: Place) {
+    let db = place.open().await;
+    let rows: Vec<OutboxRow> = (1..=40).map(|id| row(id, &format!("lane {id}"))).collect();
+    put(&db, &rows).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for id in 1..=40 {
+        let db = db.clone();
+        tasks.spawn(async move {
+            let verdict = if id % 2 == 0 { Verdict::RetryAt(at(600)) } else { Verdict::Finished(DeliveryState::Delivered) };
+            db.record_attempt(&attempt(id, 1, "told"), &verdict).await.expect("a write");
+            // It stands by the time that its own record is said to be made.
+            db.delivery(id).await.expect("a row").expect("it is there").attempts
+        });
+    }
+    assert!(tasks.join_all().await.iter().all(|attempts| *attempts == 1));
+    let after = all(&db).await;
+    assert_eq!(db.attempts(&after).await.expect("attempts").len(), 40);
+    assert_eq!(heads(&db).await, (1..=20).map(|half| 2 * half).collect::<Vec<_>>());
+    db.close().await;
+}
+
 pub async fn an_expired_delivery_frees_its_lane(place: Place) {
     let db = place.open().await;
     put(&db, &[row(1, "a"), row(2, "a")]).await;

@@ -34,7 +34,8 @@ impl GroupId {
 
 /// Writes bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// A group and its notification log.
@@ -53,6 +54,9 @@ pub struct Group {
     /// Where no route feeds the group: before this nobody is told of an end that was said and did not arrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again_at: Option<Timestamp>,
+    /// When it was last written down. Alerts that have joined since then say so themselves.
+    #[serde(default)]
+    pub recorded_at: Timestamp,
 }
 
 /// The alerts that one node of the tree brings to a group, and the group's timer there.
@@ -80,7 +84,15 @@ pub struct Stretch {
 
 impl Group {
     pub fn new(id: GroupId, labels: LabelSet) -> Group {
-        Group { id, labels, strands: BTreeMap::new(), departed: BTreeSet::new(), log: BTreeMap::new(), again_at: None }
+        Group {
+            id,
+            labels,
+            strands: BTreeMap::new(),
+            departed: BTreeSet::new(),
+            log: BTreeMap::new(),
+            again_at: None,
+            recorded_at: Timestamp::default(),
+        }
     }
 
     /// Returns the path of matchers that the group's key begins with; None when the key does not end in the group's labels.

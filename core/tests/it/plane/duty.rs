@@ -69,8 +69,8 @@ fn what_fires_and_is_held_back_by_nothing_must_be_heard_by_every_integration() {
     assert_eq!(words(&world, &found), team);
     assert_eq!((found.last, found.duties[0].patience, found.duties[0].fired_at), (None, Span::from_secs(2), at(10)));
     // Each stands in the lane in which it was told.
-    let lanes: Vec<&String> = world.store.deliveries.iter().map(|delivery| &delivery.lane).collect();
-    assert!(found.duties.iter().all(|duty| lanes.contains(&&duty.lane)), "{lanes:?}");
+    let lanes: Vec<&str> = world.store.deliveries.iter().map(|delivery| delivery.lane.as_str()).collect();
+    assert!(found.duties.iter().all(|duty| lanes.contains(&duty.lane.as_ref())), "{lanes:?}");
 
     // By day, and when the silence is over, the others must be heard of as well.
     let day = world.plane.duties(None, &none, 100, at(3601));

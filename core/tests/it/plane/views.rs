@@ -121,7 +121,7 @@ fn what_is_held_is_counted_by_state() {
     world.plane = Plane::restore(world.routing.clone(), "", world.store.records(None)).with_limits(limits);
     world.accept(silence("s1", "Full")).unwrap();
     world.accept(silence("s2", "Other")).unwrap();
-    world.accept(Event::SilenceExpire { id: "s2".to_owned() }).unwrap();
+    world.accept(Event::SilenceExpire { id: "s2".to_owned(), by: None }).unwrap();
     assert_eq!(world.plane.counts(world.now), Counts { silences_active: 1, silences_expired: 1, ..Counts::default() });
     for name in ["Down", "Slow", "Full", "NoRoom"] {
         fire(&mut world, &[("alertname", name), ("zone", "a")]);
