@@ -82,7 +82,7 @@ impl NotificationData {
         external_url: &str,
         now: Timestamp,
     ) -> NotificationData {
-        alerts.sort_by_cached_key(|alert| Place::of(*alert));
+        alerts.sort_by_cached_key(|alert| Place::of(alert));
         let fires = alerts.iter().any(|alert| alert.is_firing(now));
         NotificationData {
             version: "4".to_owned(),
