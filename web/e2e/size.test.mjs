@@ -9,8 +9,9 @@ const KB = 1000;
 
 async function sizes() {
   const html = await readFile(new URL("index.html", DIST));
-  const names = [...html.toString().matchAll(/(?:src|href)="\/([^"]+\.(?:js|css))"/g)].map(([, name]) => name);
+  const names = [...html.toString().matchAll(/(?:src|href)="\.\/([^"]+\.(?:js|css))"/g)].map(([, name]) => name);
   const files = await Promise.all(names.map(async (name) => [name, await readFile(new URL(name, DIST))]));
+  assert.ok(files.length > 2, "the page names its files");
   return { html, files };
 }
 
