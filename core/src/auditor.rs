@@ -88,7 +88,8 @@ impl Auditor {
 
     /// Takes what the outbox holds for a duty. A delivery that fails is on its way; the provider's trouble is told elsewhere.
     pub fn answer(&mut self, duty: Duty, evidence: Evidence, now: Timestamp) {
-        let key = (duty.alert, duty.lane.clone());
+        let lane = self.lanes.get(&duty.lane).unwrap_or(&duty.lane).clone();
+        let key = (duty.alert, lane);
         match evidence {
             Evidence::Told => {
                 self.missing.remove(&key);
@@ -202,6 +203,7 @@ mod tests {
         assert_eq!(round_of(&mut auditor, 1, 530, &both, Evidence::Nothing), (0, 0));
         assert_eq!(round_of(&mut auditor, 1, 700, &both, Evidence::Nothing), (2, 2));
         // It ends, and nothing is remembered of it.
+        drop((both, asked));
         assert_eq!(round_of(&mut auditor, 1, 715, &[], Evidence::Nothing), (0, 0));
         assert!(auditor.due.is_empty() && auditor.done.is_empty() && auditor.lanes.is_empty());
     }
