@@ -13,7 +13,7 @@ use tocsin_core::route::alert::{Alert, IncomingAlert};
 use tocsin_core::route::dispatch::Tree;
 use tocsin_core::route::dispatch::group::GroupId;
 use tocsin_core::route::notification::Status;
-use tocsin_core::route::silence::{SilenceRequest, SilenceState};
+use tocsin_core::route::silence::{SilenceRequest, SilenceState, Terms};
 use tocsin_core::route::time_interval::{TimeInterval, TimeRange, silent_by};
 use tocsin_core::route::tree::{Flapping, GroupBy, Inhibition, Route, Routing};
 use tocsin_core::time::{Span, Timestamp};
@@ -288,6 +288,12 @@ impl Simulation {
     fn random_silence(&mut self) -> SilenceRequest {
         self.ids += 1;
         let known: Vec<String> = self.store.silences.keys().cloned().collect();
+        let terms = (self.dice.throw(3) == 0).then(|| {
+            let start_minute = self.dice.throw(1440) as u16;
+            let end_minute = (start_minute + 1 + self.dice.throw(1438) as u16) % 1440;
+            let times = vec![TimeRange { start_minute, end_minute }];
+            Terms { until_resolved: false, times: vec![TimeInterval { times, ..TimeInterval::default() }] }
+        });
         let edits = !known.is_empty() && self.dice.throw(3) == 0;
         SilenceRequest {
             id: edits.then(|| known[self.dice.throw(known.len() as u64) as usize].clone()),
@@ -300,7 +306,7 @@ impl Simulation {
             annotations: BTreeMap::new(),
             owner: None,
             seen_at: None,
-            terms: None,
+            terms,
         }
     }
 
