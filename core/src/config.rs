@@ -136,8 +136,8 @@ pub fn read(
         match (&mut config, routing) {
             (Some(config), Some((routing, templates))) => {
                 // The file of Alertmanager does not know our own keys.
-                let Routing { flapping, silencing, .. } = config.routing.clone();
-                config.routing = Routing { flapping, silencing, ..routing };
+                let silencing = std::mem::take(&mut config.routing.silencing);
+                config.routing = Routing { flapping: config.routing.flapping, silencing, ..routing };
                 config.templates = templates;
             }
             (config, _) => *config = None,

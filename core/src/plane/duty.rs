@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::model::Fingerprint;
+use crate::route::alert::Alert;
 use crate::route::dispatch::group::GroupId;
 use crate::route::silence::Silence;
 use crate::route::time_interval::silent_by;
@@ -63,11 +64,7 @@ impl Plane {
                 return found;
             }
             (found.last, count) = (Some(alert.fingerprint), count + 1);
-            let is_held = || {
-                self.muting(silences.iter().copied(), &alert.labels, now).next().is_some()
-                    || !self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now)).is_empty()
-            };
-            if !alert.is_firing(now) || is_held() {
+            if !alert.is_firing(now) || self.is_held(alert, &silences, now) {
                 continue;
             }
             for index in self.tree.matching(&alert.labels) {
@@ -75,7 +72,7 @@ impl Plane {
                 let intervals = &self.routing.time_intervals;
                 let silent = silent_by(intervals, &node.mute_time_intervals, &node.active_time_intervals, now);
                 let Some(receiver) = self.routing.receivers.get(&node.receiver).filter(|_| silent.is_empty()) else { continue };
-                let group = GroupId { key: node.group_key(&node.group_labels(&alert.labels)), receiver: node.receiver.clone() };
+                let group = node.group_of(&alert.labels);
                 let lanes = lanes.entry(group).or_insert_with_key(|group| {
                     receiver.named().into_iter().map(|(integration, _)| group.lane(&integration).into()).collect()
                 });
@@ -89,5 +86,11 @@ impl Plane {
             }
         }
         Duties { last: None, ..found }
+    }
+
+    /// Returns whether a silence or another alert holds an alert back.
+    pub(super) fn is_held(&self, alert: &Alert, silences: &[&Silence], now: Timestamp) -> bool {
+        self.muting(silences.iter().copied(), &alert.labels, now).next().is_some()
+            || !self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now)).is_empty()
     }
 }

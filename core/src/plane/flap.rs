@@ -98,6 +98,11 @@ impl Flaps {
         Cow::Owned(Alert { annotations: Texts::from(&annotations), ..alert.clone() })
     }
 
+    /// Does the same for several alerts.
+    pub fn all_annotated<'a>(&self, alerts: impl Iterator<Item = &'a Alert>, flapping: Option<Flapping>) -> Vec<Cow<'a, Alert>> {
+        alerts.map(|alert| self.annotated(alert, flapping)).collect()
+    }
+
     /// Takes note that an alert begins; returns whether that makes it flap. Nothing is remembered of more than `room` alerts.
     fn begin(&mut self, alert: Fingerprint, flapping: &Flapping, room: usize, now: Timestamp) -> bool {
         if self.known.len() >= room && !self.known.contains_key(&alert) {

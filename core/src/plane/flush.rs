@@ -192,7 +192,7 @@ impl Plane {
         now: Timestamp,
     ) -> Option<String> {
         let alerts = visible.iter().filter_map(|fingerprint| self.alerts.get(fingerprint));
-        let alerts: Vec<Cow<'_, Alert>> = alerts.map(|alert| self.flaps.annotated(alert, self.routing.flapping)).collect();
+        let alerts = self.flaps.all_annotated(alerts, self.routing.flapping);
         let alerts: Vec<&Alert> = alerts.iter().map(Cow::as_ref).collect();
         if let Some(id) = self.open_pages.get(&group.id) {
             if self.pages.get_mut(id).is_some_and(|page| page.add(&alerts, now)) {
@@ -281,7 +281,7 @@ impl Plane {
         now: Timestamp,
     ) -> String {
         let alerts = shown.iter().filter_map(|fingerprint| self.alerts.get(fingerprint));
-        let alerts: Vec<Cow<'_, Alert>> = alerts.map(|alert| self.flaps.annotated(alert, self.routing.flapping)).collect();
+        let alerts = self.flaps.all_annotated(alerts, self.routing.flapping);
         let alerts = alerts.iter().map(Cow::as_ref).collect();
         let data = NotificationData::new(&group.id, &group.labels, alerts, message.reason, &self.external_url, now);
         let dedup_key = group.id.dedup_key();

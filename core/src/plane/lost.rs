@@ -111,7 +111,7 @@ impl Plane {
             let mut routed = false;
             for index in self.tree.matching(labels) {
                 let node = self.tree.node(index);
-                if node.receiver != group.id.receiver || node.group_key(&node.group_labels(labels)) != group.id.key {
+                if node.group_of(labels) != group.id {
                     continue;
                 }
                 let next_flush_at = now.max(told_at + node.group_interval);

@@ -105,13 +105,13 @@ impl Plane {
         let (mut has_room, mut has_joined) = (true, false);
         for index in self.tree.matching(&alert.labels) {
             let node = self.tree.node(index);
-            let labels = node.group_labels(&alert.labels);
-            let id = GroupId { key: node.group_key(&labels), receiver: node.receiver.clone() };
+            let id = node.group_of(&alert.labels);
             if !self.groups.contains_key(&id) && self.groups.len() >= self.limits.groups {
                 has_room = false;
                 continue;
             }
-            let group = self.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone(), labels));
+            let labels = || node.group_labels(&alert.labels);
+            let group = self.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone(), labels()));
             let due = first_flush(node, alert, now);
             let mut changed = group.departed.remove(&fingerprint);
             let strand = group.strands.entry(node.twin).or_insert_with(|| {
@@ -223,8 +223,7 @@ impl Plane {
             let Some(joined_at) = alert.joined_at else { continue };
             for index in self.tree.matching(&alert.labels) {
                 let node = self.tree.node(index);
-                let id = GroupId { key: node.group_key(&node.group_labels(&alert.labels)), receiver: node.receiver.clone() };
-                let group = self.groups.get_mut(&id).filter(|group| group.recorded_at <= joined_at);
+                let group = self.groups.get_mut(&node.group_of(&alert.labels)).filter(|group| group.recorded_at <= joined_at);
                 if let Some(strand) = group.and_then(|group| group.strands.get_mut(&node.twin)) {
                     strand.alerts.insert(alert.fingerprint);
                 }

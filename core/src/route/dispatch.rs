@@ -11,6 +11,7 @@ use crate::model::{LabelSet, MatchOp, Matcher};
 use crate::time::Span;
 
 use super::tree::{GroupBy, Route};
+use group::GroupId;
 
 /// The routing tree laid out flat, root first, each node before its children.
 #[derive(Clone, Debug)]
@@ -153,6 +154,11 @@ impl Node {
     /// Returns the key of a group here, such as `{}/{severity="page"}:{alertname="Slow"}`.
     pub fn group_key(&self, group_labels: &LabelSet) -> String {
         format!("{}:{}", self.path, group_labels_text(group_labels))
+    }
+
+    /// Returns the group to which an alert belongs here.
+    pub fn group_of(&self, labels: &LabelSet) -> GroupId {
+        GroupId { key: self.group_key(&self.group_labels(labels)), receiver: self.receiver.clone() }
     }
 }
 

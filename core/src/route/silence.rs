@@ -63,6 +63,11 @@ impl Terms {
     fn is_plain(&self) -> bool {
         *self == Terms::default()
     }
+
+    /// Returns whether an instant lies within the times.
+    pub fn is_time(&self, at: Timestamp) -> bool {
+        self.times.is_empty() || self.times.iter().any(|interval| interval.contains(at))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +124,7 @@ pub enum SilenceState {
 impl Silence {
     pub fn state(&self, now: Timestamp) -> SilenceState {
         match self.phase(now) {
-            SilenceState::Active if !self.is_its_time(now) => SilenceState::Pending,
+            SilenceState::Active if !self.terms.is_time(now) => SilenceState::Pending,
             phase => phase,
         }
     }
@@ -135,10 +140,6 @@ impl Silence {
         }
     }
 
-    fn is_its_time(&self, now: Timestamp) -> bool {
-        self.terms.times.is_empty() || self.terms.times.iter().any(|interval| interval.contains(now))
-    }
-
     /// Returns whether the silence mutes an alert with these labels now. None mutes what tells of itself.
     pub fn mutes(&self, labels: &LabelSet, now: Timestamp) -> bool {
         self.state(now) == SilenceState::Active && all_match(&self.matchers, labels) && labels.get(SILENCE_LABEL) != self.id
@@ -148,7 +149,7 @@ impl Silence {
     pub fn next_turn(&self, now: Timestamp) -> Option<Timestamp> {
         match self.phase(now) {
             SilenceState::Expired => None,
-            SilenceState::Pending if self.is_its_time(self.starts_at) => Some(self.starts_at),
+            SilenceState::Pending if self.terms.is_time(self.starts_at) => Some(self.starts_at),
             phase => {
                 let from = if phase == SilenceState::Pending { self.starts_at } else { now };
                 let turn = || next_turn(&self.terms.times, from).filter(|turn| *turn < self.ends_at);

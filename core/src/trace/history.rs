@@ -62,20 +62,16 @@ impl History {
                     }
                 }
             }
-            Entry::Flush(flush) if self.is_its_time(record.at) => self.flush(flush),
+            Entry::Flush(flush) if self.terms.is_time(record.at) => self.flush(flush),
             Entry::Flush(_) | Entry::Routes(_) | Entry::Opened { .. } | Entry::Lost(_) => {}
         }
-    }
-
-    fn is_its_time(&self, at: Timestamp) -> bool {
-        self.terms.times.is_empty() || self.terms.times.iter().any(|interval| interval.contains(at))
     }
 
     fn begin(&mut self, labels: &LabelSet, at: Timestamp) {
         if !all_match(&self.matchers, labels) || self.silencing.spares(labels) {
             return;
         }
-        let (fingerprint, counts) = (labels.fingerprint(), usize::from(self.is_its_time(at)));
+        let (fingerprint, counts) = (labels.fingerprint(), usize::from(self.terms.is_time(at)));
         let has_room = self.meant.len() < ALERTS_MAX;
         if let Some(past) = self.meant.get_mut(&fingerprint) {
             past.begins += counts;

@@ -205,8 +205,7 @@ pub(crate) struct Destination {
 pub(crate) fn destinations(tree: &Tree, labels: &LabelSet) -> Vec<Destination> {
     let destination = |index: usize| {
         let node = tree.node(index);
-        let key = node.group_key(&node.group_labels(labels));
-        Destination { group: GroupId { key, receiver: node.receiver.clone() }, group_wait: node.group_wait }
+        Destination { group: node.group_of(labels), group_wait: node.group_wait }
     };
     tree.matching(labels).into_iter().map(destination).collect()
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tocsin_core::model::{MatchOp, Matcher};
+use tocsin_core::model::Matcher;
 use tocsin_core::plane::{Event, Refused, Reply};
 use tocsin_core::route::silence::{BadSilence, Silence, SilenceRequest, SilenceState, Terms};
 use tocsin_core::time::Timestamp;
@@ -20,25 +20,16 @@ use super::{AlertmanagerState, instant, matchers};
 use crate::clock;
 use crate::http::access::Caller;
 use crate::http::alerts::preview::MatcherForm;
+use crate::http::alerts::silences::{end_note, set_note};
 use crate::http::prometheus::Parameters;
 use crate::id;
-use crate::pipeline::watch::Note;
-
-fn matcher_json(matcher: &Matcher) -> Value {
-    json!({
-        "name": matcher.name,
-        "value": matcher.value,
-        "isRegex": matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex),
-        "isEqual": matches!(matcher.op, MatchOp::Equal | MatchOp::Regex),
-    })
-}
 
 fn gettable(silence: &Silence, now: Timestamp) -> Value {
     let mut shown = json!({
         "id": silence.id,
         "status": { "state": silence.state(now) },
         "updatedAt": silence.updated_at.rfc3339(),
-        "matchers": silence.matchers.iter().map(matcher_json).collect::<Vec<_>>(),
+        "matchers": silence.matchers.iter().map(MatcherForm::of).collect::<Vec<_>>(),
         "startsAt": silence.starts_at.rfc3339(),
         "endsAt": silence.ends_at.rfc3339(),
         "createdBy": silence.created_by,
@@ -150,11 +141,7 @@ pub(super) async fn post_silence(
     let body = json_body(&headers, body, "silence")?;
     let posted: PostableSilence = first_value(&body).map_err(|error| V2Error::unreadable("silence", error))?;
     let request = posted.request(id::uuid(), caller.signed_in())?;
-    let said: Vec<String> = request.matchers.iter().map(ToString::to_string).collect();
-    let note: Note = Box::new(move |result| match result {
-        Ok(Reply::Silence { id }) => Some(caller.note("set silence", id, "done", said.join(", "))),
-        Ok(_) | Err(_) => None,
-    });
+    let note = set_note(caller, &request);
     match state.watch.request(Event::SilenceSet(request), Some(note)).await? {
         Ok(Reply::Silence { id }) => Ok(Json(json!({ "silenceID": id })).into_response()),
         Ok(_) => Err(V2Error::bad("the silence was not taken")),
@@ -191,9 +178,7 @@ pub(super) async fn delete_silence(
     Path(id): Path<String>,
 ) -> Result<StatusCode, V2Error> {
     check_id(&id)?;
-    let subject = id.clone();
-    let by = caller.signed_in();
-    let note: Note = Box::new(move |result| result.as_ref().ok().map(|_| caller.note("end silence", &subject, "done", "")));
+    let (by, note) = (caller.signed_in(), end_note(caller, &id));
     match state.watch.request(Event::SilenceExpire { id, by }, Some(note)).await? {
         Ok(_) => Ok(StatusCode::OK),
         Err(Refused::Silence(BadSilence::NotFound)) => Err(V2Error::Nothing),

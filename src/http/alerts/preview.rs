@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tocsin_core::model::matcher::all_match;
 use tocsin_core::model::{MatchOp, Matcher};
 use tocsin_core::page::Severity;
+use tocsin_core::route::silence;
 use tocsin_core::time::{Span, Timestamp};
 use tocsin_core::trace::history::{History, Muted};
 use utoipa::ToSchema;
@@ -35,22 +36,14 @@ fn truth() -> bool {
 
 impl MatcherForm {
     pub fn of(matcher: &Matcher) -> MatcherForm {
-        MatcherForm {
-            name: matcher.name.clone(),
-            value: matcher.value.clone(),
-            is_regex: matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex),
-            is_equal: matches!(matcher.op, MatchOp::Equal | MatchOp::Regex),
-        }
+        let silence::MatcherForm { name, value, is_regex, is_equal } = matcher.into();
+        MatcherForm { name, value, is_regex, is_equal }
     }
 
     pub fn matcher(self) -> Result<Matcher, Problem> {
-        let op = match (self.is_equal, self.is_regex) {
-            (true, false) => MatchOp::Equal,
-            (false, false) => MatchOp::NotEqual,
-            (true, true) => MatchOp::Regex,
-            (false, true) => MatchOp::NotRegex,
-        };
-        Matcher::new(self.name, op, self.value).map_err(|error| Problem::bad_request(error.to_string()))
+        let MatcherForm { name, value, is_regex, is_equal } = self;
+        let form = silence::MatcherForm { name, value, is_regex, is_equal };
+        form.into_matcher().map_err(|error| Problem::bad_request(error.to_string()))
     }
 }
 

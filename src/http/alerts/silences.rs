@@ -212,6 +212,21 @@ pub(super) fn instant(name: &str, text: &str) -> Result<Timestamp, Problem> {
         .ok_or_else(|| Problem::bad_request(format!("{name}: {text:?} is no instant; write one such as 2026-11-22T10:15:00Z")))
 }
 
+/// Returns what the audit is to say of a silence that somebody makes or changes.
+pub(in crate::http) fn set_note(caller: Caller, request: &SilenceRequest) -> Note {
+    let said: Vec<String> = request.matchers.iter().map(ToString::to_string).collect();
+    Box::new(move |result| match result {
+        Ok(Reply::Silence { id }) => Some(caller.note("set silence", id, "done", said.join(", "))),
+        Ok(_) | Err(_) => None,
+    })
+}
+
+/// The same of one that somebody ends.
+pub(in crate::http) fn end_note(caller: Caller, id: &str) -> Note {
+    let id = id.to_owned();
+    Box::new(move |result| result.as_ref().ok().map(|_| caller.note("end silence", &id, "done", "")))
+}
+
 /// Makes a silence, or changes one.
 #[utoipa::path(post, path = "/api/tocsin/v1/silences", tag = "silences", request_body = SilenceWish,
     responses((status = 200, body = SilenceMade), (status = 400, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -237,11 +252,7 @@ pub async fn set_silence(
         annotations: Default::default(),
         terms: Some(terms(wish.until_resolved, wish.times)?),
     };
-    let said: Vec<String> = request.matchers.iter().map(ToString::to_string).collect();
-    let note: Note = Box::new(move |result| match result {
-        Ok(Reply::Silence { id }) => Some(caller.note("set silence", id, "done", said.join(", "))),
-        Ok(_) | Err(_) => None,
-    });
+    let note = set_note(caller, &request);
     match state.watch.request(Event::SilenceSet(request), Some(note)).await? {
         Ok(Reply::Silence { id }) => Ok(Json(SilenceMade { id })),
         Ok(_) => Err(Problem::bad_request("the silence was not taken")),
@@ -257,8 +268,7 @@ pub async fn end_silence(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let (subject, by) = (id.clone(), caller.signed_in());
-    let note: Note = Box::new(move |result| result.as_ref().ok().map(|_| caller.note("end silence", &subject, "done", "")));
+    let (by, note) = (caller.signed_in(), end_note(caller, &id));
     match state.watch.request(Event::SilenceExpire { id, by }, Some(note)).await? {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(refused) => Err(problem(refused)),

@@ -113,8 +113,7 @@ impl SilenceRequest {
         if *until_resolved && (starts_at > now || !times.is_empty()) {
             return Err(BadSilence::WaitsLater);
         }
-        let is_its_time = times.is_empty() || times.iter().any(|interval| interval.contains(starts_at));
-        if !is_its_time && next_turn(times, starts_at).is_none_or(|turn| turn >= self.ends_at) {
+        if !terms.is_time(starts_at) && next_turn(times, starts_at).is_none_or(|turn| turn >= self.ends_at) {
             return Err(BadSilence::NeverItsTime);
         }
         Ok(())

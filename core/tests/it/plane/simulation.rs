@@ -229,7 +229,7 @@ impl Simulation {
         self.now = until;
     }
 
-    /// Plays the outbox and the receivers: of `sides` lanes one is stuck for now, and of as many deliveries one is lost; 0: none.
+    /// Plays the outbox and the receivers: of `sides` lanes one is stuck until the next time, and of as many deliveries one is lost; 0: none.
     fn send(&mut self, sides: u64) {
         let lanes: Vec<String> = self.audit.waiting.keys().cloned().collect();
         for lane in lanes {
