@@ -73,13 +73,9 @@ impl Plane {
         let silences = self.silences.active(now);
         let mut counts = Counts::default();
         for alert in self.firing(now) {
-            let is_held = || {
-                silences.iter().any(|silence| silence.mutes(&alert.labels, now))
-                    || !self.inhibitor.inhibited_by(alert, |source| self.is_firing(source, now)).is_empty()
-            };
             if self.loose.contains(&alert.fingerprint) {
                 counts.unprocessed += 1;
-            } else if is_held() {
+            } else if self.is_held(alert, &silences, now) {
                 counts.suppressed += 1;
             } else {
                 counts.active += 1;

@@ -216,6 +216,8 @@ fn what_is_never_silenced_is_told_whatever_is_silenced() {
         firing(with(Silencing { never: vec![vec![Matcher::equal("severity", "page")]], ..Silencing::default() }), &["one"]);
     set(&mut world, "s 0..3600 alertname=one");
     assert!(world.plane.alerts(at(0))[0].silenced_by.is_empty());
+    let counts = world.plane.counts(at(0));
+    assert_eq!((counts.active, counts.suppressed), (1, 0));
     assert_eq!(world.plane.duties(None, &Default::default(), 10, at(0)).duties.len(), 1);
     assert!(refusal(&mut world, "t 0..3600 alertname=one until-resolved").contains("nothing to wait for"));
 }
